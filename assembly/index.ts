@@ -1,0 +1,25 @@
+// The whole ABI. Pointers are byte addresses in the exported memory, counts are elements.
+// Nothing here allocates, imports, or keeps state between calls; docs/KERNELS.md describes every export.
+
+export { packSign, unpackSignColumns, unpackSignRuns } from './sign';
+export {
+  invertColumns,
+  packInt4Columns,
+  packInt4Groups,
+  packInt4Runs,
+  unpackInt4Columns,
+  unpackInt4Runs,
+} from './int4';
+export { absMaxColumns, absMaxRuns, absSumColumns, absSumRuns, difference } from './stats';
+export { projectColumns, projectRuns } from './project';
+export { extendColumns } from './lanes';
+
+/** Version of this list: the wrapper refuses a module that answers another number. */
+export function bitnibbleAbi(): i32 {
+  return 1;
+}
+
+/** First byte that the module itself does not use: the wrapper's arena starts here. */
+export function arenaBase(): usize {
+  return __heap_base;
+}

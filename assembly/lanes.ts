@@ -1,0 +1,61 @@
+// v128 helpers that more than one kernel uses.
+
+/** Elements that the column kernels take in one step, and so the overhang of a column vector. */
+export const STEP: usize = 32;
+
+/** |w| of four lanes: clear the sign bit. */
+// @ts-ignore: decorator
+@inline
+export function abs4(v: v128): v128 {
+  return v128.and(v, i32x4.splat(0x7fffffff));
+}
+
+/** Column `c` plus `by`, wrapped: one subtraction is enough while `by <= period`. */
+// @ts-ignore: decorator
+@inline
+export function wrap(c: usize, by: usize, period: usize): usize {
+  c += by;
+  return select<usize>(c - period, c, c >= period);
+}
+
+/**
+ * Makes a vector of `n` float32 column values readable with a step of 32 from any column: repeats it to the first
+ * multiple of n that is at least 32 (the period), then 32 values more.
+ *
+ *     n = 3:  a b c | a b c | ... (33 = the period) | a b c a b c ... (32 more)
+ *
+ * @param values n floats, with room for `max(n, 63) + 32`
+ * @returns the period
+ */
+export function extendColumns(values: usize, n: usize): usize {
+  const period = n * ((n + STEP - 1 < 2 * n ? n : n + STEP - 1) / n);
+  const end = values + ((period + STEP) << 2);
+  for (let p = values + (n << 2); p < end; p += 4) store<f32>(p, load<f32>(p - (n << 2)));
+  return period;
+}
+
+/** Sum of 16 float32 lanes in float64, by halves: l + (l + 8), then + 4, + 2, + 1. */
+// @ts-ignore: decorator
+@inline
+export function sum16(a: v128, b: v128, c: v128, d: v128): f64 {
+  const p = f64x2.add(f64x2.promote_low_f32x4(a), f64x2.promote_low_f32x4(c));
+  const q = f64x2.add(f64x2.promote_low_f32x4(high(a)), f64x2.promote_low_f32x4(high(c)));
+  const r = f64x2.add(f64x2.promote_low_f32x4(b), f64x2.promote_low_f32x4(d));
+  const s = f64x2.add(f64x2.promote_low_f32x4(high(b)), f64x2.promote_low_f32x4(high(d)));
+  return sum8(p, q, r, s);
+}
+
+/** Sum of eight float64 lanes by halves: l + (l + 4), then + 2, + 1. */
+// @ts-ignore: decorator
+@inline
+export function sum8(p: v128, q: v128, r: v128, s: v128): f64 {
+  const t = f64x2.add(f64x2.add(p, r), f64x2.add(q, s));
+  return f64x2.extract_lane(t, 0) + f64x2.extract_lane(t, 1);
+}
+
+/** Lanes 2 and 3 of a float vector, moved to 0 and 1. */
+// @ts-ignore: decorator
+@inline
+export function high(v: v128): v128 {
+  return v128.shuffle<u64>(v, v, 1, 1);
+}

@@ -1,0 +1,217 @@
+// Statistics of blocks. Two ways through memory, as in the other kernels:
+//
+// - columns: a tile of rows of `columns` floats; results lie in column vectors. Rows are read four columns at a time;
+//   the last vector of a row may reach into the next one (or 12 bytes behind the tile): its spare lanes land
+//   in the spare lanes of the result, which nobody reads.
+// - runs: consecutive elements of one block each, cut where the wrapper says; one result per table entry.
+//
+// The order of every sum is part of the result: docs/KERNELS.md, and src/kernels/reference.ts.
+
+import { abs4, sum16, sum8, high } from './lanes';
+
+/** Rows whose float32 partial sum is then added to the float64 total. */
+const ROWS: usize = 64;
+
+/** `max[c] = max(max[c], |w|)` as integers: for magnitudes that is the order of floats, with NaN above infinity. */
+export function absMaxColumns(weights: usize, rows: usize, columns: usize, max: usize): void {
+  const pitch = columns << 2;
+  for (; rows >= 4; rows -= 4, weights += pitch << 2) {
+    const w1 = weights + pitch;
+    const w2 = w1 + pitch;
+    const w3 = w2 + pitch;
+    for (let c: usize = 0; c < pitch; c += 16) {
+      const a = i32x4.max_s(abs4(v128.load(weights + c)), abs4(v128.load(w1 + c)));
+      const b = i32x4.max_s(abs4(v128.load(w2 + c)), abs4(v128.load(w3 + c)));
+      v128.store(max + c, i32x4.max_s(v128.load(max + c), i32x4.max_s(a, b)));
+    }
+  }
+  for (; rows > 0; rows--, weights += pitch) {
+    for (let c: usize = 0; c < pitch; c += 16) {
+      v128.store(max + c, i32x4.max_s(v128.load(max + c), abs4(v128.load(weights + c))));
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function absMaxRun(weights: usize, count: usize): f32 {
+  let a = i32x4.splat(0);
+  let b = a;
+  let c = a;
+  let d = a;
+  const body = weights + ((count & ~15) << 2);
+  const end = weights + (count << 2);
+  for (; weights < body; weights += 64) {
+    a = i32x4.max_s(a, abs4(v128.load(weights)));
+    b = i32x4.max_s(b, abs4(v128.load(weights, 16)));
+    c = i32x4.max_s(c, abs4(v128.load(weights, 32)));
+    d = i32x4.max_s(d, abs4(v128.load(weights, 48)));
+  }
+  a = i32x4.max_s(i32x4.max_s(a, b), i32x4.max_s(c, d));
+  for (; weights < end; weights += 4) a = i32x4.max_s(a, i32x4.splat(load<i32>(weights) & 0x7fffffff));
+  a = i32x4.max_s(a, high(a));
+  return reinterpret<f32>(max(i32x4.extract_lane(a, 0), i32x4.extract_lane(a, 1)));
+}
+
+/** Writes `|w|max` of each run as the second half of its table entry (u32 length, f32). */
+export function absMaxRuns(weights: usize, table: usize, entries: usize): void {
+  for (const end = table + (entries << 3); table < end; table += 8) {
+    const count: usize = load<u32>(table);
+    store<f32>(table, absMaxRun(weights, count), 4);
+    weights += count << 2;
+  }
+}
+
+/** `totals += partials; partials = 0` */
+export function flushColumns(partials: usize, totals: usize, columns: usize): void {
+  for (let c: usize = 0; c < columns << 2; c += 16) {
+    const p = v128.load(partials + c);
+    const t = totals + (c << 1);
+    v128.store(t, f64x2.add(v128.load(t), f64x2.promote_low_f32x4(p)));
+    v128.store(t, f64x2.add(v128.load(t, 16), f64x2.promote_low_f32x4(high(p))), 16);
+    v128.store(partials + c, f32x4.splat(0));
+  }
+}
+
+/** `partials[c] += |w|`, row after row. */
+function addRows(weights: usize, rows: usize, columns: usize, partials: usize): void {
+  const pitch = columns << 2;
+  for (; rows >= 4; rows -= 4, weights += pitch << 2) {
+    const w1 = weights + pitch;
+    const w2 = w1 + pitch;
+    const w3 = w2 + pitch;
+    for (let c: usize = 0; c < pitch; c += 16) {
+      let a = f32x4.add(v128.load(partials + c), abs4(v128.load(weights + c)));
+      a = f32x4.add(a, abs4(v128.load(w1 + c)));
+      a = f32x4.add(a, abs4(v128.load(w2 + c)));
+      v128.store(partials + c, f32x4.add(a, abs4(v128.load(w3 + c))));
+    }
+  }
+  for (; rows > 0; rows--, weights += pitch) {
+    for (let c: usize = 0; c < pitch; c += 16) {
+      v128.store(partials + c, f32x4.add(v128.load(partials + c), abs4(v128.load(weights + c))));
+    }
+  }
+}
+
+/**
+ * Adds |w| of `rows` rows of one block to its column sums; `row` of the block's rows are in them already.
+ * Partials go to the totals after every 64 rows of the block, and after the last row where `last` is set.
+ *
+ * @param partials float32 vector of `columns` rounded up to 4, zero for row 0
+ * @param totals float64 vector of the same length
+ */
+export function absSumColumns(
+  weights: usize, rows: usize, columns: usize, partials: usize, totals: usize, row: usize, last: bool,
+): void {
+  const end = row + rows;
+  while (row < end) {
+    const next = min(end, (row & ~(ROWS - 1)) + ROWS);
+    addRows(weights, next - row, columns, partials);
+    weights += ((next - row) * columns) << 2;
+    if ((next & (ROWS - 1)) == 0 || (last && next == end)) flushColumns(partials, totals, columns);
+    row = next;
+  }
+}
+
+/** Sum of |w| of at most 1024 elements: 16 float32 lanes, lane = index % 16, then {@link sum16}. */
+// @ts-ignore: decorator
+@inline
+function absSumRun(weights: usize, count: usize): f64 {
+  let a = f32x4.splat(0);
+  let b = a;
+  let c = a;
+  let d = a;
+  const body = weights + ((count & ~15) << 2);
+  for (; weights < body; weights += 64) {
+    a = f32x4.add(a, abs4(v128.load(weights)));
+    b = f32x4.add(b, abs4(v128.load(weights, 16)));
+    c = f32x4.add(c, abs4(v128.load(weights, 32)));
+    d = f32x4.add(d, abs4(v128.load(weights, 48)));
+  }
+  const rest = i32(count & 15);
+  if (rest) {
+    a = f32x4.add(a, v128.and(abs4(v128.load(weights)), lanesBelow(rest)));
+    b = f32x4.add(b, v128.and(abs4(v128.load(weights, 16)), lanesBelow(rest - 4)));
+    c = f32x4.add(c, v128.and(abs4(v128.load(weights, 32)), lanesBelow(rest - 8)));
+    d = f32x4.add(d, v128.and(abs4(v128.load(weights, 48)), lanesBelow(rest - 12)));
+  }
+  return sum16(a, b, c, d);
+}
+
+/** All ones in the lanes below `n`: the others add +0, which changes no sum of magnitudes. */
+// @ts-ignore: decorator
+@inline
+export function lanesBelow(n: i32): v128 {
+  return i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(n));
+}
+
+/** `sums[entry]` in float64. Runs are of at most 1024 elements; up to 60 bytes behind the last are read. */
+export function absSumRuns(weights: usize, table: usize, entries: usize, sums: usize): void {
+  for (const end = table + (entries << 3); table < end; table += 8, sums += 8) {
+    const count: usize = load<u32>(table);
+    store<f64>(sums, absSumRun(weights, count));
+    weights += count << 2;
+  }
+}
+
+/**
+ * Adds a tile to the signal, noise and largest error of decoded values, all in float64:
+ * eight lanes each, lane = index % 8, so a tile starts at a multiple of 8.
+ *
+ * @param state signal[8], noise[8], max[2]
+ */
+export function difference(weights: usize, decoded: usize, count: usize, state: usize): void {
+  const end = weights + ((count & ~7) << 2);
+  let s0 = v128.load(state);
+  let s1 = v128.load(state, 16);
+  let s2 = v128.load(state, 32);
+  let s3 = v128.load(state, 48);
+  let n0 = v128.load(state, 64);
+  let n1 = v128.load(state, 80);
+  let n2 = v128.load(state, 96);
+  let n3 = v128.load(state, 112);
+  let top = v128.load(state, 128);
+  for (; weights < end; weights += 32, decoded += 32) {
+    const wa = v128.load(weights);
+    const wb = v128.load(weights, 16);
+    const va = v128.load(decoded);
+    const vb = v128.load(decoded, 16);
+    const w0 = f64x2.promote_low_f32x4(wa);
+    const w1 = f64x2.promote_low_f32x4(high(wa));
+    const w2 = f64x2.promote_low_f32x4(wb);
+    const w3 = f64x2.promote_low_f32x4(high(wb));
+    const d0 = f64x2.sub(w0, f64x2.promote_low_f32x4(va));
+    const d1 = f64x2.sub(w1, f64x2.promote_low_f32x4(high(va)));
+    const d2 = f64x2.sub(w2, f64x2.promote_low_f32x4(vb));
+    const d3 = f64x2.sub(w3, f64x2.promote_low_f32x4(high(vb)));
+    s0 = f64x2.add(s0, f64x2.mul(w0, w0));
+    s1 = f64x2.add(s1, f64x2.mul(w1, w1));
+    s2 = f64x2.add(s2, f64x2.mul(w2, w2));
+    s3 = f64x2.add(s3, f64x2.mul(w3, w3));
+    n0 = f64x2.add(n0, f64x2.mul(d0, d0));
+    n1 = f64x2.add(n1, f64x2.mul(d1, d1));
+    n2 = f64x2.add(n2, f64x2.mul(d2, d2));
+    n3 = f64x2.add(n3, f64x2.mul(d3, d3));
+    const a = f64x2.pmax(f64x2.abs(d0), f64x2.abs(d1));
+    const b = f64x2.pmax(f64x2.abs(d2), f64x2.abs(d3));
+    top = f64x2.pmax(top, f64x2.pmax(a, b));
+  }
+  v128.store(state, s0);
+  v128.store(state, s1, 16);
+  v128.store(state, s2, 32);
+  v128.store(state, s3, 48);
+  v128.store(state, n0, 64);
+  v128.store(state, n1, 80);
+  v128.store(state, n2, 96);
+  v128.store(state, n3, 112);
+  v128.store(state, top, 128);
+  for (let lane: usize = 0; lane < (count & 7); lane++) {
+    const w = f64(load<f32>(weights + (lane << 2)));
+    const d = w - f64(load<f32>(decoded + (lane << 2)));
+    const p = state + (lane << 3);
+    store<f64>(p, load<f64>(p) + w * w);
+    store<f64>(p, load<f64>(p, 64) + d * d, 64);
+    if (abs(d) > load<f64>(state, 128)) store<f64>(state, abs(d), 128);
+  }
+}

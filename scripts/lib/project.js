@@ -1,0 +1,157 @@
+// @ts-check
+// What the scripts and the test helpers share: where things are, and how to run a command.
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The project's own folder. */
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** What is expensive to make and does not depend on the clone: the Python environment, Node 24, the tfjs-node add-on. */
+export const cacheDir = process.env.BITNIBBLE_CACHE || path.join(homedir(), '.cache', 'bitnibble');
+
+const windows = process.platform === 'win32';
+
+/** @param {string} venv */
+export const pythonOf = (venv) => path.join(venv, windows ? 'Scripts/python.exe' : 'bin/python');
+
+export const venvDir = path.join(cacheDir, 'venv');
+
+/** The Python to use: $BITNIBBLE_PYTHON, else the project's environment, else whatever is on the PATH. */
+export function findPython() {
+  if (process.env.BITNIBBLE_PYTHON) return process.env.BITNIBBLE_PYTHON;
+  const own = pythonOf(venvDir);
+  return existsSync(own) ? own : windows ? 'python' : 'python3';
+}
+
+export const node24Version = '24.21.0';
+
+/** The Node.js 24 to test with, whether it is there or not. */
+export function node24Path() {
+  if (process.env.BITNIBBLE_NODE24) return process.env.BITNIBBLE_NODE24;
+  if (process.versions.node.startsWith('24.')) return process.execPath;
+  const os = windows ? 'win' : process.platform;
+  const folder = path.join(cacheDir, 'node24', 'node_modules', `node-${os}-${process.arch}`, 'bin');
+  return path.join(folder, windows ? 'node.exe' : 'node');
+}
+
+/** The native half of tfjs-node inside a project's node_modules. */
+export const tfjsNodeDir = path.join(root, 'node_modules', '@tensorflow', 'tfjs-node');
+
+/** Why the installed tfjs-node cannot load, or undefined when all of its parts are there. */
+export function tfjsNodeMissing() {
+  if (!existsSync(path.join(tfjsNodeDir, 'package.json'))) return '@tensorflow/tfjs-node is not installed';
+  if (!existsSync(addonPath())) return 'the native add-on of @tensorflow/tfjs-node is not built';
+  const library = { win32: 'tensorflow.dll', darwin: 'libtensorflow.2.dylib' }[String(process.platform)];
+  const wanted = windows ? path.dirname(addonPath()) : path.join(tfjsNodeDir, 'deps', 'lib');
+  if (!existsSync(path.join(wanted, library ?? 'libtensorflow.so.2'))) return 'libtensorflow is not there';
+  return undefined;
+}
+
+/** tfjs-node is built for Node-API 8, which every Node.js from 20 on loads. */
+export const addonPath = () => path.join(tfjsNodeDir, 'lib', 'napi-v8', 'tfjs_binding.node');
+
+/** Every file below a folder, sorted, as paths relative to it. @param {string} dir @returns {string[]} */
+export function walk(dir) {
+  if (!existsSync(dir)) return [];
+  const found = [];
+  for (const entry of readdirSync(dir, { withFileTypes: true })) {
+    if (entry.isDirectory()) found.push(...walk(path.join(dir, entry.name)).map((f) => `${entry.name}/${f}`));
+    else found.push(entry.name);
+  }
+  return found.sort();
+}
+
+/** One hash over the names and bytes of files and folders; what is absent counts as absent. @param {string[]} paths */
+export function hashOf(paths) {
+  const hash = createHash('sha256');
+  for (const given of paths) {
+    const full = path.resolve(root, given);
+    const isFolder = existsSync(full) && statSync(full).isDirectory();
+    for (const file of isFolder ? walk(full).map((f) => path.join(full, f)) : [full]) {
+      const bytes = existsSync(file) ? readFileSync(file) : undefined;
+      hash.update(`${path.relative(root, file)}\0${bytes ? bytes.length : 'absent'}\0`);
+      if (bytes) hash.update(bytes);
+    }
+  }
+  return hash.digest('hex');
+}
+
+/**
+ * @typedef {{ status: number, stdout: string, stderr: string, output: string }} Finished
+ * @typedef {{ cwd?: string, env?: NodeJS.ProcessEnv, timeout?: number, input?: string }} RunOptions
+ */
+
+/**
+ * Runs a command to its end; `output` is stdout and stderr as they came. It never rejects: a command that
+ * cannot start has status 127, one that was killed 128 or more.
+ * @param {string} command @param {string[]} args @param {RunOptions} [options] @returns {Promise<Finished>}
+ */
+export function run(command, args, { cwd = root, env = process.env, timeout, input } = {}) {
+  return new Promise((resolve) => {
+    let stdout = '';
+    let stderr = '';
+    let output = '';
+    let late = false;
+    const child = spawn(command, args, {
+      cwd,
+      env,
+      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    });
+    const timer = timeout === undefined ? undefined : setTimeout(stop, timeout);
+    function stop() {
+      late = true;
+      child.kill('SIGKILL');
+    }
+    child.stdout?.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
+      stdout += text;
+      output += text;
+    });
+    child.stderr?.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
+      stderr += text;
+      output += text;
+    });
+    child.on('error', (error) => {
+      clearTimeout(timer);
+      resolve({
+        status: 127,
+        stdout,
+        stderr: `${stderr}${error.message}\n`,
+        output: `${output}${error.message}\n`,
+      });
+    });
+    child.on('close', (code) => {
+      clearTimeout(timer);
+      if (late) output += `\nstopped after ${(timeout ?? 0) / 1000} s\n`;
+      resolve({ status: code ?? 128, stdout, stderr, output });
+    });
+    if (input !== undefined) child.stdin?.on('error', () => {}).end(input);
+  });
+}
+
+/** Runs npm, the one that started this script where there is one. @param {string[]} args @param {RunOptions} [options] */
+export function npm(args, options) {
+  const own = process.env.npm_execpath;
+  if (own?.endsWith('npm-cli.js')) return run(process.execPath, [own, ...args], options);
+  return windows ? run('cmd.exe', ['/d', '/c', 'npm', ...args], options) : run('npm', args, options);
+}
+
+/** Prints what is wrong and ends with status 1. @param {string} message @param {string} [output] @returns {never} */
+export function fail(message, output) {
+  if (output) process.stderr.write(`${output.trimEnd()}\n`);
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}
+
+/** Runs `work` and prints one line with the time that it took. @template T @param {string} title @param {() => Promise<T>} work */
+export async function timed(title, work) {
+  const start = performance.now();
+  if (process.stdout.isTTY) process.stdout.write(`${title} ...`);
+  const result = await work();
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  process.stdout.write(`${process.stdout.isTTY ? '\r' : ''}${title} ... ${seconds} s\n`);
+  return result;
+}

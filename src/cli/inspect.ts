@@ -1,0 +1,115 @@
+import type { Command } from 'commander';
+import { roleOf } from '../keras/axes.js';
+import { isObject, type LayerNode, layerTree } from '../keras/config.js';
+import { outputShapes, type TensorShape } from '../keras/shapes.js';
+import { loadKernels } from '../kernels/index.js';
+import type { ModelSource, WeightInfo } from '../model.js';
+import { openModel } from '../node/models.js';
+import { QuantizedModel } from '../packed/quantized-model.js';
+import { sizeOf } from '../shape.js';
+import { common } from './options.js';
+import { type CommonOptions, colour, count, json, say, table } from './output.js';
+
+interface Row {
+  readonly name: string;
+  readonly className: string;
+  readonly depth: number;
+  readonly outputShape: TensorShape | undefined;
+  readonly parameters: number;
+  readonly weights: readonly WeightRow[];
+}
+
+interface WeightRow {
+  readonly id: string;
+  readonly shape: readonly number[];
+  readonly dtype: string;
+  /** `axis 3`, a scheme, or why it stays. */
+  readonly quantized: string;
+}
+
+/** What quantizing would do to a weight, or what it did. */
+function fate(model: ModelSource, weight: WeightInfo): string {
+  if (model instanceof QuantizedModel) {
+    const packed = model.weight(weight.id);
+    if (packed.kind === 'kept') return `kept: ${packed.reason}`;
+    const { scheme, granularity, groupSize } = packed.tensor.coding;
+    return `${scheme}, ${granularity}${groupSize === undefined ? '' : ` of ${groupSize}`}`;
+  }
+  const role = roleOf(weight);
+  if (role.kind === 'other') return `kept: ${role.reason}`;
+  const guess = role.guess ? ' (a guess)' : '';
+  return `yes, channels on axis ${role.axes.join(' and ')}${guess}`;
+}
+
+function rowsOf(model: ModelSource): Row[] {
+  const layers = layerTree(model.architecture, model.file);
+  const shapes = outputShapes(layers, String(model.architecture.class_name));
+  const rows: Row[] = [];
+  const visit = (layer: LayerNode, prefix: string, depth: number): void => {
+    const path = prefix + layer.name;
+    const inside = (owner: string) => owner === path || owner.startsWith(`${path}/`);
+    const all = model.weights.filter(({ layer: owner }) => inside(owner));
+    const own = layer.isModel ? [] : all;
+    rows.push({
+      name: layer.name,
+      className: layer.className,
+      depth,
+      outputShape: shapes.get(layer),
+      parameters: all.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+      weights: own.map((weight) => ({
+        id: weight.id,
+        shape: weight.shape,
+        dtype: weight.dtype,
+        quantized: fate(model, weight),
+      })),
+    });
+    if (layer.isModel) for (const child of layer.children) visit(child, `${path}/`, depth + 1);
+  };
+  for (const layer of layers) visit(layer, '', 0);
+  return rows;
+}
+
+const shapeText = (shape: TensorShape | undefined) =>
+  shape ? `(${shape.map((n) => (n === null ? 'None' : n)).join(', ')})` : '?';
+
+async function inspect(file: string, options: CommonOptions): Promise<void> {
+  const { model, bytes, close } = await openModel(file, await loadKernels());
+  try {
+    const rows = rowsOf(model);
+    const parameters = model.weights.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    const kernels = model.weights.filter((weight) => roleOf(weight).kind === 'kernel');
+    const quantizable = kernels.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    const config = model.architecture.config;
+    const name = isObject(config) && typeof config.name === 'string' ? config.name : 'model';
+    const head = { file, bytes, model: name, class: model.architecture.class_name, kerasVersion: model.kerasVersion };
+    json(options, { ...head, parameters, quantizableParameters: quantizable, layers: rows });
+    const title = `${colour.bold(name)} (${String(head.class)}, Keras ${model.kerasVersion || 'unknown'})`;
+    say(options, `${title}, ${file}, ${count(bytes)} bytes\n`);
+    const body = rows.flatMap((row) => {
+      const lines = row.weights.map(({ id, shape, dtype, quantized }) => [
+        `${id.slice(id.indexOf(row.name) + row.name.length + 1) || id} [${shape}]`,
+        dtype,
+        quantized,
+      ]);
+      const [first = ['', '', ''], ...more] = lines;
+      const indent = '  '.repeat(row.depth);
+      return [
+        [indent + row.name, row.className, shapeText(row.outputShape), count(row.parameters), ...first],
+        ...more.map((line) => ['', '', '', '', ...line]),
+      ];
+    });
+    say(options, table(['Layer', 'Class', 'Output shape', 'Parameters', 'Weight', 'Type', 'Quantized'], body));
+    const share = parameters === 0 ? 0 : (100 * quantizable) / parameters;
+    say(options, `\n${count(parameters)} parameters, ${count(quantizable)} (${share.toFixed(1)} %) in kernels that are quantized by default`);
+  } finally {
+    close();
+  }
+}
+
+export function addInspect(program: Command): void {
+  const command = program
+    .command('inspect')
+    .description('layers, shapes, parameters and what would be quantized')
+    .argument('<file>', 'Keras .h5 or packed .safetensors');
+  common(command).action(inspect);
+}

@@ -1,0 +1,54 @@
+import type { Command } from 'commander';
+import { codingOf } from '../schemes/quantize.js';
+import type { QuantizeOptions } from '../schemes/types.js';
+
+/** A command line that makes no sense: exit status 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** Adds `--json` and `--quiet`. */
+export function common(command: Command): Command {
+  return command
+    .option('--json', 'one JSON document on stdout, nothing else')
+    .option('--quiet', 'no tables, remarks and progress bars');
+}
+
+/** A whole number of at least 1. */
+export function positive(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) {
+    throw new UsageError(`expected a whole number of at least 1, got ${JSON.stringify(text)}`);
+  }
+  return value;
+}
+
+export interface CodingFlags {
+  readonly scheme?: string;
+  readonly granularity?: string;
+  readonly groupSize?: number;
+  readonly scale?: string;
+  readonly scaleDtype?: string;
+}
+
+/** The flags of a coding, checked together. @throws UsageError */
+export function codingFlags(flags: CodingFlags): QuantizeOptions | undefined {
+  if (flags.scheme === undefined) {
+    const stray = (['granularity', 'groupSize', 'scale', 'scaleDtype'] as const).find((key) => flags[key] !== undefined);
+    if (stray) throw new UsageError(`--${stray.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)} needs --scheme`);
+    return undefined;
+  }
+  const options = {
+    scheme: flags.scheme,
+    granularity: flags.granularity ?? (flags.groupSize === undefined ? undefined : 'group'),
+    groupSize: flags.groupSize,
+    scale: flags.scale,
+    scaleDtype: flags.scaleDtype?.toUpperCase(),
+  } as QuantizeOptions;
+  try {
+    codingOf(options, 1);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  return options;
+}

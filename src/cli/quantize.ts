@@ -1,0 +1,92 @@
+import type { Command } from 'commander';
+import { BitnibbleError } from '../errors.js';
+import { loadKernels } from '../kernels/index.js';
+import { readFile, requireOtherFile } from '../node/files.js';
+import { openKeras, saveQuantized } from '../node/models.js';
+import { type QuantizeReport, quantizeModel } from '../pipeline/quantize.js';
+import { parseRecipe, type Recipe } from '../pipeline/recipe.js';
+import { type CodingFlags, codingFlags, common, positive, UsageError } from './options.js';
+import { type CommonOptions, colour, count, decibel, json, progress, say, table } from './output.js';
+
+interface Flags extends CommonOptions, CodingFlags {
+  readonly output: string;
+  readonly recipe?: string;
+}
+
+/** The recipe of `--recipe`, with the flags of the coding as its default. */
+function recipeOf(flags: Flags): Recipe {
+  const fallback = codingFlags(flags);
+  if (flags.recipe === undefined) {
+    if (!fallback) throw new UsageError('expected --scheme binary, --scheme int4 or --recipe FILE');
+    return { default: fallback };
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(readFile(flags.recipe)));
+  } catch (error) {
+    if (error instanceof BitnibbleError) throw error;
+    throw new BitnibbleError('recipe', `${flags.recipe}: not JSON: ${(error as Error).message}`);
+  }
+  const recipe = parseRecipe(value, flags.recipe);
+  if (fallback && recipe.default) throw new UsageError(`--scheme and the "default" of ${flags.recipe} exclude each other`);
+  return fallback ? { ...recipe, default: fallback } : recipe;
+}
+
+/** The table of tensors and the sums below it. */
+export function reportTable(report: QuantizeReport): string {
+  const rows = report.tensors.map((row) => [
+    row.id,
+    `[${row.shape}]`,
+    row.coding
+      ? `${row.result}, ${row.coding.granularity}${row.coding.groupSize === undefined ? '' : ` of ${row.coding.groupSize}`}, ${row.coding.scale}${row.guess ? ' (axis: a guess)' : ''}`
+      : `kept: ${row.reason}`,
+    count(row.bytesBefore),
+    count(row.bytesAfter),
+    decibel(row.snrDb),
+    row.maxError === undefined ? '' : row.maxError.toPrecision(3),
+  ]);
+  return table(['Weight', 'Shape', 'Coding', 'Bytes', 'After', 'SNR', 'Largest error'], rows);
+}
+
+async function quantize(file: string, flags: Flags): Promise<void> {
+  const recipe = recipeOf(flags);
+  if (!/\.(safetensors|h5|hdf5)$/i.test(flags.output)) {
+    throw new UsageError(`--output expected a name ending in .safetensors or .h5, got ${flags.output}`);
+  }
+  requireOtherFile(file, flags.output);
+  const kernels = await loadKernels();
+  const model = await openKeras(file);
+  const bar = progress(flags, 'quantizing', 'weights');
+  try {
+    const { model: quantized, report } = quantizeModel(model, recipe, { kernels, onProgress: bar.update });
+    bar.stop();
+    await saveQuantized(quantized, model, flags.output);
+    json(flags, { input: file, output: flags.output, ...report });
+    say(flags, reportTable(report));
+    const ratio = report.bytesBefore / report.bytesAfter;
+    say(
+      flags,
+      `\n${count(report.quantizedParameters)} of ${count(report.parameters)} weights at ${report.bitsPerWeight.toFixed(2)} bits, scales included: ` +
+        `${count(report.bytesBefore)} bytes of weights become ${count(report.bytesAfter)}, ${ratio.toFixed(1)} times fewer`,
+    );
+    say(flags, `${colour.green('wrote')} ${flags.output}`);
+  } finally {
+    bar.stop();
+    model.close();
+  }
+}
+
+export function addQuantize(program: Command): void {
+  const command = program
+    .command('quantize')
+    .description('rounds the weights of a Keras model to 1 bit or 4 bits')
+    .argument('<file>', 'Keras .h5')
+    .requiredOption('-o, --output <file>', '.safetensors: packed codes and scales; .h5: the same Keras file, decoded')
+    .option('--scheme <name>', 'binary or int4')
+    .option('--granularity <name>', 'one scale per tensor, channel or group (default: channel)')
+    .option('--group-size <n>', 'rows that share a scale, with --granularity group', positive)
+    .option('--scale <rule>', 'none, mean or lsq for binary (default: mean); absmax or lsq for int4 (default: absmax)')
+    .option('--scale-dtype <type>', 'f32 or f16: how scales are stored (default: f32)')
+    .option('--recipe <file>', 'JSON rules that choose a scheme by layer, class or weight');
+  common(command).action(quantize);
+}

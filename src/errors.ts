@@ -1,0 +1,64 @@
+/**
+ * What went wrong with a file, a model or a tensor, for code to branch on.
+ * The message always names the file, layer or tensor.
+ */
+export type ErrorCode =
+  /** The bytes are not of the format that was expected. */
+  | 'not-hdf5'
+  | 'not-safetensors'
+  | 'not-idx'
+  | 'not-npy'
+  | 'not-zip'
+  | 'unknown-format'
+  /** The format is right, the content is cut off, contradicts itself or claims absurd sizes. */
+  | 'corrupt-file'
+  /** A file that would unpack to more bytes than the stated limit. */
+  | 'too-large'
+  /** An HDF5 file without the architecture of a Keras model. */
+  | 'no-model-config'
+  /** A weight that the file lists and does not hold. */
+  | 'missing-weight'
+  /** A weight whose shape is not the one that its layer or its new value needs. */
+  | 'shape-mismatch'
+  /** A number type, filter, version or layer that cannot be handled. */
+  | 'unsupported-dtype'
+  | 'unsupported-filter'
+  | 'unsupported-version'
+  | 'unsupported-layer'
+  /** NaN or infinity among weights. */
+  | 'not-finite'
+  /** A recipe rule that matches no tensor, or is malformed. */
+  | 'recipe'
+  /** Files and folders. */
+  | 'not-found'
+  | 'not-writable'
+  | 'same-file'
+  /** A download that failed or has the wrong checksum. */
+  | 'download'
+  /** Data of another shape than the model takes. */
+  | 'data-mismatch'
+  /** The host has no WebAssembly SIMD, or the module handed in is not bitnibble's. */
+  | 'no-simd'
+  | 'bad-module'
+  /** TensorFlow.js is not installed. */
+  | 'no-tfjs';
+
+/** A fault of a file, a model or the host. Wrong arguments are `TypeError` and `RangeError` instead. */
+export class BitnibbleError extends Error {
+  override readonly name = 'BitnibbleError';
+
+  constructor(
+    /** What kind of fault it is. */
+    readonly code: ErrorCode,
+    message: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+  }
+}
+
+/** `"name" expected WHAT, got VALUE (CONTEXT)`: the form of every message about an argument. */
+export function expected(name: string, what: string, got: unknown, context?: string): string {
+  const shown = typeof got === 'string' ? JSON.stringify(got) : String(got);
+  return `"${name}" expected ${what}, got ${shown}${context ? ` (${context})` : ''}`;
+}

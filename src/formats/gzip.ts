@@ -1,0 +1,84 @@
+import { Gunzip } from 'fflate';
+import { BitnibbleError } from '../errors.js';
+import { crc32 } from './crc32.js';
+
+/** What the readers of untrusted bytes take. */
+export interface ReadOptions {
+  /** What error messages call the bytes: a path, or a member of an archive. */
+  readonly name?: string;
+  /** Most bytes that one file or archive member may unpack to; {@link UNPACK_LIMIT} unless stated. */
+  readonly limit?: number;
+}
+
+/** 1 GiB: above every dataset these readers are for, below what a page or a small host can lose. */
+export const UNPACK_LIMIT = 2 ** 30;
+
+/** Compressed bytes per step. Deflate grows by at most 1032, so no step writes more than 33 MiB past the limit. */
+const STEP = 32768;
+
+/** Header and trailer of a member without name, comment or extra field. */
+const SMALLEST = 10 + 8;
+
+/** Whether bytes begin as gzip does. */
+export function isGzip(bytes: Uint8Array): boolean {
+  return bytes.length >= 3 && bytes[0] === 0x1f && bytes[1] === 0x8b && bytes[2] === 8;
+}
+
+/**
+ * Unpacks gzip, all members of it, and checks length and CRC-32 of each. Bytes after the last member are refused.
+ *
+ * @throws BitnibbleError `too-large` past the limit, `corrupt-file` for anything that is not whole gzip.
+ *   Source: RFC 1952
+ */
+export function gunzip(bytes: Uint8Array, options: ReadOptions = {}): Uint8Array {
+  const { name = 'gzip data', limit = UNPACK_LIMIT } = options;
+  if (!isGzip(bytes) || bytes.length < SMALLEST) {
+    throw new BitnibbleError('corrupt-file', `${name}: expected gzip data, got ${bytes.length} other bytes`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const chunks: Uint8Array[] = [];
+  let total = 0;
+  let crc = 0;
+  let memberStart = 0;
+
+  const endMember = (end: number) => {
+    const isWhole = end >= SMALLEST && view.getUint32(end - 8, true) === crc;
+    if (!isWhole || view.getUint32(end - 4, true) !== (total - memberStart) % 2 ** 32) {
+      throw new BitnibbleError(
+        'corrupt-file',
+        `${name}: checksum or length differ from what the gzip trailer states; the file is cut off or damaged`,
+      );
+    }
+    memberStart = total;
+    crc = 0;
+  };
+
+  const stream = new Gunzip((chunk) => {
+    total += chunk.length;
+    if (total > limit) {
+      throw new BitnibbleError('too-large', `${name}: unpacks to more than the limit of ${limit} bytes`);
+    }
+    crc = crc32(chunk, crc);
+    chunks.push(chunk);
+  });
+  stream.onmember = endMember;
+  try {
+    for (let at = 0; at < bytes.length; at += STEP) {
+      stream.push(bytes.subarray(at, at + STEP), at + STEP >= bytes.length);
+    }
+  } catch (cause) {
+    if (cause instanceof BitnibbleError) {
+      throw cause;
+    }
+    throw new BitnibbleError('corrupt-file', `${name}: damaged gzip data (${String(cause)})`, { cause });
+  }
+  endMember(bytes.length);
+
+  const out = new Uint8Array(total);
+  let at = 0;
+  for (const chunk of chunks) {
+    out.set(chunk, at);
+    at += chunk.length;
+  }
+  return out;
+}

@@ -1,0 +1,172 @@
+import { BitnibbleError } from '../errors.js';
+import { DTYPE_BYTES, type Dtype } from '../model.js';
+import { sizeOf } from '../shape.js';
+
+/** Limit of the reference implementation. */
+const MAX_HEADER_BYTES = 100_000_000;
+
+/** A tensor in a safetensors file; `start` and `end` count from the first data byte. */
+export interface SafetensorsEntry {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface SafetensorsHeader {
+  readonly metadata: ReadonlyMap<string, string>;
+  /** In the order of their data. */
+  readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
+  /** Offset of the first data byte in the file. */
+  readonly dataStart: number;
+  /** Bytes of the whole file. */
+  readonly fileSize: number;
+}
+
+function damaged(what: string, fault: string): BitnibbleError {
+  return new BitnibbleError('corrupt-file', `${what}: damaged safetensors file: ${fault}`);
+}
+
+/**
+ * Length of header and length prefix together, from the first 8 bytes of a file.
+ * @throws BitnibbleError `not-safetensors`
+ */
+export function safetensorsHeaderBytes(prefix: Uint8Array, what: string): number {
+  if (prefix.length < 8) {
+    throw new BitnibbleError('not-safetensors', `${what}: expected a safetensors file, got ${prefix.length} bytes`);
+  }
+  const view = new DataView(prefix.buffer, prefix.byteOffset, 8);
+  const length = view.getUint32(0, true) + view.getUint32(4, true) * 2 ** 32;
+  if (length < 2 || length > MAX_HEADER_BYTES) {
+    throw new BitnibbleError(
+      'not-safetensors',
+      `${what}: expected a safetensors file, its first 8 bytes give a header of ${length} bytes`,
+    );
+  }
+  return 8 + length;
+}
+
+/**
+ * Reads the header of a safetensors file.
+ *
+ * Refuses holes, overlaps, sizes that do not fit shape and type, and bytes after the last tensor.
+ *
+ * @param bytes the file, or at least its header
+ * @param fileSize bytes of the whole file; checked against the offsets
+ * @throws BitnibbleError `not-safetensors`, `corrupt-file`
+ * Source: github.com/huggingface/safetensors, README, section Format
+ */
+export function readSafetensorsHeader(
+  bytes: Uint8Array,
+  what: string,
+  fileSize = bytes.length,
+): SafetensorsHeader {
+  const dataStart = safetensorsHeaderBytes(bytes, what);
+  if (dataStart > bytes.length) {
+    throw damaged(what, `cut off in the header, at ${bytes.length} of ${dataStart} bytes`);
+  }
+  if (bytes[8] !== 0x7b) {
+    throw new BitnibbleError('not-safetensors', `${what}: expected a safetensors file, its header is not JSON`);
+  }
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, dataStart)));
+  } catch (error) {
+    throw damaged(what, `the header is not JSON in UTF-8 (${(error as Error).message.slice(0, 80)})`);
+  }
+  const metadata = new Map<string, string>();
+  const entries: SafetensorsEntry[] = [];
+  for (const [name, value] of Object.entries(parsed as Record<string, unknown>)) {
+    if (name === '__metadata__') {
+      for (const [key, text] of Object.entries(asObject(value, what, '__metadata__'))) {
+        if (typeof text !== 'string') throw damaged(what, `__metadata__ ${key} is not text`);
+        metadata.set(key, text);
+      }
+    } else {
+      entries.push(readEntry(name, asObject(value, what, `tensor ${name}`), what));
+    }
+  }
+  entries.sort((a, b) => a.start - b.start || a.end - b.end);
+  let at = 0;
+  for (const { name, start, end } of entries) {
+    if (start !== at) throw damaged(what, `tensor ${name} starts at ${start}, expected ${at}`);
+    at = end;
+  }
+  if (dataStart + at !== fileSize) {
+    throw damaged(what, `expected ${dataStart + at} bytes in all, got ${fileSize}`);
+  }
+  return { metadata, tensors: new Map(entries.map((entry) => [entry.name, entry])), dataStart, fileSize };
+}
+
+function asObject(value: unknown, what: string, name: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw damaged(what, `${name} is not an object`);
+  }
+  return value as Record<string, unknown>;
+}
+
+function readEntry(name: string, value: Record<string, unknown>, what: string): SafetensorsEntry {
+  const { dtype, shape, data_offsets: offsets } = value;
+  if (typeof dtype !== 'string' || !Object.hasOwn(DTYPE_BYTES, dtype)) {
+    throw damaged(what, `tensor ${name} has the unknown type ${JSON.stringify(dtype)}`);
+  }
+  const isCount = (n: unknown): n is number => Number.isSafeInteger(n) && (n as number) >= 0;
+  if (!Array.isArray(shape) || !shape.every(isCount)) throw damaged(what, `tensor ${name} has no proper shape`);
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) {
+    throw damaged(what, `tensor ${name} has no proper data_offsets`);
+  }
+  const [start, end] = offsets as [number, number];
+  const bytes = sizeOf(shape) * DTYPE_BYTES[dtype as Dtype];
+  if (end - start !== bytes) {
+    throw damaged(what, `tensor ${name} spans ${end - start} bytes, its shape [${shape}] of ${dtype} needs ${bytes}`);
+  }
+  return { name, dtype: dtype as Dtype, shape, start, end };
+}
+
+/** A tensor to be written; its bytes are asked for when their turn comes. */
+export interface SafetensorsTensor {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  bytes(): Uint8Array;
+}
+
+/**
+ * Writes a safetensors file as a sequence of pieces: the header, then each tensor's bytes.
+ *
+ * Tensors are ordered by falling size of their type and otherwise as given, and the header is padded with spaces
+ * to a multiple of 8, so that every tensor is aligned to its type.
+ *
+ * @throws RangeError for a name given twice
+ */
+export function* writeSafetensors(
+  tensors: readonly SafetensorsTensor[],
+  metadata: Iterable<readonly [string, string]>,
+): Generator<Uint8Array> {
+  const ordered = [...tensors].sort((a, b) => DTYPE_BYTES[b.dtype] - DTYPE_BYTES[a.dtype]);
+  const header: Record<string, unknown> = Object.create(null);
+  header.__metadata__ = Object.fromEntries(metadata);
+  let at = 0;
+  for (const { name, dtype, shape } of ordered) {
+    if (name in header) throw new RangeError(`tensor name ${JSON.stringify(name)} is used twice`);
+    const end = at + sizeOf(shape) * DTYPE_BYTES[dtype];
+    header[name] = { dtype, shape, data_offsets: [at, end] };
+    at = end;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const padded = Math.ceil(json.length / 8) * 8;
+  const head = new Uint8Array(8 + padded).fill(0x20);
+  const prefix = new DataView(head.buffer);
+  prefix.setUint32(0, padded, true);
+  prefix.setUint32(4, 0, true);
+  head.set(json, 8);
+  yield head;
+  for (const { name, bytes, dtype, shape } of ordered) {
+    const data = bytes();
+    if (data.length !== sizeOf(shape) * DTYPE_BYTES[dtype]) {
+      throw new RangeError(`tensor ${name} has ${data.length} bytes, its shape [${shape}] of ${dtype} needs others`);
+    }
+    yield data;
+  }
+}

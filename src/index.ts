@@ -1,0 +1,19 @@
+/**
+ * The core: kernels, schemes and the packed format. It needs no file system, no HDF5 and no TensorFlow.js.
+ * @module
+ */
+export { BitnibbleError, type ErrorCode } from './errors.js';
+export { type LoadKernelsOptions, loadKernels } from './kernels/index.js';
+export type { Difference, Kernels } from './kernels/types.js';
+export type { Dtype, ModelInfo, ModelSource, WeightInfo } from './model.js';
+export { openPacked, type PackedWeight, packedBytes, QuantizedModel, writePacked } from './packed/index.js';
+export { dequantizeTensor, quantizedBytes, quantizeTensor } from './schemes/quantize.js';
+export type {
+  Coding,
+  QuantizedTensor,
+  QuantizeOptions,
+  ScaleDtype,
+  ScaleRule,
+  SchemeName,
+} from './schemes/types.js';
+export { type BlockLayout, blockLayout, type Granularity } from './shape.js';

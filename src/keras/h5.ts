@@ -1,0 +1,305 @@
+import type * as H5wasm from 'h5wasm';
+import { BitnibbleError } from '../errors.js';
+import type { Dtype } from '../model.js';
+import { sizeOf } from '../shape.js';
+import type { ByteSource } from './source.js';
+
+type H5Module = Awaited<typeof H5wasm.ready>;
+type Metadata = H5wasm.Metadata;
+
+/** An attribute value: text, or a list of it, or numbers. */
+export type H5Attribute = string | string[] | number | bigint | ArrayLike<number | bigint>;
+
+/** Largest dataset that is read as a whole: above it a size is taken for a fault of the file. */
+const MAX_TENSOR_BYTES = 8 * 2 ** 30;
+/** Read in pieces of this many bytes: HDF5's heap stops at 2 GiB, and a small one is soon reused. */
+const SLICE_BYTES = 32 * 2 ** 20;
+/** Filters compiled into the library: deflate, shuffle, fletcher32, szip, nbit, scale-offset. */
+const FILTERS = new Set([1, 2, 3, 4, 5, 6]);
+const SIGNATURE = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
+
+/** Whether the bytes hold an HDF5 superblock: at 0, or behind a user block of 512, 1024, 2048, ... bytes. */
+export function isHdf5(source: ByteSource): boolean {
+  const head = new Uint8Array(8);
+  for (let at = 0; at + 8 <= source.size; at = at === 0 ? 512 : at * 2) {
+    source.read(head, at);
+    if (SIGNATURE.every((byte, i) => head[i] === byte)) return true;
+  }
+  return false;
+}
+
+let library: Promise<typeof H5wasm> | undefined;
+let mounted = 0;
+
+/** The library, with HDF5's own error stack turned into exceptions instead of text on stderr. */
+function loadLibrary(): Promise<typeof H5wasm> {
+  library ??= import('h5wasm').then(async (loaded) => {
+    (await loaded.ready).activate_throwing_error_handler();
+    return loaded;
+  });
+  return library;
+}
+
+/** The innermost reason in HDF5's error stack (`#006: file.c line 388 in f(): reason`), on one line. */
+function innermostReason(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  const reasons = [...text.matchAll(/^\s*#\d+: .* in \w+\(\): (.*)$/gm)];
+  return (reasons.at(-1)?.[1] ?? text.split('\n')[0] ?? '').slice(0, 200);
+}
+
+interface MemoryNode {
+  stream_ops: object;
+  node_ops: object;
+}
+
+/**
+ * Puts a source into the library's in-memory file system, reads and writes going straight to the source.
+ * That file system holds nothing else, so links to other files lead nowhere.
+ */
+function mount(module: H5Module, source: ByteSource): string {
+  const path = `/source-${mounted++}`;
+  const fs = module.FS as unknown as {
+    open(path: string, flags: string): { node: MemoryNode };
+    close(stream: object): void;
+  };
+  const stream = fs.open(path, 'w+');
+  const node = stream.node;
+  fs.close(stream);
+  Object.defineProperty(node, 'usedBytes', { get: () => source.size, set: () => undefined });
+  node.stream_ops = {
+    ...node.stream_ops,
+    read: (_: object, heap: Int8Array, offset: number, length: number, position: number) =>
+      position >= source.size
+        ? 0
+        : source.read(new Uint8Array(heap.buffer, heap.byteOffset + offset, length), position),
+    write: (_: object, heap: Int8Array, offset: number, length: number, position: number) => {
+      source.write?.(new Uint8Array(heap.buffer, heap.byteOffset + offset, length), position);
+      return length;
+    },
+  };
+  node.node_ops = {
+    ...node.node_ops,
+    setattr: (_: object, attributes: { size?: number }) => {
+      if (attributes.size !== undefined && attributes.size !== source.size) source.truncate?.(attributes.size);
+    },
+  };
+  return path;
+}
+
+/** A dataset's number type, or undefined where no weight has it (strings, compounds, references). */
+function datasetDtype({ type, size, signed, enum_type }: Metadata): Dtype | undefined {
+  if (type === 1) return ({ 2: 'F16', 4: 'F32', 8: 'F64' } as const)[size as 2 | 4 | 8];
+  if (type === 8 && enum_type && size === 1) return 'BOOL';
+  if (type !== 0 || ![1, 2, 4, 8].includes(size)) return undefined;
+  return `${signed ? 'I' : 'U'}${size * 8}` as Dtype;
+}
+
+/** What a dataset is, without its values. */
+export interface H5Dataset {
+  readonly path: string;
+  readonly shape: readonly number[];
+  readonly dtype: Dtype | undefined;
+}
+
+/** An open HDF5 file. Every fault is a {@link BitnibbleError} that names the file and the object. */
+export class H5File {
+  readonly #library: typeof H5wasm;
+  readonly #module: H5Module;
+  readonly #id: bigint;
+  readonly #mounted: string;
+
+  private constructor(
+    /** For messages. */
+    readonly name: string,
+    readonly source: ByteSource,
+    library: typeof H5wasm,
+    id: bigint,
+    mountedAt: string,
+  ) {
+    this.#library = library;
+    this.#module = library.Module;
+    this.#id = id;
+    this.#mounted = mountedAt;
+  }
+
+  /**
+   * @throws BitnibbleError `not-hdf5` without the signature, `corrupt-file` where HDF5 refuses it
+   */
+  static async open(name: string, source: ByteSource): Promise<H5File> {
+    if (!isHdf5(source)) {
+      throw new BitnibbleError('not-hdf5', `${name}: expected an HDF5 file, its signature is missing`);
+    }
+    const library = await loadLibrary();
+    const module = library.Module;
+    const path = mount(module, source);
+    const mode = source.write ? module.H5F_ACC_RDWR : module.H5F_ACC_RDONLY;
+    let id: bigint;
+    try {
+      id = module.open(path, mode, false, -1, -1);
+    } catch (error) {
+      module.FS.unlink(path);
+      throw new BitnibbleError('corrupt-file', `${name}: damaged HDF5 file: ${innermostReason(error)}`);
+    }
+    return new H5File(name, source, library, id, path);
+  }
+
+  /** Releases the library's handle; the source stays open. */
+  close(): void {
+    this.#guard('/', () => this.#module.close_file(this.#id));
+    this.#module.FS.unlink(this.#mounted);
+  }
+
+  kind(path: string): 'group' | 'dataset' | 'link' | undefined {
+    const type = this.#guard(path, () => this.#module.get_type(this.#id, path));
+    if (type === this.#module.H5G_GROUP) return 'group';
+    if (type === this.#module.H5G_DATASET) return 'dataset';
+    if (type === this.#module.H5G_LINK || type === this.#module.H5G_UDLINK) return 'link';
+    return undefined;
+  }
+
+  /** Names in a group, in the order that HDF5 keeps. */
+  keys(path: string): string[] {
+    return this.#guard(path, () => this.#module.get_names(this.#id, path, false) as string[]);
+  }
+
+  attributeNames(path: string): string[] {
+    return this.#guard(path, () => this.#module.get_attribute_names(this.#id, path));
+  }
+
+  /** An attribute's value; undefined where the object has no such attribute. */
+  attribute(path: string, name: string): H5Attribute | undefined {
+    return this.#guard(`${path}@${name}`, () => {
+      const group = new this.#library.Group(this.#id, path);
+      if (!this.#module.get_attribute_names(this.#id, path).includes(name)) return undefined;
+      const value = group.get_attribute(name, false);
+      return value === null ? [] : (value as H5Attribute);
+    });
+  }
+
+  dataset(path: string): H5Dataset {
+    const metadata = this.#metadata(path);
+    if (!metadata.shape) {
+      throw new BitnibbleError('corrupt-file', `${this.name}: dataset ${path} has no shape`);
+    }
+    return { path, shape: [...metadata.shape], dtype: datasetDtype(metadata) };
+  }
+
+  /**
+   * The values of a dataset as little-endian bytes, C order.
+   * @throws BitnibbleError `unsupported-filter`, or `corrupt-file` for sizes out of all reason and damaged data
+   */
+  readBytes(path: string): Uint8Array {
+    const metadata = this.#metadata(path);
+    const shape = metadata.shape ?? [];
+    const bytes = sizeOf(shape) * metadata.size;
+    this.#checkFilters(path);
+    if (!(bytes <= MAX_TENSOR_BYTES)) {
+      throw new BitnibbleError(
+        'corrupt-file',
+        `${this.name}: dataset ${path} claims ${bytes} bytes, expected at most ${MAX_TENSOR_BYTES}`,
+      );
+    }
+    const out = new Uint8Array(bytes);
+    this.#eachSlice(path, shape, metadata.size, (pointer, count, offset, at, length) => {
+      const status = this.#module.get_dataset_data(this.#id, path, count, offset, count && shape.map(() => 1n), BigInt(pointer));
+      if (status < 0) throw new Error('the data cannot be read');
+      out.set(this.#module.HEAPU8.subarray(pointer, pointer + length), at);
+    });
+    if (!metadata.littleEndian) reverseElements(out, metadata.size);
+    return out;
+  }
+
+  /** Overwrites a float32 dataset in place; everything else of the file stays. */
+  writeFloat32(path: string, values: Float32Array): void {
+    const metadata = this.#metadata(path);
+    const shape = metadata.shape ?? [];
+    this.#checkFilters(path);
+    if (datasetDtype(metadata) !== 'F32' || sizeOf(shape) !== values.length) {
+      throw new BitnibbleError(
+        'shape-mismatch',
+        `${this.name}: dataset ${path} holds [${shape}] of ${metadata.size}-byte numbers, expected ${values.length} float32 values`,
+      );
+    }
+    let bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    if (!metadata.littleEndian) {
+      bytes = bytes.slice();
+      reverseElements(bytes, 4);
+    }
+    this.#eachSlice(path, shape, 4, (pointer, count, offset, at, length) => {
+      this.#module.HEAPU8.set(bytes.subarray(at, at + length), pointer);
+      const status = this.#module.set_dataset_data(this.#id, path, count, offset, count && shape.map(() => 1n), BigInt(pointer));
+      if (status < 0) throw new Error('the data cannot be written');
+    });
+  }
+
+  #metadata(path: string): Metadata {
+    return this.#guard(path, () => this.#module.get_dataset_metadata(this.#id, path));
+  }
+
+  #checkFilters(path: string): void {
+    const filters = this.#guard(path, () => this.#module.get_dataset_filters(this.#id, path));
+    const unknown = filters.find(({ id }: H5wasm.Filter) => !FILTERS.has(id));
+    if (unknown) {
+      throw new BitnibbleError(
+        'unsupported-filter',
+        `${this.name}: dataset ${path} is compressed with HDF5 filter ${unknown.id} (${unknown.name}), which cannot be decoded; rewrite it with gzip or none`,
+      );
+    }
+  }
+
+  /** Visits a dataset in slices of whole rows of its first axis, each at most {@link SLICE_BYTES} where rows allow. */
+  #eachSlice(
+    path: string,
+    shape: readonly number[],
+    itemBytes: number,
+    visit: (
+      pointer: number,
+      count: bigint[] | null,
+      offset: bigint[] | null,
+      at: number,
+      length: number,
+    ) => void,
+  ): void {
+    const total = sizeOf(shape) * itemBytes;
+    if (total === 0) return;
+    const rows = shape.length === 0 ? 1 : (shape[0] as number);
+    const rowBytes = total / rows;
+    const step = Math.max(1, Math.min(rows, Math.floor(SLICE_BYTES / rowBytes)));
+    const heap = this.#module as unknown as { _malloc(n: number): number; _free(p: number): void };
+    const pointer = heap._malloc(step * rowBytes);
+    if (pointer === 0) {
+      throw new BitnibbleError(
+        'corrupt-file',
+        `${this.name}: dataset ${path} has rows of ${rowBytes} bytes, too large to read`,
+      );
+    }
+    try {
+      for (let row = 0; row < rows; row += step) {
+        const now = Math.min(step, rows - row);
+        const whole = shape.length === 0 || now === rows;
+        const count = whole ? null : [BigInt(now), ...shape.slice(1).map(BigInt)];
+        const offset = whole ? null : [BigInt(row), ...shape.slice(1).map(() => 0n)];
+        this.#guard(path, () => visit(pointer, count, offset, row * rowBytes, now * rowBytes));
+      }
+    } finally {
+      heap._free(pointer);
+    }
+  }
+
+  #guard<T>(path: string, run: () => T): T {
+    try {
+      return run();
+    } catch (error) {
+      if (error instanceof BitnibbleError) throw error;
+      throw new BitnibbleError(
+        'corrupt-file',
+        `${this.name}: damaged HDF5 object ${path}: ${innermostReason(error)}`,
+      );
+    }
+  }
+}
+
+/** Byte order of every element of `size` bytes turned round, in place. */
+function reverseElements(bytes: Uint8Array, size: number): void {
+  for (let at = 0; at < bytes.length; at += size) bytes.subarray(at, at + size).reverse();
+}

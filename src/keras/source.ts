@@ -1,0 +1,67 @@
+/**
+ * Random access to the bytes of a file, wherever they are: memory, a file on disk, a member of an archive.
+ * Synchronous, because HDF5 reads inside calls of its own.
+ */
+export interface ByteSource {
+  /** Bytes in all. */
+  readonly size: number;
+  /** Fills `target` from byte `position` on; returns how many bytes there were. */
+  read(target: Uint8Array, position: number): number;
+  /** Absent where the source is read only. */
+  write?(bytes: Uint8Array, position: number): void;
+  truncate?(size: number): void;
+  close?(): void;
+}
+
+/** A source over bytes in memory; `writable` sources grow as needed, see {@link GrowingBytes.bytes}. */
+export function bytesSource(bytes: Uint8Array): ByteSource {
+  return {
+    size: bytes.length,
+    read(target, position) {
+      const part = bytes.subarray(position, position + target.length);
+      target.set(part);
+      return part.length;
+    },
+  };
+}
+
+/** A writable copy of bytes in memory. */
+export class GrowingBytes implements ByteSource {
+  #buffer: Uint8Array;
+  size: number;
+
+  constructor(initial: Uint8Array) {
+    this.#buffer = initial.slice();
+    this.size = initial.length;
+  }
+
+  read(target: Uint8Array, position: number): number {
+    const part = this.#buffer.subarray(position, Math.min(this.size, position + target.length));
+    target.set(part);
+    return part.length;
+  }
+
+  write(bytes: Uint8Array, position: number): void {
+    this.#reserve(position + bytes.length);
+    this.#buffer.set(bytes, position);
+    this.size = Math.max(this.size, position + bytes.length);
+  }
+
+  truncate(size: number): void {
+    this.#reserve(size);
+    this.#buffer.fill(0, Math.min(size, this.size), Math.max(size, this.size));
+    this.size = size;
+  }
+
+  /** The bytes as they are now: a view, good until the next write. */
+  get bytes(): Uint8Array {
+    return this.#buffer.subarray(0, this.size);
+  }
+
+  #reserve(size: number): void {
+    if (size <= this.#buffer.length) return;
+    const grown = new Uint8Array(Math.max(size, this.#buffer.length * 2));
+    grown.set(this.#buffer);
+    this.#buffer = grown;
+  }
+}

@@ -1,0 +1,61 @@
+import { expected } from '../errors.js';
+import { type BlockLayout, blockCount, layoutSize } from '../shape.js';
+
+/** Argument checks that every backend makes, so that all fail alike. */
+
+function typeName(value: unknown): string {
+  return Object.prototype.toString.call(value).slice(8, -1);
+}
+
+export function checkFloats(name: string, value: unknown, length?: number): void {
+  if (!(value instanceof Float32Array))
+    throw new TypeError(expected(name, 'a Float32Array', typeName(value)));
+  if (length !== undefined) checkLength(name, value.length, length, 'floats');
+}
+
+export function checkBytes(name: string, value: unknown, length?: number): void {
+  if (!(value instanceof Uint8Array)) throw new TypeError(expected(name, 'a Uint8Array', typeName(value)));
+  if (length !== undefined) checkLength(name, value.length, length, 'bytes');
+}
+
+function checkLength(name: string, got: number, length: number, unit: string): void {
+  if (got !== length) throw new RangeError(expected(name, `${length} ${unit}`, got));
+}
+
+/** `out` may be longer than what is written. */
+export function checkRoom(name: string, value: ArrayLike<number>, length: number, unit: string): void {
+  if (value.length < length) throw new RangeError(expected(name, `at least ${length} ${unit}`, value.length));
+}
+
+/** Sizes of a layout; with `weights`, that they belong to it. */
+export function checkLayout(layout: BlockLayout, weights?: Float32Array): void {
+  if (typeof layout !== 'object' || layout === null) {
+    throw new TypeError(expected('layout', 'a BlockLayout', typeName(layout)));
+  }
+  for (const key of ['outer', 'channels', 'inner', 'groupRows'] as const) {
+    const least = key === 'groupRows' ? 1 : 0;
+    if (!Number.isSafeInteger(layout[key]) || layout[key] < least) {
+      throw new RangeError(expected(`layout.${key}`, `an integer of at least ${least}`, layout[key]));
+    }
+  }
+  if (weights) checkLength('weights', weights.length, layoutSize(layout), 'floats');
+}
+
+/** Weights, and one value for each block of theirs. */
+export function checkCoding(weights: Float32Array, inverses: Float32Array, layout: BlockLayout): void {
+  checkFloats('weights', weights);
+  checkLayout(layout, weights);
+  checkFloats('inverses', inverses, blockCount(layout));
+}
+
+/** Codes of `bits` each, and one scale for each block. */
+export function checkCodes(codes: Uint8Array, bits: number, scales: Float32Array, layout: BlockLayout): void {
+  checkLayout(layout);
+  checkBytes('codes', codes, codeBytes(layoutSize(layout), bits));
+  checkFloats('scales', scales, blockCount(layout));
+}
+
+/** Bytes of `count` codes of `bits` each. */
+export function codeBytes(count: number, bits: number): number {
+  return Math.ceil((count * bits) / 8);
+}

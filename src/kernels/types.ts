@@ -1,0 +1,78 @@
+import type { BlockLayout } from '../shape.js';
+
+/** How far a decoded tensor is from the original. */
+export interface Difference {
+  /** Sum of `w^2`. */
+  readonly signal: number;
+  /** Sum of `(w - v)^2`. */
+  readonly noise: number;
+  /** Largest `|w - v|`. */
+  readonly maxError: number;
+}
+
+/**
+ * The heavy loops, over whole tensors of any length. `reference.ts` defines every bit of every result;
+ * the SIMD backend equals it byte for byte. Tensors are C-order; block arrays follow {@link BlockLayout}.
+ *
+ * Non-finite weights give non-finite statistics (never an exception): callers check those.
+ */
+export interface Kernels {
+  readonly backend: 'simd' | 'reference';
+
+  /** Largest `|w|` of each block; a NaN in a block gives NaN, else an infinity gives Infinity. `[blocks]` */
+  absMax(weights: Float32Array, layout: BlockLayout): Float32Array;
+  /** Sum of `|w|` of each block. `[blocks]` */
+  absSum(weights: Float32Array, layout: BlockLayout): Float64Array;
+
+  /** `b = w > 0 ? 1 : 0`, least significant bit first, `ceil(n / 8)` bytes, padding bits zero. */
+  packSign(weights: Float32Array): Uint8Array;
+  /** {@link packSign} into `out`, which must hold at least `ceil(n / 8)` bytes. */
+  packSignInto(weights: Float32Array, out: Uint8Array): Uint8Array;
+  /** {@link packSign} and {@link absSum} in one pass over the weights. */
+  packSignWithAbsSum(weights: Float32Array, layout: BlockLayout): { codes: Uint8Array; absSum: Float64Array };
+  /** `scale * (2b - 1)`. `scales`: `[blocks]`. */
+  unpackSign(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array;
+  unpackSignInto(
+    codes: Uint8Array,
+    scales: Float32Array,
+    layout: BlockLayout,
+    out: Float32Array,
+  ): Float32Array;
+
+  /**
+   * `q = clamp(rne(f32(w * inverse)), -8, 7)`, two's complement nibbles, low nibble first, `ceil(n / 2)` bytes,
+   * the last nibble of an odd length zero. `inverses`: `[blocks]`, finite.
+   */
+  packInt4(weights: Float32Array, inverses: Float32Array, layout: BlockLayout): Uint8Array;
+  packInt4Into(
+    weights: Float32Array,
+    inverses: Float32Array,
+    layout: BlockLayout,
+    out: Uint8Array,
+  ): Uint8Array;
+  /**
+   * {@link absMax}, then {@link packInt4} with `inverse = min(f32(7 / absMax), 0x1.fffffep127)`, 0 where `absMax` is 0.
+   * The codes of a block whose `absMax` is not finite are unspecified.
+   */
+  packInt4WithAbsMax(weights: Float32Array, layout: BlockLayout): { codes: Uint8Array; absMax: Float32Array };
+  /** `f32(q * scale)`. `scales`: `[blocks]`. */
+  unpackInt4(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array;
+  unpackInt4Into(
+    codes: Uint8Array,
+    scales: Float32Array,
+    layout: BlockLayout,
+    out: Float32Array,
+  ): Float32Array;
+  /**
+   * One half of a least-squares step: with the codes `q` that {@link packInt4} gives for `inverses`,
+   * the sums `wq = sum(w q)` and `qq = sum(q^2)` of each block. `[blocks]` each.
+   */
+  projectInt4(
+    weights: Float32Array,
+    inverses: Float32Array,
+    layout: BlockLayout,
+  ): { wq: Float64Array; qq: Float64Array };
+
+  /** Signal and noise of `decoded` against `weights`; both of one length. */
+  difference(weights: Float32Array, decoded: Float32Array): Difference;
+}

@@ -1,0 +1,104 @@
+import { BitnibbleError } from '../errors.js';
+
+/** A kernel's arguments are addresses, counts and flags. */
+type Kernel = (...args: number[]) => void;
+
+/** What `assembly/index.ts` exports; docs/KERNELS.md says what each argument means. */
+export interface Abi {
+  readonly memory: WebAssembly.Memory;
+  bitnibbleAbi(): number;
+  arenaBase(): number;
+  readonly absMaxColumns: Kernel;
+  readonly absMaxRuns: Kernel;
+  readonly absSumColumns: Kernel;
+  readonly absSumRuns: Kernel;
+  readonly difference: Kernel;
+  extendColumns(values: number, columns: number): number;
+  readonly packInt4Columns: Kernel;
+  readonly packInt4Groups: Kernel;
+  readonly packInt4Runs: Kernel;
+  readonly packSign: Kernel;
+  readonly projectColumns: Kernel;
+  readonly projectRuns: Kernel;
+  readonly unpackInt4Columns: Kernel;
+  readonly unpackInt4Runs: Kernel;
+  readonly unpackSignColumns: Kernel;
+  readonly unpackSignRuns: Kernel;
+}
+
+/** The ABI that this wrapper speaks. */
+const ABI_VERSION = 1;
+
+/** Bytes that kernels may read behind the last element of a tile. */
+const OVERREAD = 64;
+
+/** Bytes of wasm memory that all work goes through. */
+export const ARENA_BYTES = 6 << 20;
+
+/** A fixed piece of wasm memory: tiles are copied in, worked on, and copied out. */
+export interface Arena {
+  readonly abi: Abi;
+  readonly bytes: number;
+  /** Elements of a tile, a multiple of 1024: with float32 in and out, half of the arena, and about half of L2. */
+  readonly tile: number;
+  /** Columns that a column vector may have. */
+  readonly columns: number;
+  /** Entries of a run table. */
+  readonly entries: number;
+  /** Address of new room within {@link Arena.scope}. */
+  take(bytes: number): number;
+  /** Runs `work`, then gives back all that it took, also when it throws. */
+  scope<T>(work: () => T): T;
+  view(pointer: number, bytes: number): Uint8Array;
+  floats(pointer: number, count: number): Float32Array;
+  doubles(pointer: number, count: number): Float64Array;
+}
+
+/**
+ * @param bytes at least 32 KiB; results never depend on it
+ * @throws BitnibbleError `bad-module` for exports of another module
+ */
+export function makeArena(abi: Abi, bytes = ARENA_BYTES): Arena {
+  if (!(abi.memory?.buffer && typeof abi.bitnibbleAbi === 'function')) {
+    throw new BitnibbleError('bad-module', '"module" expected the kernels of bitnibble, got another module');
+  }
+  if (abi.bitnibbleAbi() !== ABI_VERSION) {
+    const got = `${abi.bitnibbleAbi()}: take both from one version of bitnibble`;
+    throw new BitnibbleError('bad-module', `"module" expected kernels of ABI ${ABI_VERSION}, got ${got}`);
+  }
+  const { memory } = abi;
+  const base = (abi.arenaBase() + 63) & -64;
+  const end = base + bytes;
+  const missing = end + OVERREAD - memory.buffer.byteLength;
+  if (missing > 0) memory.grow(Math.ceil(missing / 65536));
+  let top = base;
+  return {
+    abi,
+    bytes,
+    tile: Math.min(Number(process.env.TILE ?? 1 << 17), (bytes >> 4) & -1024),
+    columns: bytes >> 7,
+    entries: bytes >> 9,
+    take(size) {
+      const pointer = top;
+      top = (top + size + 63) & -64;
+      if (top > end) throw new Error(`arena of ${bytes} bytes cannot hold ${top - base}`);
+      return pointer;
+    },
+    scope(work) {
+      const mark = top;
+      try {
+        return work();
+      } finally {
+        top = mark;
+      }
+    },
+    view: (pointer, size) => new Uint8Array(memory.buffer, pointer, size),
+    floats: (pointer, count) => new Float32Array(memory.buffer, pointer, count),
+    doubles: (pointer, count) => new Float64Array(memory.buffer, pointer, count),
+  };
+}
+
+/** The bytes of an array of numbers. */
+export function bytesOf(array: ArrayBufferView): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}

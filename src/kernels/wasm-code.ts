@@ -1,0 +1,119 @@
+import { type BlockLayout, layoutSize } from '../shape.js';
+import { type Arena, bytesOf } from './wasm-arena.js';
+import { isColumns, makeRunTable } from './wasm-runs.js';
+
+/** An array whose elements take `bits` bits each. */
+export interface Side {
+  readonly array: Float32Array | Uint8Array;
+  readonly bits: 1 | 4 | 32;
+}
+
+type Kernel = (...args: number[]) => void;
+
+/** Copies elements `from` to `to` (`from * bits` in whole bytes) into the arena. */
+export function copyIn(arena: Arena, pointer: number, { array, bits }: Side, from: number, to: number): void {
+  const bytes = bytesOf(array).subarray((from * bits) / 8, Math.ceil((to * bits) / 8));
+  arena.view(pointer, bytes.length).set(bytes);
+}
+
+export function copyOut(
+  arena: Arena,
+  pointer: number,
+  { array, bits }: Side,
+  from: number,
+  to: number,
+): void {
+  const bytes = Math.ceil((to * bits) / 8) - (from * bits) / 8;
+  bytesOf(array).set(arena.view(pointer, bytes), (from * bits) / 8);
+}
+
+/** Column vector of a kernel: `columns` values in room for `columnBytes`, with the overhang of extendColumns. */
+export function columnBytes(columns: number): number {
+  return (Math.max(columns, 63) + 32) * 4;
+}
+
+/**
+ * Streams `source` through a kernel into `target`, a tile at a time. `values` holds a float for each block.
+ *
+ * @param columns `(source, target, from, to, vector, period, column)`
+ * @param runs `(source, target, from, table, entries)`
+ */
+export function code(
+  arena: Arena,
+  layout: BlockLayout,
+  values: Float32Array,
+  source: Side,
+  target: Side,
+  columns: Kernel,
+  runs: Kernel,
+): void {
+  const size = layoutSize(layout);
+  arena.scope(() => {
+    const input = arena.take((arena.tile * source.bits) / 8);
+    const output = arena.take((arena.tile * target.bits) / 8);
+    const tile = isColumns(layout)
+      ? columnTiles(arena, layout, values, input, output, columns)
+      : runTiles(arena, layout, values, input, output, runs);
+    for (let from = 0; from < size; from += arena.tile) {
+      const to = Math.min(size, from + arena.tile);
+      copyIn(arena, input, source, from, to);
+      tile(from, to);
+      copyOut(arena, output, target, from, to);
+    }
+  });
+}
+
+type Tile = (from: number, to: number) => void;
+
+function runTiles(
+  arena: Arena,
+  layout: BlockLayout,
+  values: Float32Array,
+  input: number,
+  output: number,
+  kernel: Kernel,
+): Tile {
+  const table = makeRunTable(arena, layout);
+  return (from, to) => {
+    table.visit(from, to, Number.POSITIVE_INFINITY, values, (at, entries) => {
+      kernel(input, output, at - from, table.pointer, entries);
+    });
+  };
+}
+
+/**
+ * A tile is cut where the group of rows changes, and with it the column vector. A matrix wider than the arena allows
+ * is cut within its rows too, each piece with a vector of its own.
+ */
+function columnTiles(
+  arena: Arena,
+  { channels, groupRows }: BlockLayout,
+  values: Float32Array,
+  input: number,
+  output: number,
+  kernel: Kernel,
+): Tile {
+  const wide = channels > arena.columns;
+  const vector = arena.take(columnBytes(Math.min(channels, arena.columns)));
+  let loaded = -1;
+  let period = 0;
+  return (from, to) => {
+    for (let e = from, next = e; e < to; e = next) {
+      const row = Math.floor(e / channels);
+      const group = Math.floor(row / groupRows);
+      const column = e - row * channels;
+      const first = group * channels + (wide ? column : 0);
+      next = Math.min(
+        to,
+        wide ? Math.min((row + 1) * channels, e + arena.columns) : (group + 1) * groupRows * channels,
+      );
+      if (first !== loaded) {
+        const count = wide ? next - e : channels;
+        arena.floats(vector, count).set(values.subarray(first, first + count));
+        period = arena.abi.extendColumns(vector, count);
+        loaded = wide ? -1 : first;
+      }
+      kernel(input, output, e - from, next - from, vector, period, wide ? 0 : column);
+    }
+  };
+}

@@ -1,0 +1,227 @@
+import { type BlockLayout, blockCount, layoutSize } from '../shape.js';
+import {
+  checkBytes,
+  checkCodes,
+  checkCoding,
+  checkFloats,
+  checkLayout,
+  checkRoom,
+  codeBytes,
+} from './check.js';
+import type { Difference, Kernels } from './types.js';
+import { type Abi, type Arena, makeArena } from './wasm-arena.js';
+import { code, columnBytes, copyIn, copyOut } from './wasm-code.js';
+import { isColumns } from './wasm-runs.js';
+import { absMax, blockSums } from './wasm-stats.js';
+
+/** Largest float32. */
+const MAX_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
+
+/** What the kernel invertColumns computes. */
+function inverseOf(max: number): number {
+  return max === 0 ? 0 : Math.min(Math.fround(7 / max), MAX_FLOAT32);
+}
+
+/**
+ * The SIMD backend over an instance of the module. Tensors of any size stream through a fixed arena in its memory.
+ *
+ * @param arenaBytes for tests: a small arena makes many tiles; results do not depend on it
+ */
+export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
+  const arena = makeArena(abi, arenaBytes);
+
+  const kernels: Kernels = {
+    backend: 'simd',
+
+    absMax(weights, layout) {
+      checkFloats('weights', weights);
+      checkLayout(layout, weights);
+      const max = new Float32Array(blockCount(layout));
+      arena.scope(() => absMax(arena, weights, layout, max));
+      return max;
+    },
+
+    absSum(weights, layout) {
+      checkFloats('weights', weights);
+      checkLayout(layout, weights);
+      const sums = new Float64Array(blockCount(layout));
+      arena.scope(() => blockSums(arena, weights, layout, null, [sums]));
+      return sums;
+    },
+
+    packSign(weights) {
+      checkFloats('weights', weights);
+      return kernels.packSignInto(weights, new Uint8Array(codeBytes(weights.length, 1)));
+    },
+
+    packSignInto(weights, out) {
+      checkFloats('weights', weights);
+      checkBytes('out', out);
+      checkRoom('out', out, codeBytes(weights.length, 1), 'bytes');
+      arena.scope(() => {
+        const input = arena.take(arena.tile * 4);
+        const packTile = signPacker(arena, out);
+        for (let from = 0; from < weights.length; from += arena.tile) {
+          const to = Math.min(weights.length, from + arena.tile);
+          copyIn(arena, input, { array: weights, bits: 32 }, from, to);
+          packTile(input, from, to - from);
+        }
+      });
+      return out;
+    },
+
+    packSignWithAbsSum(weights, layout) {
+      checkFloats('weights', weights);
+      checkLayout(layout, weights);
+      if (isColumns(layout) && layout.channels > arena.columns) {
+        return { codes: kernels.packSign(weights), absSum: kernels.absSum(weights, layout) };
+      }
+      const codes = new Uint8Array(codeBytes(weights.length, 1));
+      const sums = new Float64Array(blockCount(layout));
+      arena.scope(() => blockSums(arena, weights, layout, null, [sums], signPacker(arena, codes)));
+      return { codes, absSum: sums };
+    },
+
+    unpackSign(codes, scales, layout) {
+      checkLayout(layout);
+      return kernels.unpackSignInto(codes, scales, layout, new Float32Array(layoutSize(layout)));
+    },
+
+    unpackSignInto(codes, scales, layout, out) {
+      checkCodes(codes, 1, scales, layout);
+      checkFloats('out', out);
+      checkRoom('out', out, layoutSize(layout), 'floats');
+      const source = { array: codes, bits: 1 } as const;
+      const target = { array: out, bits: 32 } as const;
+      code(arena, layout, scales, source, target, abi.unpackSignColumns, abi.unpackSignRuns);
+      return out;
+    },
+
+    packInt4(weights, inverses, layout) {
+      checkFloats('weights', weights);
+      return kernels.packInt4Into(weights, inverses, layout, new Uint8Array(codeBytes(weights.length, 4)));
+    },
+
+    packInt4Into(weights, inverses, layout, out) {
+      checkCoding(weights, inverses, layout);
+      checkBytes('out', out);
+      checkRoom('out', out, codeBytes(weights.length, 4), 'bytes');
+      const source = { array: weights, bits: 32 } as const;
+      const target = { array: out, bits: 4 } as const;
+      code(arena, layout, inverses, source, target, abi.packInt4Columns, abi.packInt4Runs);
+      return out;
+    },
+
+    packInt4WithAbsMax(weights, layout) {
+      checkFloats('weights', weights);
+      checkLayout(layout, weights);
+      const codes = new Uint8Array(codeBytes(weights.length, 4));
+      const max = new Float32Array(blockCount(layout));
+      if (!packGroups(arena, weights, layout, codes, max)) {
+        arena.scope(() => absMax(arena, weights, layout, max));
+        kernels.packInt4Into(weights, max.map(inverseOf), layout, codes);
+      }
+      return { codes, absMax: max };
+    },
+
+    unpackInt4(codes, scales, layout) {
+      checkLayout(layout);
+      return kernels.unpackInt4Into(codes, scales, layout, new Float32Array(layoutSize(layout)));
+    },
+
+    unpackInt4Into(codes, scales, layout, out) {
+      checkCodes(codes, 4, scales, layout);
+      checkFloats('out', out);
+      checkRoom('out', out, layoutSize(layout), 'floats');
+      const source = { array: codes, bits: 4 } as const;
+      const target = { array: out, bits: 32 } as const;
+      code(arena, layout, scales, source, target, abi.unpackInt4Columns, abi.unpackInt4Runs);
+      return out;
+    },
+
+    projectInt4(weights, inverses, layout) {
+      checkCoding(weights, inverses, layout);
+      const wq = new Float64Array(inverses.length);
+      const qq = new Float64Array(inverses.length);
+      arena.scope(() => blockSums(arena, weights, layout, inverses, [wq, qq]));
+      return { wq, qq };
+    },
+
+    difference(weights, decoded) {
+      checkFloats('weights', weights);
+      checkFloats('decoded', decoded, weights.length);
+      return arena.scope(() => difference(arena, weights, decoded));
+    },
+  };
+  return kernels;
+}
+
+/** Packs tiles that lie in the arena already; takes room for the codes of the largest. */
+function signPacker(arena: Arena, out: Uint8Array) {
+  const output = arena.take(Math.max(arena.tile, 8 * arena.columns) / 8);
+  return (input: number, from: number, count: number) => {
+    arena.abi.packSign(input, output, count);
+    copyOut(arena, output, { array: out, bits: 1 }, from, from + count);
+  };
+}
+
+/**
+ * Column layouts, whole groups at a time, each weight copied in once. False where one group does not fit the arena.
+ */
+function packGroups(
+  arena: Arena,
+  weights: Float32Array,
+  { outer, channels, groupRows, ...layout }: BlockLayout,
+  codes: Uint8Array,
+  max: Float32Array,
+): boolean {
+  if (!isColumns({ outer, channels, groupRows, ...layout }) || channels > arena.columns) return false;
+  const group = Math.min(groupRows, outer);
+  // Whole bytes: an odd number of weights in a group needs an even number of groups.
+  const unit = (group * channels) % 2 === 0 ? group : 2 * group;
+  const rows = Math.min(outer, unit * Math.max(1, Math.floor(arena.tile / (unit * channels))));
+  const count = rows * channels;
+  const blocks = Math.ceil(rows / group) * channels;
+  if (count * 4.5 + (blocks + 3) * 4 + columnBytes(channels) + 256 > arena.bytes) return false;
+  arena.scope(() => {
+    const input = arena.take(count * 4);
+    const output = arena.take(count / 2 + 1);
+    const maxima = arena.take((blocks + 3) * 4);
+    const inverses = arena.take(columnBytes(channels));
+    for (let row = 0; row < outer; row += rows) {
+      const end = Math.min(outer, row + rows);
+      copyIn(arena, input, { array: weights, bits: 32 }, row * channels, end * channels);
+      arena.abi.packInt4Groups(input, end - row, channels, group, output, maxima, inverses);
+      copyOut(arena, output, { array: codes, bits: 4 }, row * channels, end * channels);
+      const first = (row / group) * channels;
+      max.set(arena.floats(maxima, Math.min(blocks, max.length - first)), first);
+    }
+  });
+  for (let i = 0; i < max.length; i++) if (Number.isNaN(max[i])) max[i] = Number.NaN;
+  return true;
+}
+
+function difference(arena: Arena, weights: Float32Array, decoded: Float32Array): Difference {
+  const a = arena.take(arena.tile * 4);
+  const b = arena.take(arena.tile * 4);
+  const state = arena.take(18 * 8);
+  arena.doubles(state, 18).fill(0);
+  for (let from = 0; from < weights.length; from += arena.tile) {
+    const to = Math.min(weights.length, from + arena.tile);
+    copyIn(arena, a, { array: weights, bits: 32 }, from, to);
+    copyIn(arena, b, { array: decoded, bits: 32 }, from, to);
+    arena.abi.difference(a, b, to - from, state);
+  }
+  const lanes = arena.doubles(state, 18);
+  const sum = (i: number) =>
+    lanes[i]! +
+    lanes[i + 4]! +
+    (lanes[i + 2]! + lanes[i + 6]!) +
+    (lanes[i + 1]! + lanes[i + 5]! + (lanes[i + 3]! + lanes[i + 7]!));
+  const noise = sum(8);
+  return {
+    signal: sum(0),
+    noise,
+    maxError: Number.isNaN(noise) ? Number.NaN : Math.max(lanes[16]!, lanes[17]!),
+  };
+}

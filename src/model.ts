@@ -1,0 +1,43 @@
+/** Number types of stored weights, by their safetensors names. */
+export type Dtype =
+  | 'BOOL' | 'U8' | 'I8' | 'U16' | 'I16' | 'F16' | 'BF16' | 'U32' | 'I32' | 'F32' | 'U64' | 'I64' | 'F64';
+
+/** Bytes per element. */
+export const DTYPE_BYTES: Readonly<Record<Dtype, number>> = {
+  BOOL: 1, U8: 1, I8: 1, U16: 2, I16: 2, F16: 2, BF16: 2, U32: 4, I32: 4, F32: 4, U64: 8, I64: 8, F64: 8,
+};
+
+/** A Keras (sub-)configuration, as parsed from JSON. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+export type JsonObject = { [key: string]: Json };
+
+/** What a weight is, without its values. */
+export interface WeightInfo {
+  /** Unique in its model: `layer/name`, with the path of sub-models before it. */
+  readonly id: string;
+  /** The layer that owns it, with the sub-models that hold it before: `conv2d`, `encoder/conv2d`. */
+  readonly layer: string;
+  /** Class of that layer, wrappers before it: `Conv2D`, `Bidirectional/LSTM`. */
+  readonly className: string;
+  /** Variable name without path and `:0`: `kernel`, `bias`, `moving_mean`. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: Dtype;
+}
+
+/** Where a Keras model came from. */
+export interface ModelInfo {
+  /** For messages: the file's name. */
+  readonly file: string;
+  /** `{ class_name, config }` as Keras wrote it. */
+  readonly architecture: JsonObject;
+  readonly kerasVersion: string;
+  readonly backend: string;
+}
+
+/** A Keras model wherever its weights live: in an HDF5 file, a packed file, or memory. */
+export interface ModelSource extends ModelInfo {
+  readonly weights: readonly WeightInfo[];
+  /** The values of one weight as float32, C order. Read when asked for, not kept. */
+  read(id: string): Float32Array;
+}

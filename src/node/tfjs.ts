@@ -1,0 +1,114 @@
+import util from 'node:util';
+import { BitnibbleError } from '../errors.js';
+import type { TensorFlow } from '../tfjs/types.js';
+
+const native = '@tensorflow/tfjs-node';
+const union = '@tensorflow/tfjs';
+const wasm = '@tensorflow/tfjs-backend-wasm';
+
+/** TensorFlow.js, ready to compute. */
+export interface LoadedTensorFlow {
+  tf: TensorFlow;
+  /** `tensorflow` (native) or `wasm`. */
+  backend: string;
+  /** Why it is not the faster backend; absent when it is, or when WebAssembly was asked for. */
+  note?: string;
+}
+
+/**
+ * Loads TensorFlow.js in Node.js: `@tensorflow/tfjs-node` where it works, else `@tensorflow/tfjs` on its WebAssembly
+ * backend, which evaluates and cannot train. With `prefer: 'wasm'` tfjs-node is not tried.
+ *
+ * The two cannot be used in one process: both work on one engine, and the last one loaded sets its backend.
+ *
+ * @throws BitnibbleError `no-tfjs` when neither is installed.
+ */
+export async function loadTensorFlow(options: { prefer?: 'node' | 'wasm' } = {}): Promise<LoadedTensorFlow> {
+  const { prefer = 'node' } = options;
+  let reason = '';
+  if (prefer === 'node') {
+    try {
+      return { tf: await loadNative(), backend: 'tensorflow' };
+    } catch (error) {
+      reason = reasonOf(error);
+    }
+  }
+  let tf: TensorFlow;
+  try {
+    tf = await loadWasm();
+  } catch (error) {
+    const reasons = [reason, reasonOf(error)].filter(Boolean).join('; ');
+    throw new BitnibbleError(
+      'no-tfjs',
+      `evaluating a model needs TensorFlow.js, which did not load (${reasons}): ` +
+        `run "npm install ${native}", or "npm install ${union} ${wasm}" for the slower WebAssembly backend`,
+      { cause: error },
+    );
+  }
+  if (prefer === 'wasm') return { tf, backend: 'wasm' };
+  const note = `tfjs-node is not available (${reason}); evaluating on the slower WebAssembly backend`;
+  return { tf, backend: 'wasm', note };
+}
+
+async function loadNative(): Promise<TensorFlow> {
+  restoreUtil();
+  // libtensorflow reads this once, when it is loaded; 1 leaves out its remarks about the processor.
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '1';
+  const tf = await importPackage(native);
+  await tf.ready();
+  return tf;
+}
+
+async function loadWasm(): Promise<TensorFlow> {
+  const tf = await importPackage(union);
+  await importPackage(wasm);
+  const restore = keepErrorHandlers();
+  try {
+    if (!(await tf.setBackend('wasm'))) throw new Error('the WebAssembly backend does not start');
+  } finally {
+    restore();
+  }
+  return tf;
+}
+
+/**
+ * The WebAssembly backend installs process-wide handlers that rethrow every uncaught error from a line of
+ * minified code, 40 kB of which Node.js then prints. The function returned takes them out again.
+ */
+function keepErrorHandlers(): () => void {
+  const events = ['uncaughtException', 'unhandledRejection'];
+  const before = events.map((event) => new Set(process.listeners(event as 'exit')));
+  return () => {
+    for (const [index, event] of events.entries()) {
+      for (const listener of process.listeners(event as 'exit')) {
+        const rethrows = /\bthrow \w+[;}\s]+$/.test(String(listener));
+        if (rethrows && !before[index]?.has(listener)) process.removeListener(event, listener);
+      }
+    }
+  };
+}
+
+/** tfjs-node 4.22 calls functions that Node.js 23 removed from `util` (tensorflow/tfjs #8425). */
+function restoreUtil(): void {
+  const target = util as unknown as Record<string, unknown>;
+  target.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
+  target.isArray ??= Array.isArray;
+}
+
+/** Each package is optional, so its name is data: neither a compiler nor a bundler may insist on finding it. */
+async function importPackage(name: string): Promise<TensorFlow> {
+  const module = (await import(name)) as { default?: TensorFlow };
+  // A CommonJS module's exports are its default export; not all of them are found by name.
+  return module.default ?? (module as TensorFlow);
+}
+
+function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const line =
+    message
+      .trim()
+      .split('\n', 1)[0]
+      ?.replace(/\.?\s*$/, '') ?? '';
+  const missing = code === 'ERR_MODULE_NOT_FOUND' ? /^Cannot find package '([^']+)'/.exec(line) : null;
+  return missing ? `${missing[1]} is not installed` : line;
+}

@@ -1,0 +1,124 @@
+import type { KerasModel } from '../keras/keras-model.js';
+import type { Kernels } from '../kernels/types.js';
+import { DTYPE_BYTES, type WeightInfo } from '../model.js';
+import { type PackedWeight, QuantizedModel } from '../packed/quantized-model.js';
+import { dequantizeTensor, quantizedBytes, quantizeTensor } from '../schemes/quantize.js';
+import type { Coding, SchemeName } from '../schemes/types.js';
+import { sizeOf } from '../shape.js';
+import { decide, parseRecipe, type Recipe } from './recipe.js';
+
+/** What became of one tensor. */
+export interface TensorReport {
+  readonly id: string;
+  readonly layer: string;
+  readonly className: string;
+  readonly shape: readonly number[];
+  readonly dtype: string;
+  readonly parameters: number;
+  /** A scheme's name, or `kept`. */
+  readonly result: SchemeName | 'kept';
+  /** Why it was kept. */
+  readonly reason?: string;
+  readonly coding?: Coding;
+  /** The channel axis is a guess: the layer's class is not known. */
+  readonly guess?: boolean;
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+  /** `10 log10(sum w^2 / sum (w - v)^2)`, dB; Infinity where nothing was lost. */
+  readonly snrDb?: number;
+  /** Largest `|w - v|`. */
+  readonly maxError?: number;
+}
+
+/** Every tensor of a model, and the sums. */
+export interface QuantizeReport {
+  readonly tensors: readonly TensorReport[];
+  readonly parameters: number;
+  readonly quantizedParameters: number;
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+  /** Bits per weight of the quantized tensors, their scales included. */
+  readonly bitsPerWeight: number;
+}
+
+export interface QuantizeModelOptions {
+  readonly kernels: Kernels;
+  /** Called after each tensor: weights done and in all. */
+  readonly onProgress?: (done: number, total: number, id: string) => void;
+}
+
+/**
+ * Quantizes a model tensor by tensor, as a recipe says: `{ default: { scheme: 'int4' } }` takes every kernel.
+ *
+ * The result reads kept tensors from the model's file when it is written, so close `model` after that.
+ *
+ * @throws BitnibbleError `not-finite`, `recipe`, `unsupported-dtype`, each naming the tensor or the rule
+ */
+export function quantizeModel(
+  model: KerasModel,
+  recipe: Recipe,
+  { kernels, onProgress }: QuantizeModelOptions,
+): { model: QuantizedModel; report: QuantizeReport } {
+  const decisions = decide(parseRecipe(recipe), model.weights, model.file);
+  const total = model.parameters;
+  const packed: PackedWeight[] = [];
+  const tensors: TensorReport[] = [];
+  let done = 0;
+  for (const { group: _group, path: _path, ...weight } of model.weights) {
+    const decision = decisions.get(weight.id);
+    if (!decision || 'keep' in decision) {
+      const reason = decision?.keep ?? 'no rule';
+      packed.push({ ...weight, kind: 'kept', reason, bytes: () => model.readBytes(weight.id) });
+      tensors.push({ ...rowOf(weight), result: 'kept', reason, bytesAfter: bytesBefore(weight) });
+    } else {
+      const context = `tensor ${weight.id} of ${model.file}`;
+      const values = model.read(weight.id);
+      const tensor = quantizeTensor(kernels, values, weight.shape, decision.options, context);
+      const { signal, noise, maxError } = kernels.difference(values, dequantizeTensor(kernels, tensor));
+      packed.push({ ...weight, kind: 'quantized', tensor });
+      tensors.push({
+        ...rowOf(weight),
+        result: tensor.coding.scheme,
+        coding: tensor.coding,
+        ...(decision.guess ? { guess: true } : {}),
+        bytesAfter: quantizedBytes(tensor),
+        snrDb: 10 * Math.log10(signal / noise),
+        maxError,
+      });
+    }
+    done += sizeOf(weight.shape);
+    onProgress?.(done, total, weight.id);
+  }
+  return { model: new QuantizedModel(model, packed, kernels), report: reportOf(tensors) };
+}
+
+function bytesBefore({ shape, dtype }: WeightInfo): number {
+  return sizeOf(shape) * DTYPE_BYTES[dtype];
+}
+
+function rowOf(weight: WeightInfo) {
+  const { id, layer, className, shape, dtype } = weight;
+  return { id, layer, className, shape, dtype, parameters: sizeOf(shape), bytesBefore: bytesBefore(weight) };
+}
+
+function reportOf(tensors: readonly TensorReport[]): QuantizeReport {
+  const sum = (rows: readonly TensorReport[], value: (row: TensorReport) => number) =>
+    rows.reduce((total, row) => total + value(row), 0);
+  const quantized = tensors.filter(({ result }) => result !== 'kept');
+  const quantizedParameters = sum(quantized, (row) => row.parameters);
+  return {
+    tensors,
+    parameters: sum(tensors, (row) => row.parameters),
+    quantizedParameters,
+    bytesBefore: sum(tensors, (row) => row.bytesBefore),
+    bytesAfter: sum(tensors, (row) => row.bytesAfter),
+    bitsPerWeight: quantizedParameters === 0 ? 0 : (8 * sum(quantized, (row) => row.bytesAfter)) / quantizedParameters,
+  };
+}
+
+/** Pairs of weight id and decoded values of what was quantized, for `writeWeights`: a drop-in Keras file. */
+export function* decodedWeights(model: QuantizedModel): Generator<readonly [string, Float32Array]> {
+  for (const { id, kind } of model.weights) {
+    if (kind === 'quantized') yield [id, model.read(id)];
+  }
+}

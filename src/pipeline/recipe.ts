@@ -1,0 +1,175 @@
+import { BitnibbleError } from '../errors.js';
+import { type Role, roleOf } from '../keras/axes.js';
+import type { WeightInfo } from '../model.js';
+import { codingOf } from '../schemes/quantize.js';
+import type { QuantizeOptions } from '../schemes/types.js';
+
+/** A glob (`*` any text, `?` one character), or a regular expression: as an object, or in text as `/pattern/flags`. */
+export type Pattern = string | RegExp;
+
+/** What a rule looks at; every pattern given must match. */
+export interface Match {
+  /** Name of the layer, with or without the sub-models that hold it: `conv2d_*`, `encoder/*`. */
+  readonly layer?: Pattern;
+  /** Class of the layer, wrappers before it: `Dense`, `Bidirectional/LSTM`. */
+  readonly class?: Pattern;
+  /** Name or id of the weight: `kernel`, `conv2d_1/bias`. */
+  readonly weight?: Pattern;
+}
+
+/**
+ * What happens to the weights that match: `keep`, or a scheme.
+ * A scheme takes kernels; with a `weight` pattern it takes whatever the pattern names, biases too.
+ */
+export type Rule = Match & ({ readonly keep: true } | QuantizeOptions);
+
+/** Rules in order, the first that matches decides; `default` for kernels that none matches. */
+export interface Recipe {
+  readonly rules?: readonly Rule[];
+  /** Default: keep. */
+  readonly default?: QuantizeOptions;
+}
+
+/** What is to be done with one weight. */
+export type Decision =
+  | { readonly keep: string }
+  | { readonly options: QuantizeOptions; /** The axis is a guess: the class is not known. */ readonly guess: boolean };
+
+/** A pattern as a test of whole names. */
+export function matcher(pattern: Pattern): (name: string) => boolean {
+  if (pattern instanceof RegExp) return (name) => name.search(pattern) >= 0;
+  const slashed = /^\/(.+)\/([imsu]*)$/s.exec(pattern);
+  if (slashed) {
+    const expression = new RegExp(slashed[1] as string, slashed[2]);
+    return (name) => expression.test(name);
+  }
+  const source = pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*').replace(/\?/g, '.');
+  const glob = new RegExp(`^${source}$`, 's');
+  return (name) => glob.test(name);
+}
+
+const MATCH_KEYS = ['layer', 'class', 'weight'] as const;
+const OPTION_KEYS = ['scheme', 'granularity', 'groupSize', 'scale', 'scaleDtype', 'axes'];
+
+function invalid(what: string, fault: string): BitnibbleError {
+  return new BitnibbleError('recipe', `${what}: ${fault}`);
+}
+
+function optionsOf(value: Record<string, unknown>, what: string): QuantizeOptions {
+  const options = Object.fromEntries(OPTION_KEYS.filter((key) => key in value).map((key) => [key, value[key]]));
+  const { axes } = options;
+  if (axes !== undefined && !(Array.isArray(axes) && axes.every((axis) => Number.isInteger(axis) && axis >= 0))) {
+    throw invalid(what, '"axes" expected a list of axis numbers');
+  }
+  try {
+    codingOf(options as unknown as QuantizeOptions, 1);
+  } catch (error) {
+    throw invalid(what, (error as Error).message);
+  }
+  return options as unknown as QuantizeOptions;
+}
+
+/**
+ * Checks a recipe, as parsed from JSON or written in code.
+ * @param what names it in errors
+ * @throws BitnibbleError `recipe`, naming the rule
+ */
+export function parseRecipe(value: unknown, what = 'recipe'): Recipe {
+  const isRecord = (v: unknown): v is Record<string, unknown> => typeof v === 'object' && v !== null && !Array.isArray(v);
+  if (!isRecord(value)) throw invalid(what, 'expected an object with "rules" and "default"');
+  const stray = Object.keys(value).find((key) => key !== 'rules' && key !== 'default');
+  if (stray) throw invalid(what, `unknown field "${stray}", expected "rules" or "default"`);
+  const { rules = [] } = value;
+  if (!Array.isArray(rules)) throw invalid(what, '"rules" expected a list');
+  const checked = rules.map((rule: unknown, index): Rule => {
+    const name = `${what}, rule ${index + 1}`;
+    if (!isRecord(rule)) throw invalid(name, 'expected an object');
+    const unknownKey = Object.keys(rule).find((key) => ![...MATCH_KEYS, 'keep', ...OPTION_KEYS].includes(key));
+    if (unknownKey) throw invalid(name, `unknown field "${unknownKey}"`);
+    const match: { [key in (typeof MATCH_KEYS)[number]]?: Pattern } = {};
+    for (const key of MATCH_KEYS) {
+      const pattern = rule[key];
+      if (pattern === undefined) continue;
+      if (typeof pattern !== 'string' && !(pattern instanceof RegExp)) {
+        throw invalid(name, `"${key}" expected a glob or a regular expression`);
+      }
+      try {
+        matcher(pattern);
+      } catch (error) {
+        throw invalid(name, (error as Error).message);
+      }
+      match[key] = pattern;
+    }
+    if (Object.keys(match).length === 0) throw invalid(name, `expected one of ${MATCH_KEYS.join(', ')} to match`);
+    if (rule.keep !== undefined) {
+      if (rule.keep !== true || rule.scheme !== undefined) throw invalid(name, 'expected "keep": true or a "scheme"');
+      return { ...match, keep: true };
+    }
+    return { ...match, ...optionsOf(rule, name) };
+  });
+  const fallback = value.default;
+  if (fallback === undefined) return { rules: checked };
+  if (!isRecord(fallback)) throw invalid(what, '"default" expected an object with a "scheme"');
+  return { rules: checked, default: optionsOf(fallback, `${what}, default`) };
+}
+
+/**
+ * Applies a recipe to the weights of a model.
+ * @throws BitnibbleError `recipe` for a rule that decides about no weight, `unsupported-dtype` for one that would
+ *   quantize anything but float32
+ */
+export function decide(recipe: Recipe, weights: readonly WeightInfo[], file: string): Map<string, Decision> {
+  const rules = (recipe.rules ?? []).map((rule) => ({
+    rule,
+    layer: rule.layer === undefined ? undefined : matcher(rule.layer),
+    class: rule.class === undefined ? undefined : matcher(rule.class),
+    weight: rule.weight === undefined ? undefined : matcher(rule.weight),
+    matched: 0,
+    used: 0,
+  }));
+  const decisions = new Map<string, Decision>();
+  for (const weight of weights) {
+    const role = roleOf(weight);
+    const matching = rules.filter(
+      (r) =>
+        (r.layer === undefined || r.layer(weight.layer) || r.layer(weight.layer.split('/').at(-1) as string)) &&
+        (r.class?.(weight.className) ?? true) &&
+        (r.weight === undefined || r.weight(weight.name) || r.weight(weight.id)) &&
+        ('keep' in r.rule || role.kind === 'kernel' || r.weight !== undefined),
+    );
+    for (const r of matching) r.matched++;
+    const chosen = matching[0];
+    if (chosen) chosen.used++;
+    decisions.set(weight.id, decision(chosen?.rule, recipe.default, weight, role, file));
+  }
+  for (const [index, { rule, matched, used }] of rules.entries()) {
+    if (used > 0) continue;
+    const shown = MATCH_KEYS.filter((key) => rule[key] !== undefined).map((key) => `${key} ${String(rule[key])}`);
+    const fault = matched === 0 ? 'matches no weight' : 'matches only weights that earlier rules take';
+    throw new BitnibbleError('recipe', `rule ${index + 1} of the recipe (${shown.join(', ')}) ${fault} of ${file}`);
+  }
+  return decisions;
+}
+
+function decision(
+  rule: Rule | undefined,
+  fallback: QuantizeOptions | undefined,
+  weight: WeightInfo,
+  role: Role,
+  file: string,
+): Decision {
+  if (rule && 'keep' in rule) return { keep: 'recipe' };
+  if (!rule && role.kind === 'other') return { keep: role.reason };
+  const chosen = rule ?? fallback;
+  if (!chosen) return { keep: 'no rule' };
+  if (weight.shape.includes(0)) return { keep: 'empty' };
+  if (weight.dtype !== 'F32') {
+    throw new BitnibbleError(
+      'unsupported-dtype',
+      `${file}: expected float32 weights to quantize, got ${weight.dtype} (tensor ${weight.id}); a recipe rule can keep it`,
+    );
+  }
+  const { layer: _l, class: _c, weight: _w, ...options } = chosen as Match & QuantizeOptions;
+  const axes = options.axes ?? (role.kind === 'kernel' ? role.axes : [Math.max(0, weight.shape.length - 1)]);
+  return { options: { ...options, axes }, guess: role.kind === 'kernel' && role.guess && options.axes === undefined };
+}

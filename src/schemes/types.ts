@@ -1,0 +1,65 @@
+import type { Kernels } from '../kernels/types.js';
+import type { BlockLayout, Granularity } from '../shape.js';
+
+export type SchemeName = 'binary' | 'int4';
+
+/**
+ * How scales are found: `none` (all 1; binary only), `absmax` (`amax / 7`; int4 only), `mean` (`mean |w|`;
+ * binary only), `lsq` (least squares; for binary it is `mean`, which is already the minimum).
+ */
+export type ScaleRule = 'none' | 'absmax' | 'mean' | 'lsq';
+
+/** How scales are stored. With `F16` the codes are made for the rounded scales. */
+export type ScaleDtype = 'F32' | 'F16';
+
+export interface QuantizeOptions {
+  readonly scheme: SchemeName;
+  /** Default `channel`. */
+  readonly granularity?: Granularity;
+  /** Rows of K per scale; needed with `group` only. */
+  readonly groupSize?: number;
+  /** Default `mean` for binary, `absmax` for int4. */
+  readonly scale?: ScaleRule;
+  /** Default `F32`. */
+  readonly scaleDtype?: ScaleDtype;
+  /** Output-channel axes, neighbours; default: the last. */
+  readonly axes?: readonly number[];
+}
+
+/** {@link QuantizeOptions} with everything decided. */
+export interface Coding {
+  readonly scheme: SchemeName;
+  readonly granularity: Granularity;
+  readonly groupSize: number | undefined;
+  readonly scale: ScaleRule;
+  readonly scaleDtype: ScaleDtype;
+  readonly axes: readonly number[];
+}
+
+/** A tensor as codes and scales; `value = scale(block) * level(code)`. */
+export interface QuantizedTensor {
+  readonly coding: Coding;
+  readonly shape: readonly number[];
+  readonly layout: BlockLayout;
+  /** Packed codes in C order of the tensor. */
+  readonly codes: Uint8Array;
+  /** One per block, `[groups, channels]` in C order; for `F16` already rounded to half precision. */
+  readonly scales: Float32Array;
+}
+
+/** What a fit works with besides the weights. */
+export interface FitContext {
+  readonly kernels: Kernels;
+  readonly layout: BlockLayout;
+  /** For messages: which tensor of which file. */
+  readonly context: string;
+}
+
+/** Scales and the codes that belong to them. */
+export interface Fit {
+  readonly scales: Float32Array;
+  readonly codes: Uint8Array;
+}
+
+/** Every way to find scales has this signature; one file each under `fit/`. */
+export type FitFunction = (weights: Float32Array, scheme: SchemeName, stats: FitContext) => Fit;

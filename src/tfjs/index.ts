@@ -1,0 +1,3 @@
+export { loadLayersModel } from './load.js';
+export { toTopology } from './topology.js';
+export type { TensorFlow } from './types.js';

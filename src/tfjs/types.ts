@@ -1,0 +1,2 @@
+/** TensorFlow.js as a value: whichever of its packages the caller loaded. bitnibble never imports it by itself. */
+export type TensorFlow = typeof import('@tensorflow/tfjs');

@@ -1,0 +1,153 @@
+// What npm would publish, packed, installed into an empty project and used there as a stranger would.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { npm } from '../../scripts/lib/project.js';
+import { root, run, tempDir } from '../support/needs.js';
+
+const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
+const modules = Object.entries<string | { default: string }>(manifest.exports)
+  .filter(([, target]) => typeof target === 'object')
+  .map(([subpath]) => subpath.replace('.', 'bitnibble'));
+
+const test = suite('package');
+let tarball = '';
+let packed: string[] = [];
+let project = '';
+
+test.before(async () => {
+  assert.ok(existsSync(path.join(root, 'dist')), 'dist/ is not built: run `npm run build` first');
+  const folder = tempDir();
+  const pack = await npm(['pack', '--json', '--ignore-scripts', '--pack-destination', folder]);
+  const json = JSON.parse(pack.stdout);
+  // npm 12 answers with an object keyed by name, earlier ones with a list.
+  const [report] = Object.values<{ filename: string; files: { path: string }[] }>(json);
+  assert.ok(report, pack.output);
+  tarball = path.join(folder, report.filename);
+  packed = report.files.map((file) => file.path);
+
+  project = tempDir();
+  writeFileSync(path.join(project, 'package.json'), '{ "private": true, "type": "module" }');
+  // Without TensorFlow.js: nothing but evaluation may need it.
+  const flags = ['--omit=optional', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
+  const install = await npm(['install', ...flags, tarball], { cwd: project, timeout: 300_000 });
+  assert.is(install.status, 0, install.output);
+});
+
+/** Runs an ES module of the empty project. */
+async function runThere(code: string): Promise<string> {
+  const file = path.join(project, 'try.js');
+  writeFileSync(file, code);
+  const { status, stdout, output } = await run(process.execPath, [file], { cwd: project });
+  assert.is(status, 0, output);
+  return stdout;
+}
+
+test('holds what is used and nothing else', () => {
+  for (const file of ['package.json', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'build/kernels.wasm']) {
+    assert.ok(packed.includes(file), `${file} is missing`);
+  }
+  const known =
+    /^(package\.json|LICENSE|README\.md|CHANGELOG\.md|build\/kernels\.wasm|(dist|docs|examples\/digits)\/.+)$/;
+  assert.equal(
+    packed.filter((file) => !known.test(file) || file.startsWith('docs/api/')),
+    [],
+  );
+  const dotfiles = packed.filter((file) => file.split('/').some((part) => part.startsWith('.')));
+  assert.equal(dotfiles, []);
+});
+
+for (const name of modules) {
+  test(`import of ${name}`, async () => {
+    const printed = await runThere(`console.log(Object.keys(await import('${name}')).length);`);
+    assert.ok(Number(printed) > 0, `${name} exports nothing`);
+  });
+}
+
+test('import of the WebAssembly module and of package.json', async () => {
+  const printed = await runThere(`
+    import { readFileSync } from 'node:fs';
+    import { createRequire } from 'node:module';
+    const bytes = readFileSync(new URL(import.meta.resolve('bitnibble/kernels.wasm')));
+    const { version } = createRequire(import.meta.url)('bitnibble/package.json');
+    console.log(WebAssembly.validate(bytes), version);`);
+  assert.is(printed.trim(), `true ${manifest.version}`);
+});
+
+for (const moduleResolution of ['NodeNext', 'Bundler']) {
+  test(`types, with moduleResolution ${moduleResolution}`, async () => {
+    const lines = modules.flatMap((name, index) => [
+      `import * as m${index} from '${name}';`,
+      // An `any` would take every assignment, so a declaration that is not found cannot hide.
+      `export const typed${index}: 0 extends 1 & typeof m${index} ? never : typeof m${index} = m${index};`,
+    ]);
+    writeFileSync(path.join(project, 'try.ts'), lines.join('\n'));
+    const module = moduleResolution === 'NodeNext' ? 'NodeNext' : 'ESNext';
+    const compilerOptions = {
+      ...{ module, moduleResolution, target: 'ES2022', lib: ['ES2023', 'DOM'], types: [] },
+      ...{ strict: true, noEmit: true, skipLibCheck: true },
+    };
+    writeFileSync(
+      path.join(project, 'tsconfig.json'),
+      JSON.stringify({ compilerOptions, files: ['try.ts'] }),
+    );
+    const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
+    const { status, output } = await run(process.execPath, [tsc], { cwd: project });
+    assert.is(status, 0, output);
+  });
+}
+
+test('the command line starts', async () => {
+  const help = await npm(['exec', '--offline', '--', 'bitnibble', '--help'], { cwd: project });
+  assert.is(help.status, 0, help.output);
+  assert.match(help.stdout, /^Usage: bitnibble/m);
+  const version = await npm(['exec', '--offline', '--', 'bitnibble', '--version'], { cwd: project });
+  assert.is(version.stdout.trim(), manifest.version);
+});
+
+/** Every package and built-in module that files below dist/ import, followed from one file. */
+function importsFrom(file: string, seen = new Map<string, string>(), visited = new Set<string>()) {
+  if (visited.has(file)) return seen;
+  visited.add(file);
+  const source = readFileSync(file, 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
+  for (const [, found = ''] of source.matchAll(
+    /^(?:import|export)\b[^;]*?\bfrom\s*'([^']+)'|^import\s*'([^']+)'/gm,
+  )) {
+    if (found.startsWith('.')) importsFrom(path.resolve(path.dirname(file), found), seen, visited);
+    else seen.set(found, path.relative(root, file));
+  }
+  return seen;
+}
+
+test('the core imports nothing that is only in Node.js', () => {
+  const imports = importsFrom(path.join(root, 'dist/index.js'));
+  assert.equal(
+    [...imports].filter(([name]) => name.startsWith('node:')),
+    [],
+  );
+});
+
+test('dist/ imports only declared packages', () => {
+  const declared = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies });
+  const files = packed.filter((file) => /^dist\/.*\.js$/.test(file)).map((file) => path.join(root, file));
+  const imports = files.flatMap((file) => [...importsFrom(file)]);
+  const strange = imports.filter(([name]) => {
+    return !name.startsWith('node:') && !declared.some((one) => name === one || name.startsWith(`${one}/`));
+  });
+  assert.equal([...new Set(strange.map(([name, file]) => `${name} in ${file}`))], []);
+});
+
+test('publint finds nothing', async () => {
+  const bytes = readFileSync(tarball);
+  const data = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+  const { messages } = await publint({ pack: { tarball: data }, strict: true });
+  assert.equal(
+    messages.map((message) => formatMessage(message, manifest)),
+    [],
+  );
+});
+
+test.run();

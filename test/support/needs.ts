@@ -1,0 +1,143 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { Callback, Test } from 'uvu';
+import {
+  type Finished,
+  findPython,
+  node24Path,
+  root,
+  run,
+  tfjsNodeMissing,
+} from '../../scripts/lib/project.js';
+
+export { type Finished, root, run };
+
+/**
+ * What some tests need and a machine may lack.
+ *
+ * | need | it is | made by |
+ * |---|---|---|
+ * | `python` | a Python with NumPy | `node scripts/python-env.js` |
+ * | `keras` | the same Python with Keras and h5py | `node scripts/python-env.js` |
+ * | `tfjs-node` | a `@tensorflow/tfjs-node` that loads | `npm run tfjs-node` |
+ * | `node24` | the path of a Node.js 24 | `node scripts/node24.js` |
+ * | `shared` | the folder of data sets: `$BITNIBBLE_SHARED`, else `../shared/data` | nothing |
+ */
+export type Need = 'python' | 'keras' | 'tfjs-node' | 'node24' | 'shared';
+
+/** What is there, for the test to use; `reason` says what is missing. */
+type Found = { value: string; reason?: undefined } | { value?: undefined; reason: string };
+
+/** TensorFlow without its remarks about the processor, on any machine the same device. */
+const pythonEnv = {
+  ...process.env,
+  TF_CPP_MIN_LOG_LEVEL: '3',
+  CUDA_VISIBLE_DEVICES: '-1',
+  KERAS_BACKEND: 'tensorflow',
+};
+
+function findModules(...modules: string[]): Found {
+  const python = findPython();
+  const code = 'import sys, importlib.util as u; print([m for m in sys.argv[1:] if not u.find_spec(m)])';
+  const { status, stdout } = spawnSync(python, ['-c', code, ...modules], { encoding: 'utf8' });
+  if (status !== 0) return { reason: `${python} does not run (node scripts/python-env.js makes one)` };
+  if (stdout.trim() === '[]') return { value: python };
+  return { reason: `${python} lacks ${stdout.trim()} (node scripts/python-env.js installs them)` };
+}
+
+function find(need: Need): Found {
+  switch (need) {
+    case 'python':
+      return findModules('numpy');
+    case 'keras':
+      return findModules('numpy', 'keras', 'h5py', 'tensorflow');
+    case 'tfjs-node': {
+      const missing = tfjsNodeMissing();
+      return missing ? { reason: `${missing} (npm run tfjs-node builds it)` } : { value: 'tfjs-node' };
+    }
+    case 'node24': {
+      const binary = node24Path();
+      return existsSync(binary)
+        ? { value: binary }
+        : { reason: 'there is no Node.js 24 (node scripts/node24.js)' };
+    }
+    case 'shared': {
+      const folder = path.resolve(root, process.env.BITNIBBLE_SHARED || '../shared/data');
+      return existsSync(folder)
+        ? { value: folder }
+        : { reason: `the folder of data sets, ${folder}, is not there` };
+    }
+  }
+}
+
+const found = new Map<Need, Found>();
+
+function look(need: Need): Found {
+  const known = found.get(need) ?? find(need);
+  found.set(need, known);
+  return known;
+}
+
+/**
+ * A function that registers tests which need something; the test gets the paths that were found:
+ *
+ *     const keras = need(test, 'keras', 'shared');
+ *     keras('agrees with Keras', async ({ shared }) => ...);
+ *
+ * Where something is missing the test is skipped, and says so. With `CI=true` it fails instead: there, only the
+ * data sets may be missing.
+ */
+export function need<T, N extends Need>(test: Test<T>, ...needs: N[]) {
+  const missing = needs.filter((name) => look(name).reason !== undefined);
+  const reasons = missing.map((name) => look(name).reason).join(', and ');
+  const paths = Object.fromEntries(needs.map((name) => [name, look(name).value])) as Record<N, string>;
+  return (
+    name: string,
+    body: (found: Record<N, string>, context: Context<T>) => Promise<void> | void,
+  ): void => {
+    if (missing.length === 0) {
+      test(name, (context) => body(paths, context));
+    } else if (process.env.CI === 'true' && missing.some((what) => what !== 'shared')) {
+      test(name, () => {
+        throw new Error(`CI has to run this test, but ${reasons}`);
+      });
+    } else {
+      process.stderr.write(`SKIPPED: "${name}" because ${reasons}\n`);
+      test.skip(name, () => {});
+    }
+  };
+}
+
+type Context<T> = Parameters<Callback<T>>[0];
+
+/** A new folder that is removed when the process ends. */
+export function tempDir(): string {
+  const folder = mkdtempSync(path.join(tmpdir(), 'bitnibble-test-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** How to start the command line: from its source, or with `BITNIBBLE_DIST=1` as it is published. */
+function cliArguments(): string[] {
+  if (process.env.BITNIBBLE_DIST === '1') return [path.join(root, 'dist', 'cli', 'main.js')];
+  return ['--import', import.meta.resolve('tsx'), path.join(root, 'src', 'cli', 'main.ts')];
+}
+
+/** Runs the command line. It never rejects: look at `status`. Colours are off unless `env` says otherwise. */
+export function runCli(
+  args: string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv; input?: string; timeout?: number } = {},
+): Promise<Finished> {
+  const env = { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, ...options.env };
+  return run(process.execPath, [...cliArguments(), ...args], { timeout: 300_000, ...options, env });
+}
+
+/** Runs Python code, with `args` as `sys.argv[1:]`, and returns what it printed; an exception there is thrown here. */
+export async function runPython(code: string, args: string[] = []): Promise<string> {
+  const options = { env: pythonEnv, timeout: 600_000 };
+  const { status, stdout, stderr } = await run(findPython(), ['-c', code, ...args], options);
+  if (status !== 0) throw new Error(`Python ended with status ${status}:\n${stderr.trimEnd()}`);
+  return stdout;
+}
