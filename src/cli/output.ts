@@ -20,20 +20,14 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   const grid = new Table({
     head: head.map((name) => colour.bold(name)),
     colAligns: head.map((_, column) => (rows.length > 0 && numeric(column) ? 'right' : 'left')),
-    style: { head: [], border: process.stdout.isTTY ? ['gray'] : [], compact: true },
+    style: { head: [], border: [], compact: true, 'padding-left': 0 },
     chars: {
       top: '', 'top-mid': '', 'top-left': '', 'top-right': '', bottom: '', 'bottom-mid': '', 'bottom-left': '',
       'bottom-right': '', left: '', 'left-mid': '', mid: '─', 'mid-mid': '─', right: '', 'right-mid': '', middle: ' ',
     },
   });
   grid.push(...rows.map((row) => [...row]));
-  const lines = grid.toString().split('\n').map((line) => line.trimEnd());
-  return [lines[0], '─'.repeat(Math.max(...lines.map((line) => visibleLength(line)))), ...lines.slice(1)].join('\n');
-}
-
-function visibleLength(line: string): number {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape of terminal colours
-  return line.replace(/\u001b\[\d+m/g, '').length;
+  return grid.toString().replace(/ +$/gm, '');
 }
 
 /** Prints for people, unless `--json` or `--quiet`. */

