@@ -5,6 +5,7 @@ export { packSign, unpackSignColumns, unpackSignRuns } from './sign';
 export {
   invertColumns,
   packInt4Columns,
+  packInt4ColumnsUnclamped,
   packInt4Groups,
   packInt4Runs,
   unpackInt4Columns,

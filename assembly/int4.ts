@@ -5,62 +5,126 @@
 //
 // A NaN product gives -8.
 
-import { abs4, extendColumns, STEP, wrap } from './lanes';
+import { extendColumns, fillStep, STEP, streamDistance, wrap } from './lanes';
 import { absMaxColumns } from './stats';
 
 /**
  * 1.5 * 2^23 + 8. Adding it to x in [-8, 7] leaves x rounded half to even, plus 8, in the low mantissa bits
  * (the unit of floats in [2^23, 2^24) is 1, and 8 is even): u = q + 8 in [0, 15]. i32x4.trunc_sat_f32x4_s, the other
- * way to an integer, is several instructions on x86.
+ * way to an integer, is seven instructions on x86.
  */
 const ROUND: f32 = 12582920;
 
-/** u = q + 8 in the low 16 bits of each lane, 0x4b40 in the high ones. The clamp comes first: rne(-8) and rne(7) are exact. */
-// @ts-ignore: decorator
-@inline
-function code4(w: v128, inverse: v128): v128 {
-  const x = f32x4.pmax(f32x4.splat(-8), f32x4.mul(w, inverse)); // -8 < x ? x : -8
-  return f32x4.add(f32x4.pmin(f32x4.splat(7), x), f32x4.splat(ROUND));
-}
+/** From memory, because every v128.const in the module takes 18 bytes: -8, 7, ROUND as floats, (1, 16) as i16, 0x88. */
+const CONSTANTS = memory.data<u32>([0xc1000000, 0x40e00000, 0x4b400008, 0x00100001, 0x88888888, 0x0f0f0f0f]);
 
-/** u of one weight. */
+/** u = q + 8 in the low 16 bits of each lane, 0x4b40 in the high ones. Clamping comes first: rne(-8) and rne(7) are exact. */
 // @ts-ignore: decorator
 @inline
-function code1(weights: usize, i: usize, inverse: f32): u32 {
-  let x = load<f32>(weights + (i << 2)) * inverse;
-  x = x > -8 ? x : -8;
-  x = x < 7 ? x : 7;
-  return reinterpret<u32>(x + ROUND) & 15;
+function code4(w: usize, v: usize, clamp: bool, low: v128, high: v128, round: v128): v128 {
+  let x = f32x4.mul(v128.load(w), v128.load(v));
+  if (clamp) x = f32x4.pmin(high, f32x4.pmax(low, x)); // -8 < x ? x : -8, so that NaN gives -8
+  return f32x4.add(x, round);
 }
 
 /**
  * Four bytes in i32 lanes from eight codes: take the low halves of all lanes, then u[2j] * 1 + u[2j + 1] * 16.
  *
- *     a  u0 .. u1 .. u2 .. u3 ..    b  u4 .. u5 .. u6 .. u7 ..
- *        u0 u1  u2 u3  u4 u5  u6 u7     i16x8
- *        u0|u1  u2|u3  u4|u5  u6|u7     i32x4
+ *     u0 .. u1 .. u2 .. u3 ..   u4 .. u5 .. u6 .. u7 ..     2 x i32x4
+ *     u0 u1  u2 u3  u4 u5  u6 u7                            i16x8
+ *     u0|u1  u2|u3  u4|u5  u6|u7                            i32x4
  */
 // @ts-ignore: decorator
 @inline
-function join8(a: v128, b: v128): v128 {
-  return i32x4.dot_i16x8_s(v128.shuffle<i16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14), i32x4.splat(0x00100001));
+function join8(w: usize, v: usize, clamp: bool, low: v128, high: v128, round: v128, pair: v128): v128 {
+  const a = code4(w, v, clamp, low, high, round);
+  const b = code4(w + 16, v + 16, clamp, low, high, round);
+  return i32x4.dot_i16x8_s(v128.shuffle<i16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14), pair);
 }
 
-/** 16 bytes from 4 x 4 joined codes; u ^ 8 is q in two's complement. */
+/** 16 bytes. u ^ 8 is q in two's complement. */
 // @ts-ignore: decorator
 @inline
-function bytes16(a: v128, b: v128, c: v128, d: v128): v128 {
+function pack32(
+  w: usize, codes: usize, v: usize, clamp: bool, low: v128, high: v128, round: v128, pair: v128, flip: v128,
+): void {
+  const a = join8(w, v, clamp, low, high, round, pair);
+  const b = join8(w + 32, v + 32, clamp, low, high, round, pair);
+  const c = join8(w + 64, v + 64, clamp, low, high, round, pair);
+  const d = join8(w + 96, v + 96, clamp, low, high, round, pair);
   const bytes = i8x16.narrow_i16x8_u(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d));
-  return v128.xor(bytes, i8x16.splat(-120));
+  v128.store(codes, v128.xor(bytes, flip));
 }
 
-/** Writes the nibble of element `i`; an even one clears the high nibble, so elements must be written in order. */
+/** Any range, eight at a time where the codes allow; an even element clears the high nibble of its byte. */
+function packRest(
+  weights: usize, codes: usize, from: usize, to: usize, inverses: usize, period: usize, column: usize,
+): void {
+  const low = v128.load32_splat(CONSTANTS);
+  const high = v128.load32_splat(CONSTANTS, 4);
+  const round = v128.load32_splat(CONSTANTS, 8);
+  const pair = v128.load32_splat(CONSTANTS, 12);
+  const flip = v128.load32_splat(CONSTANTS, 16);
+  while (from < to) {
+    const p = codes + (from >> 1);
+    const w = weights + (from << 2);
+    const v = inverses + (column << 2);
+    if ((from & 1) == 0 && from + 8 <= to) {
+      const joined = join8(w, v, true, low, high, round, pair);
+      const words = i16x8.narrow_i32x4_s(joined, joined);
+      v128.store32_lane(p, v128.xor(i8x16.narrow_i16x8_u(words, words), flip), 0);
+      column = wrap(column, 8, period);
+      from += 8;
+    } else {
+      let x = load<f32>(w) * load<f32>(v);
+      x = x > -8 ? x : -8;
+      x = x < 7 ? x : 7;
+      const q = (reinterpret<u32>(x + ROUND) & 15) ^ 8;
+      store<u8>(p, from & 1 ? load<u8>(p) | (q << 4) : q);
+      column = wrap(column, 1, period);
+      from++;
+    }
+  }
+}
+
 // @ts-ignore: decorator
 @inline
-function storeNibble(codes: usize, i: usize, u: u32): void {
-  const p = codes + (i >> 1);
-  const q = u ^ 8;
-  store<u8>(p, i & 1 ? load<u8>(p) | (q << 4) : q);
+function packColumns(
+  weights: usize, codes: usize, from: usize, to: usize, inverses: usize, period: usize, column: usize, clamp: bool,
+): void {
+  const far = streamDistance(period);
+  const start = (from + 1) & ~1;
+  if (start + 4 * far <= to) {
+    packRest(weights, codes, from, start, inverses, period, column);
+    column = wrap(column, start - from, period);
+    const low = v128.load32_splat(CONSTANTS);
+    const high = v128.load32_splat(CONSTANTS, 4);
+    const round = v128.load32_splat(CONSTANTS, 8);
+    const pair = v128.load32_splat(CONSTANTS, 12);
+    const flip = v128.load32_splat(CONSTANTS, 16);
+    const weightsFar = far << 2;
+    const codesFar = far >> 1;
+    for (from = start; from + 4 * far <= to; from += 4 * far) {
+      let c = column;
+      let w = weights + (from << 2);
+      let p = codes + (from >> 1);
+      for (let k: usize = 0; k < far; k += STEP) {
+        const back = k + STEP > far ? k + STEP - far : 0; // the last step overlaps the one before
+        w -= back << 2;
+        p -= back >> 1;
+        c = c >= back ? c - back : c + period - back;
+        const v = inverses + (c << 2);
+        pack32(w, p, v, clamp, low, high, round, pair, flip);
+        pack32(w + weightsFar, p + codesFar, v, clamp, low, high, round, pair, flip);
+        pack32(w + 2 * weightsFar, p + 2 * codesFar, v, clamp, low, high, round, pair, flip);
+        pack32(w + 3 * weightsFar, p + 3 * codesFar, v, clamp, low, high, round, pair, flip);
+        c = wrap(c, STEP, period);
+        w += STEP << 2;
+        p += STEP >> 1;
+      }
+    }
+  }
+  packRest(weights, codes, from, to, inverses, period, column);
 }
 
 /**
@@ -71,51 +135,31 @@ function storeNibble(codes: usize, i: usize, u: u32): void {
 export function packInt4Columns(
   weights: usize, codes: usize, from: usize, to: usize, inverses: usize, period: usize, column: usize,
 ): void {
-  let c = column;
-  let i = from;
-  if (i & 1 && i < to) {
-    storeNibble(codes, i, code1(weights, i, load<f32>(inverses + (c << 2))));
-    c = wrap(c, 1, period);
-    i++;
-  }
-  for (; i + STEP <= to; i += STEP) {
-    const w = weights + (i << 2);
-    const v = inverses + (c << 2);
-    v128.store(codes + (i >> 1), bytes16(
-      join8(code4(v128.load(w), v128.load(v)), code4(v128.load(w, 16), v128.load(v, 16))),
-      join8(code4(v128.load(w, 32), v128.load(v, 32)), code4(v128.load(w, 48), v128.load(v, 48))),
-      join8(code4(v128.load(w, 64), v128.load(v, 64)), code4(v128.load(w, 80), v128.load(v, 80))),
-      join8(code4(v128.load(w, 96), v128.load(v, 96)), code4(v128.load(w, 112), v128.load(v, 112))),
-    ));
-    c = wrap(c, STEP, period);
-  }
-  for (; i < to; i++) {
-    storeNibble(codes, i, code1(weights, i, load<f32>(inverses + (c << 2))));
-    c = wrap(c, 1, period);
-  }
+  packColumns(weights, codes, from, to, inverses, period, column, true);
 }
 
-/** Packs consecutive runs from element `from` of a tile on. `table`: `entries` pairs (u32 length, f32 inverse). */
-export function packInt4Runs(weights: usize, codes: usize, from: usize, table: usize, entries: usize): void {
-  let i = from;
+/**
+ * As packInt4Columns, for inverses with |w * inverse| < 7.5: nothing to clamp, 40% faster. NaN or more spoil
+ * the byte that they are in.
+ */
+export function packInt4ColumnsUnclamped(
+  weights: usize, codes: usize, from: usize, to: usize, inverses: usize, period: usize, column: usize,
+): void {
+  packColumns(weights, codes, from, to, inverses, period, column, false);
+}
+
+/**
+ * Packs consecutive runs from element `from` of a tile on. `table`: `entries` pairs (u32 length, f32 inverse);
+ * `vector`: scratch of 32 floats.
+ */
+export function packInt4Runs(
+  weights: usize, codes: usize, from: usize, table: usize, entries: usize, vector: usize,
+): void {
   for (const end = table + (entries << 3); table < end; table += 8) {
-    const to = i + load<u32>(table);
-    const inverse = load<f32>(table, 4);
-    const v = f32x4.splat(inverse);
-    if (i & 1 && i < to) {
-      storeNibble(codes, i, code1(weights, i, inverse));
-      i++;
-    }
-    for (; i + STEP <= to; i += STEP) {
-      const w = weights + (i << 2);
-      v128.store(codes + (i >> 1), bytes16(
-        join8(code4(v128.load(w), v), code4(v128.load(w, 16), v)),
-        join8(code4(v128.load(w, 32), v), code4(v128.load(w, 48), v)),
-        join8(code4(v128.load(w, 64), v), code4(v128.load(w, 80), v)),
-        join8(code4(v128.load(w, 96), v), code4(v128.load(w, 112), v)),
-      ));
-    }
-    for (; i < to; i++) storeNibble(codes, i, code1(weights, i, inverse));
+    const to = from + load<u32>(table);
+    fillStep(vector, load<f32>(table, 4));
+    packInt4Columns(weights, codes, from, to, vector, STEP, 0);
+    from = to;
   }
 }
 
@@ -142,25 +186,17 @@ export function packInt4Groups(
     for (let c: usize = 0; c < columns; c += 4) v128.store(absMax + (c << 2), f32x4.splat(0));
     absMaxColumns(weights + ((row * columns) << 2), end - row, columns, absMax);
     const period = invertColumns(absMax, inverses, columns);
-    packInt4Columns(weights, codes, row * columns, end * columns, inverses, period, 0);
+    // |w * inverse| <= 7 (1 + 2^-24)^2 < 7.5
+    packInt4ColumnsUnclamped(weights, codes, row * columns, end * columns, inverses, period, 0);
     absMax += columns << 2;
   }
 }
 
-/** Byte 3 (sign and exponent) and byte 2 of the float32 value of each nibble; bytes 1 and 0 are zero. */
-// @ts-ignore: decorator
-@inline
-function byte3(n: v128): v128 {
-  return i8x16.swizzle(i8x16(0x00, 0x3f, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40,
-    -63, -64, -64, -64, -64, -64, -64, -65), n);
-}
-
-// @ts-ignore: decorator
-@inline
-function byte2(n: v128): v128 {
-  return i8x16.swizzle(i8x16(0x00, -128, 0x00, 0x40, -128, -96, -64, -32,
-    0x00, -32, -64, -96, -128, 0x40, 0x00, -128), n);
-}
+/** Bytes 2, then bytes 3 (sign and exponent) of the float32 values of the nibbles; their bytes 0 and 1 are zero. */
+const BYTES = memory.data<u8>([
+  0x00, 0x80, 0x00, 0x40, 0x80, 0xa0, 0xc0, 0xe0, 0x00, 0xe0, 0xc0, 0xa0, 0x80, 0x40, 0x00, 0x80,
+  0x00, 0x3f, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0xc1, 0xc0, 0xc0, 0xc0, 0xc0, 0xc0, 0xc0, 0xbf,
+], 16);
 
 /** Low halves of two vectors, 16-bit lanes alternating; then the high halves. */
 // @ts-ignore: decorator
@@ -187,85 +223,105 @@ function zipHigh8(a: v128, b: v128): v128 {
   return v128.shuffle<i8>(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
 }
 
-/** f32(q) of one element. */
+/** Eight values from the upper halves (bytes 2 and 3) of eight floats, and eight scales. */
 // @ts-ignore: decorator
 @inline
-function float1(codes: usize, i: usize): f32 {
-  const byte: i32 = load<u8>(codes + (i >> 1));
-  return f32((i & 1 ? byte << 24 : byte << 28) >> 28);
+function store8(p: usize, top: v128, scales: usize): void {
+  const zero = i32x4.splat(0);
+  v128.store(p, f32x4.mul(zipLow16(zero, top), v128.load(scales)));
+  v128.store(p, f32x4.mul(zipHigh16(zero, top), v128.load(scales, 16)), 16);
 }
 
-/** Eight values from half upper bytes of floats (`top`: bytes 2 and 3 of eight floats) and eight scales. */
+/** 16 values: byte 2 and byte 3 of each float by table, put together in two steps. */
 // @ts-ignore: decorator
 @inline
-function storeScaled8(p: usize, top: v128, scale0: v128, scale1: v128): void {
-  const zero = i32x4.splat(0);
-  v128.store(p, f32x4.mul(zipLow16(zero, top), scale0));
-  v128.store(p, f32x4.mul(zipHigh16(zero, top), scale1), 16);
+function store16(p: usize, nibbles: v128, scales: usize, bytes2: v128, bytes3: v128): void {
+  const low = i8x16.swizzle(bytes2, nibbles);
+  const high = i8x16.swizzle(bytes3, nibbles);
+  store8(p, zipLow8(low, high), scales);
+  store8(p + 32, zipHigh8(low, high), scales + 32);
+}
+
+// @ts-ignore: decorator
+@inline
+function unpack32(codes: usize, out: usize, scales: usize, mask: v128, bytes2: v128, bytes3: v128): void {
+  const bytes = v128.load(codes);
+  const even = v128.and(bytes, mask);
+  const odd = v128.and(i16x8.shr_u(bytes, 4), mask);
+  store16(out, zipLow8(even, odd), scales, bytes2, bytes3);
+  store16(out + 64, zipHigh8(even, odd), scales + 64, bytes2, bytes3);
+}
+
+/** Any range, eight at a time where the codes allow. */
+function unpackRest(
+  codes: usize, out: usize, from: usize, to: usize, scales: usize, period: usize, column: usize,
+): void {
+  const mask = v128.load32_splat(CONSTANTS, 20);
+  const bytes2 = v128.load(BYTES);
+  const bytes3 = v128.load(BYTES, 16);
+  while (from < to) {
+    const p = out + (from << 2);
+    const s = scales + (column << 2);
+    if ((from & 1) == 0 && from + 8 <= to) {
+      const bytes = v128.load32_zero(codes + (from >> 1));
+      const nibbles = zipLow8(v128.and(bytes, mask), v128.and(i16x8.shr_u(bytes, 4), mask));
+      store8(p, zipLow8(i8x16.swizzle(bytes2, nibbles), i8x16.swizzle(bytes3, nibbles)), s);
+      column = wrap(column, 8, period);
+      from += 8;
+    } else {
+      const byte: i32 = load<u8>(codes + (from >> 1));
+      store<f32>(p, f32((from & 1 ? byte << 24 : byte << 28) >> 28) * load<f32>(s));
+      column = wrap(column, 1, period);
+      from++;
+    }
+  }
 }
 
 /** Values of elements `from` to `to` of a tile; arguments as for {@link packInt4Columns}, scales for inverses. */
 export function unpackInt4Columns(
   codes: usize, out: usize, from: usize, to: usize, scales: usize, period: usize, column: usize,
 ): void {
-  let c = column;
-  let i = from;
-  if (i & 1 && i < to) {
-    store<f32>(out + (i << 2), float1(codes, i) * load<f32>(scales + (c << 2)));
-    c = wrap(c, 1, period);
-    i++;
+  const far = streamDistance(period);
+  const start = (from + 1) & ~1;
+  if (start + 4 * far <= to) {
+    unpackRest(codes, out, from, start, scales, period, column);
+    column = wrap(column, start - from, period);
+    const mask = v128.load32_splat(CONSTANTS, 20);
+    const bytes2 = v128.load(BYTES);
+    const bytes3 = v128.load(BYTES, 16);
+    const codesFar = far >> 1;
+    const outFar = far << 2;
+    for (from = start; from + 4 * far <= to; from += 4 * far) {
+      let c = column;
+      let p = codes + (from >> 1);
+      let o = out + (from << 2);
+      for (let k: usize = 0; k < far; k += STEP) {
+        const back = k + STEP > far ? k + STEP - far : 0; // the last step overlaps the one before
+        p -= back >> 1;
+        o -= back << 2;
+        c = c >= back ? c - back : c + period - back;
+        const s = scales + (c << 2);
+        unpack32(p, o, s, mask, bytes2, bytes3);
+        unpack32(p + codesFar, o + outFar, s, mask, bytes2, bytes3);
+        unpack32(p + 2 * codesFar, o + 2 * outFar, s, mask, bytes2, bytes3);
+        unpack32(p + 3 * codesFar, o + 3 * outFar, s, mask, bytes2, bytes3);
+        c = wrap(c, STEP, period);
+        p += STEP >> 1;
+        o += STEP << 2;
+      }
+    }
   }
-  for (; i + STEP <= to; i += STEP) {
-    const bytes = v128.load(codes + (i >> 1));
-    const low = v128.and(bytes, i8x16.splat(15));
-    const high = v128.and(i16x8.shr_u(bytes, 4), i8x16.splat(15));
-    const p = out + (i << 2);
-    const s = scales + (c << 2);
-    const n0 = zipLow8(low, high);
-    const n1 = zipHigh8(low, high);
-    const h0 = byte3(n0);
-    const l0 = byte2(n0);
-    const h1 = byte3(n1);
-    const l1 = byte2(n1);
-    storeScaled8(p, zipLow8(l0, h0), v128.load(s), v128.load(s, 16));
-    storeScaled8(p + 32, zipHigh8(l0, h0), v128.load(s, 32), v128.load(s, 48));
-    storeScaled8(p + 64, zipLow8(l1, h1), v128.load(s, 64), v128.load(s, 80));
-    storeScaled8(p + 96, zipHigh8(l1, h1), v128.load(s, 96), v128.load(s, 112));
-    c = wrap(c, STEP, period);
-  }
-  for (; i < to; i++) {
-    store<f32>(out + (i << 2), float1(codes, i) * load<f32>(scales + (c << 2)));
-    c = wrap(c, 1, period);
-  }
+  unpackRest(codes, out, from, to, scales, period, column);
 }
 
-/** Values of consecutive runs from element `from` of a tile on. `table`: `entries` pairs (u32 length, f32 scale). */
-export function unpackInt4Runs(codes: usize, out: usize, from: usize, table: usize, entries: usize): void {
-  let i = from;
+/** Values of consecutive runs from element `from` of a tile on; arguments as for {@link packInt4Runs}. */
+export function unpackInt4Runs(
+  codes: usize, out: usize, from: usize, table: usize, entries: usize, vector: usize,
+): void {
   for (const end = table + (entries << 3); table < end; table += 8) {
-    const to = i + load<u32>(table);
-    const scale = load<f32>(table, 4);
-    const s = f32x4.splat(scale);
-    if (i & 1 && i < to) {
-      store<f32>(out + (i << 2), float1(codes, i) * scale);
-      i++;
-    }
-    for (; i + STEP <= to; i += STEP) {
-      const bytes = v128.load(codes + (i >> 1));
-      const low = v128.and(bytes, i8x16.splat(15));
-      const high = v128.and(i16x8.shr_u(bytes, 4), i8x16.splat(15));
-      const p = out + (i << 2);
-      const n0 = zipLow8(low, high);
-      const n1 = zipHigh8(low, high);
-      const h0 = byte3(n0);
-      const l0 = byte2(n0);
-      const h1 = byte3(n1);
-      const l1 = byte2(n1);
-      storeScaled8(p, zipLow8(l0, h0), s, s);
-      storeScaled8(p + 32, zipHigh8(l0, h0), s, s);
-      storeScaled8(p + 64, zipLow8(l1, h1), s, s);
-      storeScaled8(p + 96, zipHigh8(l1, h1), s, s);
-    }
-    for (; i < to; i++) store<f32>(out + (i << 2), float1(codes, i) * scale);
+    const to = from + load<u32>(table);
+    fillStep(vector, load<f32>(table, 4));
+    unpackInt4Columns(codes, out, from, to, vector, STEP, 0);
+    from = to;
   }
 }

@@ -5,7 +5,7 @@
 //
 // -0 and NaN are not greater than 0: bit 0.
 
-import { STEP, wrap } from './lanes';
+import { fillStep, PAGE, STEP, streamDistance, wrap } from './lanes';
 
 /** All ones where w > 0. */
 // @ts-ignore: decorator
@@ -27,45 +27,89 @@ function bits16(p: usize): i32 {
   return i8x16.bitmask(i8x16.narrow_i16x8_s(low, high));
 }
 
-/** Writes `ceil(count / 8)` bytes. */
-export function packSign(weights: usize, codes: usize, count: usize): void {
-  const end = weights + (count << 2);
-  const body = weights + ((count & ~31) << 2);
-  while (weights < body) {
-    store<u32>(codes, bits16(weights) | (bits16(weights + 64) << 16));
-    weights += 128;
-    codes += 4;
-  }
-  while (weights < end) {
-    let byte: u32 = 0;
-    for (let bit: u32 = 0; bit < 8 && weights < end; bit++, weights += 4) {
-      byte |= u32(load<f32>(weights) > 0) << bit;
-    }
-    store<u8>(codes++, byte);
-  }
-}
-
-/** The value of element `i`. */
+/** Four bytes. */
 // @ts-ignore: decorator
 @inline
-function value(codes: usize, i: usize, scale: f32): f32 {
-  return (load<u8>(codes + (i >> 3)) >> u8(i & 7)) & 1 ? scale : -scale;
+function pack32(weights: usize, codes: usize): void {
+  store<u32>(codes, bits16(weights) | (bits16(weights + 64) << 16));
+}
+
+/** Writes `ceil(count / 8)` bytes. Four pages at a time: see streamDistance. */
+export function packSign(weights: usize, codes: usize, count: usize): void {
+  let i: usize = 0;
+  for (; i + 4 * PAGE <= count; i += 3 * PAGE) {
+    for (const page = i + PAGE; i < page; i += STEP) {
+      const w = weights + (i << 2);
+      const p = codes + (i >> 3);
+      pack32(w, p);
+      pack32(w + (PAGE << 2), p + (PAGE >> 3));
+      pack32(w + (PAGE << 3), p + (PAGE >> 2));
+      pack32(w + 3 * (PAGE << 2), p + 3 * (PAGE >> 3));
+    }
+  }
+  for (; i + STEP <= count; i += STEP) pack32(weights + (i << 2), codes + (i >> 3));
+  while (i < count) {
+    let byte: u32 = 0;
+    for (let bit: u32 = 0; bit < 8 && i < count; bit++, i++) {
+      byte |= u32(load<f32>(weights + (i << 2)) > 0) << bit;
+    }
+    store<u8>(codes + ((i - 1) >> 3), byte);
+  }
 }
 
 /**
- * Four values from four bits. `ladder` holds the 32 code bits shifted left by 3, 2, 1, 0 in its lanes, so that
- * shifting all lanes left by 28 - 4k brings bit 4k + lane to the sign bit: set bits must clear the sign, hence -scale.
+ * Four values. The lanes of `ladder` hold 32 code bits, inverted, shifted left by 3, 2, 1, 0: shifting all of them left
+ * by 28 - 4k brings bit 4k + lane to the sign, where a one (a clear code bit) negates the scale.
  */
 // @ts-ignore: decorator
 @inline
-function value4(ladder: v128, shift: i32, minus: v128): v128 {
-  return v128.xor(minus, v128.and(i32x4.shl(ladder, shift), i32x4.splat(0x80000000)));
+function store4(p: usize, scales: usize, ladder: v128, shift: i32, minus: v128): void {
+  v128.store(p, v128.xor(v128.load(scales), v128.and(i32x4.shl(ladder, shift), minus)));
 }
 
 // @ts-ignore: decorator
 @inline
-function ladder(bits: u32): v128 {
-  return i32x4.mul(i32x4.splat(bits), i32x4(8, 4, 2, 1));
+function ladder(bits: u32, steps: v128): v128 {
+  return i32x4.mul(i32x4.splat(~bits), steps);
+}
+
+// @ts-ignore: decorator
+@inline
+function unpack32(codes: usize, out: usize, scales: usize, steps: v128, minus: v128): void {
+  const l = ladder(load<u32>(codes), steps);
+  store4(out, scales, l, 28, minus);
+  store4(out + 16, scales + 16, l, 24, minus);
+  store4(out + 32, scales + 32, l, 20, minus);
+  store4(out + 48, scales + 48, l, 16, minus);
+  store4(out + 64, scales + 64, l, 12, minus);
+  store4(out + 80, scales + 80, l, 8, minus);
+  store4(out + 96, scales + 96, l, 4, minus);
+  store4(out + 112, scales + 112, l, 0, minus);
+}
+
+/** Any range, eight at a time where the codes allow. */
+function unpackRest(
+  codes: usize, out: usize, from: usize, to: usize, scales: usize, period: usize, column: usize,
+): void {
+  const steps = i32x4(8, 4, 2, 1);
+  const minus = i32x4.splat(0x80000000);
+  while (from < to) {
+    const p = out + (from << 2);
+    const s = scales + (column << 2);
+    const byte: u32 = load<u8>(codes + (from >> 3));
+    if ((from & 7) == 0 && from + 8 <= to) {
+      const l = ladder(byte, steps);
+      store4(p, s, l, 28, minus);
+      store4(p + 16, s + 16, l, 24, minus);
+      column = wrap(column, 8, period);
+      from += 8;
+    } else {
+      const scale = load<f32>(s);
+      store<f32>(p, (byte >> u32(from & 7)) & 1 ? scale : -scale);
+      column = wrap(column, 1, period);
+      from++;
+    }
+  }
 }
 
 /**
@@ -75,52 +119,52 @@ function ladder(bits: u32): v128 {
 export function unpackSignColumns(
   codes: usize, out: usize, from: usize, to: usize, scales: usize, period: usize, column: usize,
 ): void {
-  let c = column;
-  let i = from;
-  for (; i < to && (i & 7) != 0; i++) {
-    store<f32>(out + (i << 2), value(codes, i, load<f32>(scales + (c << 2))));
-    c = wrap(c, 1, period);
+  const far = streamDistance(period);
+  const start = (from + 7) & ~7;
+  if (start + 4 * far <= to) {
+    unpackRest(codes, out, from, start, scales, period, column);
+    column = wrap(column, start - from, period);
+    const steps = v128.load(CONSTANTS);
+    const minus = v128.load32_splat(CONSTANTS, 16);
+    for (from = start; from + 4 * far <= to; from += 4 * far) {
+      let c = column;
+      let p = codes + (from >> 3);
+      let o = out + (from << 2);
+      const codesFar = far >> 3;
+      const outFar = far << 2;
+      for (let k: usize = 0; k < far; k += STEP) {
+        const back = k + STEP > far ? k + STEP - far : 0; // the last step overlaps the one before
+        p -= back >> 3;
+        o -= back << 2;
+        c = c >= back ? c - back : c + period - back;
+        const s = scales + (c << 2);
+        unpack32(p, o, s, steps, minus);
+        unpack32(p + codesFar, o + outFar, s, steps, minus);
+        unpack32(p + 2 * codesFar, o + 2 * outFar, s, steps, minus);
+        unpack32(p + 3 * codesFar, o + 3 * outFar, s, steps, minus);
+        c = wrap(c, STEP, period);
+        p += STEP >> 3;
+        o += STEP << 2;
+      }
+    }
   }
-  for (; i + STEP <= to; i += STEP) {
-    const l = ladder(load<u32>(codes + (i >> 3)));
-    const s = scales + (c << 2);
-    const p = out + (i << 2);
-    v128.store(p, value4(l, 28, f32x4.neg(v128.load(s))), 0);
-    v128.store(p, value4(l, 24, f32x4.neg(v128.load(s, 16))), 16);
-    v128.store(p, value4(l, 20, f32x4.neg(v128.load(s, 32))), 32);
-    v128.store(p, value4(l, 16, f32x4.neg(v128.load(s, 48))), 48);
-    v128.store(p, value4(l, 12, f32x4.neg(v128.load(s, 64))), 64);
-    v128.store(p, value4(l, 8, f32x4.neg(v128.load(s, 80))), 80);
-    v128.store(p, value4(l, 4, f32x4.neg(v128.load(s, 96))), 96);
-    v128.store(p, value4(l, 0, f32x4.neg(v128.load(s, 112))), 112);
-    c = wrap(c, STEP, period);
-  }
-  for (; i < to; i++) {
-    store<f32>(out + (i << 2), value(codes, i, load<f32>(scales + (c << 2))));
-    c = wrap(c, 1, period);
-  }
+  unpackRest(codes, out, from, to, scales, period, column);
 }
 
-/** Values of consecutive runs from element `from` of a tile on. `table`: `entries` pairs (u32 length, f32 scale). */
-export function unpackSignRuns(codes: usize, out: usize, from: usize, table: usize, entries: usize): void {
-  let i = from;
+/** From memory, because every v128.const in the module takes 18 bytes: the ladder's steps, the sign bit. */
+const CONSTANTS = memory.data<u32>([8, 4, 2, 1, 0x80000000], 16);
+
+/**
+ * Values of consecutive runs from element `from` of a tile on. `table`: `entries` pairs (u32 length, f32 scale);
+ * `vector`: scratch of 32 floats.
+ */
+export function unpackSignRuns(
+  codes: usize, out: usize, from: usize, table: usize, entries: usize, vector: usize,
+): void {
   for (const end = table + (entries << 3); table < end; table += 8) {
-    const to = i + load<u32>(table);
-    const scale = load<f32>(table, 4);
-    const minus = f32x4.splat(-scale);
-    for (; i < to && (i & 7) != 0; i++) store<f32>(out + (i << 2), value(codes, i, scale));
-    for (; i + STEP <= to; i += STEP) {
-      const l = ladder(load<u32>(codes + (i >> 3)));
-      const p = out + (i << 2);
-      v128.store(p, value4(l, 28, minus), 0);
-      v128.store(p, value4(l, 24, minus), 16);
-      v128.store(p, value4(l, 20, minus), 32);
-      v128.store(p, value4(l, 16, minus), 48);
-      v128.store(p, value4(l, 12, minus), 64);
-      v128.store(p, value4(l, 8, minus), 80);
-      v128.store(p, value4(l, 4, minus), 96);
-      v128.store(p, value4(l, 0, minus), 112);
-    }
-    for (; i < to; i++) store<f32>(out + (i << 2), value(codes, i, scale));
+    const to = from + load<u32>(table);
+    fillStep(vector, load<f32>(table, 4));
+    unpackSignColumns(codes, out, from, to, vector, STEP, 0);
+    from = to;
   }
 }

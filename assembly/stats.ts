@@ -7,7 +7,7 @@
 //
 // The order of every sum is part of the result: docs/KERNELS.md, and src/kernels/reference.ts.
 
-import { abs4, sum16, sum8, high } from './lanes';
+import { sum16, sum8, high } from './lanes';
 
 /** Rows whose float32 partial sum is then added to the float64 total. */
 const ROWS: usize = 64;
@@ -20,14 +20,14 @@ export function absMaxColumns(weights: usize, rows: usize, columns: usize, max: 
     const w2 = w1 + pitch;
     const w3 = w2 + pitch;
     for (let c: usize = 0; c < pitch; c += 16) {
-      const a = i32x4.max_s(abs4(v128.load(weights + c)), abs4(v128.load(w1 + c)));
-      const b = i32x4.max_s(abs4(v128.load(w2 + c)), abs4(v128.load(w3 + c)));
+      const a = i32x4.max_s(f32x4.abs(v128.load(weights + c)), f32x4.abs(v128.load(w1 + c)));
+      const b = i32x4.max_s(f32x4.abs(v128.load(w2 + c)), f32x4.abs(v128.load(w3 + c)));
       v128.store(max + c, i32x4.max_s(v128.load(max + c), i32x4.max_s(a, b)));
     }
   }
   for (; rows > 0; rows--, weights += pitch) {
     for (let c: usize = 0; c < pitch; c += 16) {
-      v128.store(max + c, i32x4.max_s(v128.load(max + c), abs4(v128.load(weights + c))));
+      v128.store(max + c, i32x4.max_s(v128.load(max + c), f32x4.abs(v128.load(weights + c))));
     }
   }
 }
@@ -42,10 +42,10 @@ function absMaxRun(weights: usize, count: usize): f32 {
   const body = weights + ((count & ~15) << 2);
   const end = weights + (count << 2);
   for (; weights < body; weights += 64) {
-    a = i32x4.max_s(a, abs4(v128.load(weights)));
-    b = i32x4.max_s(b, abs4(v128.load(weights, 16)));
-    c = i32x4.max_s(c, abs4(v128.load(weights, 32)));
-    d = i32x4.max_s(d, abs4(v128.load(weights, 48)));
+    a = i32x4.max_s(a, f32x4.abs(v128.load(weights)));
+    b = i32x4.max_s(b, f32x4.abs(v128.load(weights, 16)));
+    c = i32x4.max_s(c, f32x4.abs(v128.load(weights, 32)));
+    d = i32x4.max_s(d, f32x4.abs(v128.load(weights, 48)));
   }
   a = i32x4.max_s(i32x4.max_s(a, b), i32x4.max_s(c, d));
   for (; weights < end; weights += 4) a = i32x4.max_s(a, i32x4.splat(load<i32>(weights) & 0x7fffffff));
@@ -81,15 +81,15 @@ function addRows(weights: usize, rows: usize, columns: usize, partials: usize): 
     const w2 = w1 + pitch;
     const w3 = w2 + pitch;
     for (let c: usize = 0; c < pitch; c += 16) {
-      let a = f32x4.add(v128.load(partials + c), abs4(v128.load(weights + c)));
-      a = f32x4.add(a, abs4(v128.load(w1 + c)));
-      a = f32x4.add(a, abs4(v128.load(w2 + c)));
-      v128.store(partials + c, f32x4.add(a, abs4(v128.load(w3 + c))));
+      let a = f32x4.add(v128.load(partials + c), f32x4.abs(v128.load(weights + c)));
+      a = f32x4.add(a, f32x4.abs(v128.load(w1 + c)));
+      a = f32x4.add(a, f32x4.abs(v128.load(w2 + c)));
+      v128.store(partials + c, f32x4.add(a, f32x4.abs(v128.load(w3 + c))));
     }
   }
   for (; rows > 0; rows--, weights += pitch) {
     for (let c: usize = 0; c < pitch; c += 16) {
-      v128.store(partials + c, f32x4.add(v128.load(partials + c), abs4(v128.load(weights + c))));
+      v128.store(partials + c, f32x4.add(v128.load(partials + c), f32x4.abs(v128.load(weights + c))));
     }
   }
 }
@@ -124,17 +124,17 @@ function absSumRun(weights: usize, count: usize): f64 {
   let d = a;
   const body = weights + ((count & ~15) << 2);
   for (; weights < body; weights += 64) {
-    a = f32x4.add(a, abs4(v128.load(weights)));
-    b = f32x4.add(b, abs4(v128.load(weights, 16)));
-    c = f32x4.add(c, abs4(v128.load(weights, 32)));
-    d = f32x4.add(d, abs4(v128.load(weights, 48)));
+    a = f32x4.add(a, f32x4.abs(v128.load(weights)));
+    b = f32x4.add(b, f32x4.abs(v128.load(weights, 16)));
+    c = f32x4.add(c, f32x4.abs(v128.load(weights, 32)));
+    d = f32x4.add(d, f32x4.abs(v128.load(weights, 48)));
   }
   const rest = i32(count & 15);
   if (rest) {
-    a = f32x4.add(a, v128.and(abs4(v128.load(weights)), lanesBelow(rest)));
-    b = f32x4.add(b, v128.and(abs4(v128.load(weights, 16)), lanesBelow(rest - 4)));
-    c = f32x4.add(c, v128.and(abs4(v128.load(weights, 32)), lanesBelow(rest - 8)));
-    d = f32x4.add(d, v128.and(abs4(v128.load(weights, 48)), lanesBelow(rest - 12)));
+    a = f32x4.add(a, v128.and(f32x4.abs(v128.load(weights)), lanesBelow(rest)));
+    b = f32x4.add(b, v128.and(f32x4.abs(v128.load(weights, 16)), lanesBelow(rest - 4)));
+    c = f32x4.add(c, v128.and(f32x4.abs(v128.load(weights, 32)), lanesBelow(rest - 8)));
+    d = f32x4.add(d, v128.and(f32x4.abs(v128.load(weights, 48)), lanesBelow(rest - 12)));
   }
   return sum16(a, b, c, d);
 }

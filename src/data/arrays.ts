@@ -1,4 +1,5 @@
 import { BitnibbleError } from '../errors.js';
+import type { ReadOptions } from '../formats/gzip.js';
 import { readIdx } from '../formats/idx.js';
 import type { NdArray } from '../formats/ndarray.js';
 import { openNpz } from '../formats/npz.js';
@@ -10,9 +11,21 @@ export interface NamedBytes {
   readonly bytes: Uint8Array;
 }
 
-/** Bytes stay bytes; everything else becomes float32. */
-function valuesOf({ data }: NdArray): Uint8Array | Float32Array {
-  return data instanceof Uint8Array || data instanceof Float32Array ? data : Float32Array.from(data, Number);
+function mismatch(name: string, what: string): never {
+  throw new BitnibbleError('data-mismatch', `${name}: ${what}`);
+}
+
+/** Bytes stay bytes; everything else becomes float32, integers only where float32 holds them exactly. */
+function valuesOf({ data, dtype }: NdArray, name: string): Uint8Array | Float32Array {
+  if (data instanceof Uint8Array || data instanceof Float32Array) {
+    return data;
+  }
+  const values = Float32Array.from(data as ArrayLike<number | bigint>, Number);
+  const lost = data instanceof Float64Array ? -1 : values.findIndex((value, i) => value !== Number(data[i]));
+  if (lost >= 0) {
+    mismatch(name, `${dtype} ${data[lost]} at index ${lost} is no float32, which is what models take`);
+  }
+  return values;
 }
 
 /** Images `[n, h, w]` are samples `[h, w, 1]`; any other shape is kept. */
@@ -24,60 +37,84 @@ function sampleShape(shape: readonly number[]): number[] {
 /** Classes as integers: of shape `[n]` or `[n, 1]`, or one-hot `[n, classes]`. */
 function labelsOf({ data, shape }: NdArray, count: number, name: string): Int32Array {
   if (shape[0] !== count || shape.length > 2) {
-    throw new BitnibbleError('data-mismatch', `${name}: expected ${count} labels, got shape [${shape}]`);
+    mismatch(name, `expected ${count} labels, got an array of shape [${shape}]`);
   }
   const width = shape[1] ?? 1;
-  const values = Array.from(data as ArrayLike<number | bigint>, Number);
-  if (width === 1) {
-    const bad = values.findIndex((label) => !Number.isInteger(label) || label < 0);
-    if (bad >= 0) {
-      throw new BitnibbleError('data-mismatch', `${name}: expected class numbers, got ${values[bad]} at index ${bad}`);
-    }
-    return Int32Array.from(values);
-  }
+  const at = (i: number) => Number(data[i]);
   return Int32Array.from({ length: count }, (_, i) => {
-    const row = values.slice(i * width, (i + 1) * width);
-    return row.indexOf(Math.max(...row));
+    if (width === 1) {
+      const label = at(i);
+      const isClass = Number.isInteger(label) && label >= 0 && label < 2 ** 31;
+      return isClass ? label : mismatch(name, `expected class numbers from 0, got ${data[i]} at index ${i}`);
+    }
+    return (
+      hotColumn(at, i * width, width) ?? mismatch(name, `row ${i} is not one-hot: a single 1 among zeros`)
+    );
   });
 }
 
-function dataset(name: string, images: NdArray, labels?: Int32Array): Dataset {
-  return arrayDataset({ name, inputShape: sampleShape(images.shape), values: valuesOf(images), ...(labels ? { labels } : {}) });
-}
-
-/**
- * MNIST-style IDX files, gzipped or not: images, and labels where there are.
- * @throws BitnibbleError what `readIdx` throws; `data-mismatch` where the counts differ
- */
-export function readIdxDataset(images: NamedBytes, labels?: NamedBytes): Dataset {
-  const x = readIdx(images.bytes, { name: images.name });
-  if (x.shape.length < 2) {
-    throw new BitnibbleError('data-mismatch', `${images.name}: expected images, got an array of shape [${x.shape}]`);
+/** Column of the single 1 of a one-hot row. */
+function hotColumn(at: (i: number) => number, start: number, width: number): number | undefined {
+  let hot: number | undefined;
+  for (let column = 0; column < width; column++) {
+    const value = at(start + column);
+    if (value !== 0 && (value !== 1 || hot !== undefined)) {
+      return undefined;
+    }
+    hot = value === 1 ? column : hot;
   }
-  const y = labels && labelsOf(readIdx(labels.bytes, { name: labels.name }), x.shape[0] as number, labels.name);
-  return dataset(images.name, x, y);
+  return hot;
+}
+
+function dataset(
+  images: { array: NdArray; name: string },
+  labels?: { array: NdArray; name: string },
+): Dataset {
+  const { array, name } = images;
+  if (array.shape.length < 2 || array.data.length === 0) {
+    mismatch(name, `expected samples along the first of two axes or more, got shape [${array.shape}]`);
+  }
+  const inputShape = sampleShape(array.shape);
+  const y = labels && labelsOf(labels.array, array.shape[0]!, labels.name);
+  return arrayDataset({ name, inputShape, values: valuesOf(array, name), ...(y ? { labels: y } : {}) });
 }
 
 /**
- * An `.npz` file with `x` and `y`, or `x_test` and `y_test` (`x_train`, `y_train`) as `keras.datasets` has them.
- * Labels are class numbers or one-hot; without them the data is unlabelled.
+ * MNIST-style IDX files, gzipped or not: images, and labels where there are. Images `[n, h, w]` become samples
+ * `[h, w, 1]`, other shapes are kept; types other than bytes become float32.
  *
- * @throws BitnibbleError what `openNpz` throws; `data-mismatch` where the arrays are missing or do not fit
+ * @throws BitnibbleError what {@link readIdx} throws; `data-mismatch`, naming the file, where counts or labels do not fit
  */
-export function readNpzDataset({ name, bytes }: NamedBytes, split: 'test' | 'train' = 'test'): Dataset {
-  const file = openNpz(bytes, { name });
-  const has = (array: string) => file.names.includes(array);
-  const suffix = has('x') ? '' : `_${split}`;
-  if (!has(`x${suffix}`)) {
-    throw new BitnibbleError(
-      'data-mismatch',
-      `${name}: expected arrays x and y, or x_${split} and y_${split}, got ${file.names.join(', ') || 'none'}`,
-    );
+export function readIdxDataset(
+  images: NamedBytes,
+  labels?: NamedBytes,
+  options: Pick<ReadOptions, 'limit'> = {},
+): Dataset {
+  const read = ({ name, bytes }: NamedBytes) => ({ array: readIdx(bytes, { ...options, name }), name });
+  return dataset(read(images), labels && read(labels));
+}
+
+/**
+ * An `.npz` file with `x` and `y`, or `x_test` and `y_test` (`x_train`, `y_train`) as `keras.datasets` has them; the
+ * pair of the split is preferred. Labels are class numbers, of shape `[n]` or `[n, 1]`, or one-hot `[n, classes]`;
+ * without them the data is unlabelled. Images `[n, h, w]` become samples `[h, w, 1]`.
+ *
+ * @throws BitnibbleError what {@link openNpz} throws; `data-mismatch`, naming the array, where arrays are missing or do
+ *   not fit
+ */
+export function readNpzDataset(
+  { name, bytes }: NamedBytes,
+  split: 'test' | 'train' = 'test',
+  options: Pick<ReadOptions, 'limit'> = {},
+): Dataset {
+  const file = openNpz(bytes, { ...options, name });
+  const suffix = [`_${split}`, ''].find((end) => file.names.includes(`x${end}`));
+  if (suffix === undefined) {
+    const found = file.names.join(', ') || 'none';
+    return mismatch(name, `expected arrays x_${split} and y_${split}, or x and y, got ${found}`);
   }
-  const x = file.read(`x${suffix}`);
-  if (x.shape.length < 2) {
-    throw new BitnibbleError('data-mismatch', `${name}: expected x with samples along its first axis, got shape [${x.shape}]`);
-  }
-  const y = has(`y${suffix}`) ? labelsOf(file.read(`y${suffix}`), x.shape[0] as number, `${name}: y${suffix}`) : undefined;
-  return dataset(name, x, y);
+  const array = file.read(`x${suffix}`);
+  const y = `y${suffix}`;
+  const labels = file.names.includes(y) ? { array: file.read(y), name: `${name}: ${y}` } : undefined;
+  return dataset({ array, name }, labels);
 }

@@ -1,11 +1,22 @@
 import { BitnibbleError } from '../errors.js';
+import type { NamedBytes } from './arrays.js';
 import { arrayDataset, type Dataset } from './dataset.js';
 
 const PLANE = 32 * 32;
 const RECORD = 1 + 3 * PLANE;
 
+/** The classes in the order of their labels, as `batches.meta.txt` lists them. */
 export const CIFAR10_CLASSES = [
-  'airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck',
+  'airplane',
+  'automobile',
+  'bird',
+  'cat',
+  'deer',
+  'dog',
+  'frog',
+  'horse',
+  'ship',
+  'truck',
 ] as const;
 
 /**
@@ -13,10 +24,10 @@ export const CIFAR10_CLASSES = [
  * 32 x 32 bytes, red, green, blue. Samples are `[32, 32, 3]`.
  *
  * @param files each with the name to use in messages
- * @throws BitnibbleError `corrupt-file`, naming the file
- * Source: https://www.cs.toronto.edu/~kriz/cifar.html, section Binary version
+ * @throws BitnibbleError `corrupt-file`, naming the file.
+ *   Source: https://www.cs.toronto.edu/~kriz/cifar.html, "Binary version"
  */
-export function readCifar10(files: readonly { readonly name: string; readonly bytes: Uint8Array }[]): Dataset {
+export function readCifar10(files: readonly NamedBytes[]): Dataset {
   for (const { name, bytes } of files) {
     if (bytes.length === 0 || bytes.length % RECORD !== 0) {
       throw new BitnibbleError(
@@ -31,15 +42,18 @@ export function readCifar10(files: readonly { readonly name: string; readonly by
   let sample = 0;
   for (const { name, bytes } of files) {
     for (let at = 0; at < bytes.length; at += RECORD, sample++) {
-      const label = bytes[at] as number;
+      const label = bytes[at]!;
       if (label > 9) {
-        throw new BitnibbleError('corrupt-file', `${name}: expected labels 0 to 9, got ${label} at byte ${at}`);
+        throw new BitnibbleError(
+          'corrupt-file',
+          `${name}: expected labels 0 to 9, got ${label} at byte ${at}`,
+        );
       }
       labels[sample] = label;
       for (let p = 0, out = sample * 3 * PLANE, from = at + 1; p < PLANE; p++, from++, out += 3) {
-        values[out] = bytes[from] as number;
-        values[out + 1] = bytes[from + PLANE] as number;
-        values[out + 2] = bytes[from + 2 * PLANE] as number;
+        values[out] = bytes[from]!;
+        values[out + 1] = bytes[from + PLANE]!;
+        values[out + 2] = bytes[from + 2 * PLANE]!;
       }
     }
   }

@@ -1,42 +1,57 @@
 import { expected } from '../errors.js';
 import { sizeOf } from '../shape.js';
-import { type Preprocess, steps } from './preprocess.js';
+import { type ChannelMap, channelMap, type Preprocess } from './preprocess.js';
 
-/** Samples ready for a model. */
+/** One step through a dataset. */
 export interface Batch {
-  /** `[size, ...inputShape]`, C order, preprocessed. */
+  /** Preprocessed samples, C order, shape `[size, ...inputShape]`; a fresh array per batch. */
   readonly x: Float32Array;
   /** Class of each sample; -1 where the data has no labels. */
   readonly y: Int32Array;
+  /** Samples in this batch; the last one may be smaller. */
   readonly size: number;
 }
 
+/** Which samples to step through, and how. */
 export interface BatchOptions {
-  readonly batchSize: number;
-  /** Samples at most. */
+  /** Samples per batch; 128 unless stated. */
+  readonly batchSize?: number;
+  /** At most this many samples, from the front of the order; all unless stated. */
   readonly limit?: number;
-  /** These samples, in this order, instead of all. */
+  /** Positions of the samples in the dataset, in the wanted order; 0, 1, 2 ... unless stated. */
   readonly indices?: ArrayLike<number>;
+  /** Applied to every value; values pass as they are unless stated. */
   readonly preprocess?: Preprocess;
 }
 
-/** Samples in memory, as they were stored; only batches become float32. */
+/** Labelled or unlabelled samples of one shape, in memory as they were stored; only batches become float32. */
 export interface Dataset {
-  /** For messages: the files. */
+  /** Where it came from, for messages and reports. */
   readonly name: string;
+  /** Number of samples. */
   readonly count: number;
-  /** Of one sample: `[32, 32, 3]`. */
+  /** Shape of one sample, channels last. */
   readonly inputShape: readonly number[];
-  readonly dtype: 'uint8' | 'float32';
+  /** Class of each sample, from 0; absent when the data came without labels. */
   readonly labels?: Int32Array;
+  /** What the classes are called, where the source says so. */
   readonly classNames?: readonly string[];
-  batches(options: BatchOptions): Generator<Batch>;
+  /** How samples are stored: batches are float32 in either case. */
+  readonly dtype: 'uint8' | 'float32';
+  /**
+   * Steps through the samples.
+   *
+   * @throws RangeError at the call, not at the first step, for a batch size or limit below 1, an index out of range or
+   *   a preprocess of another number of channels
+   */
+  batches(options?: BatchOptions): IterableIterator<Batch>;
 }
 
+/** What {@link arrayDataset} takes. */
 export interface ArrayDataset {
   readonly name: string;
   readonly inputShape: readonly number[];
-  /** `[count, ...inputShape]`, C order. */
+  /** `[count, ...inputShape]`, C order, channels last; kept, not copied. */
   readonly values: Uint8Array | Float32Array;
   readonly labels?: Int32Array;
   readonly classNames?: readonly string[];
@@ -44,12 +59,13 @@ export interface ArrayDataset {
 
 /**
  * A dataset over arrays in memory.
- * @throws RangeError where values and labels do not fit the shape
+ *
+ * @throws RangeError when the values do not divide into samples of `inputShape`, or the labels are not one per sample
  */
 export function arrayDataset({ name, inputShape, values, labels, classNames }: ArrayDataset): Dataset {
   const sampleSize = sizeOf(inputShape);
   const count = sampleSize === 0 ? 0 : values.length / sampleSize;
-  if (!Number.isInteger(count)) {
+  if (!Number.isInteger(count) || count * sampleSize !== values.length) {
     throw new RangeError(expected('values', `a multiple of ${sampleSize} values`, values.length, name));
   }
   if (labels && labels.length !== count) {
@@ -62,30 +78,105 @@ export function arrayDataset({ name, inputShape, values, labels, classNames }: A
     dtype: values instanceof Uint8Array ? 'uint8' : 'float32',
     ...(labels ? { labels } : {}),
     ...(classNames ? { classNames } : {}),
-    *batches({ batchSize, limit = Number.POSITIVE_INFINITY, indices, preprocess }) {
-      const total = Math.min(limit, indices?.length ?? count);
-      const channels = inputShape.at(-1) ?? 1;
-      const { factor, offset } = steps(preprocess ?? {}, channels, name);
-      for (let from = 0; from < total; from += batchSize) {
-        const size = Math.min(batchSize, total - from);
-        const x = new Float32Array(size * sampleSize);
-        const y = new Int32Array(size).fill(-1);
-        for (let i = 0; i < size; i++) {
-          const sample = indices ? (indices[from + i] as number) : from + i;
-          if (!(sample >= 0 && sample < count)) {
-            throw new RangeError(expected('indices', `samples below ${count}`, sample, name));
-          }
-          if (labels) y[i] = labels[sample] as number;
-          const source = values.subarray(sample * sampleSize, (sample + 1) * sampleSize);
-          const target = x.subarray(i * sampleSize, (i + 1) * sampleSize);
-          // (v * scale - mean) / std, with factor = scale / std and offset = -mean / std
-          for (let j = 0, c = 0; j < sampleSize; j++) {
-            target[j] = (source[j] as number) * (factor[c] as number) + (offset[c] as number);
-            if (++c === channels) c = 0;
-          }
-        }
-        yield { x, y, size };
+    batches(options = {}) {
+      const { batchSize = 128, preprocess = {} } = options;
+      const order = sampleOrder(options, count, name);
+      if (!Number.isInteger(batchSize) || batchSize < 1) {
+        throw new RangeError(expected('batchSize', 'an integer of at least 1', batchSize, name));
       }
+      const map = channelMap(preprocess, inputShape.at(-1) ?? 1, name);
+      const fill = values instanceof Uint8Array ? byteFiller(values, map) : floatFiller(values, map);
+      return steps(order, batchSize, sampleSize, fill, labels);
     },
+  };
+}
+
+/** Which sample comes at each step. */
+interface Order {
+  readonly length: number;
+  at(step: number): number;
+}
+
+/** Indices are copied and checked here, once. */
+function sampleOrder(options: BatchOptions, count: number, name: string): Order {
+  const { limit = Number.POSITIVE_INFINITY, indices } = options;
+  if (limit !== Number.POSITIVE_INFINITY && (!Number.isInteger(limit) || limit < 1)) {
+    throw new RangeError(expected('limit', 'an integer of at least 1', limit, name));
+  }
+  if (!indices) {
+    return { length: Math.min(limit, count), at: (i) => i };
+  }
+  const kept = Array.from({ length: Math.min(limit, indices.length) }, (_, i) => indices[i]!);
+  const bad = kept.find((index) => !Number.isInteger(index) || index < 0 || index >= count);
+  if (bad !== undefined) {
+    throw new RangeError(expected('indices', `integers from 0 to ${count - 1}`, bad, name));
+  }
+  return { length: kept.length, at: (i) => kept[i]! };
+}
+
+/** Writes the preprocessed values `[from, from + length)` of the data to `out` at `to`. */
+type Fill = (out: Float32Array, to: number, from: number, length: number) => void;
+
+function* steps(
+  order: Order,
+  batchSize: number,
+  sampleSize: number,
+  fill: Fill,
+  labels: Int32Array | undefined,
+): IterableIterator<Batch> {
+  for (let start = 0; start < order.length; start += batchSize) {
+    const size = Math.min(batchSize, order.length - start);
+    const x = new Float32Array(size * sampleSize);
+    const y = new Int32Array(size).fill(-1);
+    for (let i = 0; i < size; i++) {
+      const sample = order.at(start + i);
+      fill(x, i * sampleSize, sample * sampleSize, sampleSize);
+      if (labels) {
+        y[i] = labels[sample]!;
+      }
+    }
+    yield { x, y, size };
+  }
+}
+
+function apply(map: ChannelMap, channel: number, value: number): number {
+  return (value * map.scale - map.mean[channel]!) / map.std[channel]!;
+}
+
+/** A byte has 256 values: one table of 256 floats per channel holds every result. */
+function byteFiller(data: Uint8Array, map: ChannelMap): Fill {
+  const { channels } = map;
+  const table = new Float32Array(channels * 256);
+  for (let i = 0; i < table.length; i++) {
+    table[i] = apply(map, i >>> 8, i & 255);
+  }
+  if (channels === 1) {
+    return (out, to, from, length) => {
+      for (let i = 0; i < length; i++) {
+        out[to + i] = table[data[from + i]!]!;
+      }
+    };
+  }
+  return (out, to, from, length) => {
+    for (let i = 0; i < length; i += channels) {
+      for (let c = 0; c < channels; c++) {
+        out[to + i + c] = table[(c << 8) + data[from + i + c]!]!;
+      }
+    }
+  };
+}
+
+function floatFiller(data: Float32Array, map: ChannelMap): Fill {
+  const { channels } = map;
+  const isIdentity = map.scale === 1 && map.std.every((v) => v === 1) && map.mean.every((v) => v === 0);
+  if (isIdentity) {
+    return (out, to, from, length) => out.set(data.subarray(from, from + length), to);
+  }
+  return (out, to, from, length) => {
+    for (let i = 0; i < length; i += channels) {
+      for (let c = 0; c < channels; c++) {
+        out[to + i + c] = apply(map, c, data[from + i + c]!);
+      }
+    }
   };
 }

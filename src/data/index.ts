@@ -1,4 +1,8 @@
+/**
+ * Datasets from bytes: CIFAR-10, MNIST-style IDX files, `.npz`; batches of float32.
+ * @module
+ */
 export { type NamedBytes, readIdxDataset, readNpzDataset } from './arrays.js';
 export { CIFAR10_CLASSES, readCifar10 } from './cifar10.js';
 export { type ArrayDataset, arrayDataset, type Batch, type BatchOptions, type Dataset } from './dataset.js';
-export { type Preprocess, parsePreprocess } from './preprocess.js';
+export { type Preprocess, type PreprocessTexts, parsePreprocess } from './preprocess.js';

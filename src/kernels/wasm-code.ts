@@ -36,7 +36,7 @@ export function columnBytes(columns: number): number {
  * Streams `source` through a kernel into `target`, a tile at a time. `values` holds a float for each block.
  *
  * @param columns `(source, target, from, to, vector, period, column)`
- * @param runs `(source, target, from, table, entries)`
+ * @param runs `(source, target, from, table, entries, vector)`
  */
 export function code(
   arena: Arena,
@@ -74,9 +74,10 @@ function runTiles(
   kernel: Kernel,
 ): Tile {
   const table = makeRunTable(arena, layout);
+  const vector = arena.take(32 * 4);
   return (from, to) => {
     table.visit(from, to, Number.POSITIVE_INFINITY, values, (at, entries) => {
-      kernel(input, output, at - from, table.pointer, entries);
+      kernel(input, output, at - from, table.pointer, entries, vector);
     });
   };
 }

@@ -15,7 +15,6 @@ export interface RunTable {
   readonly pointer: number;
   /**
    * Visits the runs of elements `from` to `to`, cut also at multiples of `cut`, a table at a time.
-   * Calls must follow each other: `from` is the last `to`, or 0.
    */
   visit(from: number, to: number, cut: number, values: Float32Array | null, visitor: RunVisitor): void;
 }
@@ -27,17 +26,13 @@ export function makeRunTable(arena: Arena, layout: BlockLayout): RunTable {
   const { channels, groupRows } = layout;
   const pointer = arena.take(arena.entries * 8);
   const blocks = new Float64Array(arena.entries);
-  let row = 0; // of its channel
-  let left = inner; // in the run of that channel
-  let channel = 0;
   return {
     pointer,
     visit(from, to, cut, values, visitor) {
-      if (from === 0) {
-        row = 0;
-        left = inner;
-        channel = 0;
-      }
+      const run = Math.floor(from / inner);
+      let channel = run % channels;
+      let row = Math.floor(run / channels) * inner + (from % inner);
+      let left = inner - (from % inner);
       const halves = arena.floats(pointer, arena.entries * 2);
       const lengths = new Uint32Array(halves.buffer, pointer, arena.entries * 2);
       for (let e = from; e < to; ) {

@@ -1,27 +1,17 @@
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { type Dataset, type NamedBytes, readCifar10, readIdxDataset, readNpzDataset } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
-import { gunzip } from '../formats/gzip.js';
+import { gunzip, isGzip } from '../formats/gzip.js';
 import { readTar } from '../formats/tar.js';
+import { cacheFolder, type DownloadOptions, download, makeFolder, type Remote } from './download.js';
 import { readFile, writeFile } from './files.js';
+
+export { cacheFolder } from './download.js';
 
 export type Split = 'test' | 'train';
 
-/** Something to download: where it is, and how to know that it is the right thing. */
-export interface Remote {
-  readonly url: string;
-  /** Name in the cache folder. */
-  readonly file: string;
-  readonly algorithm: 'md5' | 'sha256';
-  readonly checksum: string;
-  /** Bytes at most. */
-  readonly limit: number;
-}
-
-/** The datasets that `keras.datasets` downloads, by the same addresses. */
+/** The datasets that are known by name, at the addresses that `keras.datasets` and their authors give. */
 export const REMOTES = {
   cifar10: {
     url: 'https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz',
@@ -39,112 +29,192 @@ export const REMOTES = {
   },
 } as const satisfies Record<string, Remote>;
 
-export interface OpenDatasetOptions {
+export interface OpenDatasetOptions extends DownloadOptions {
   /** Default `test`. */
   readonly split?: Split;
-  /** Bytes downloaded and in all, while a dataset is downloaded. */
-  readonly onProgress?: (bytes: number, total: number) => void;
+  /** Where to download from instead, such as a mirror. */
+  readonly remotes?: Partial<Record<keyof typeof REMOTES, Remote>>;
 }
 
-const CIFAR10_FILES: Readonly<Record<Split, RegExp>> = { test: /^test_batch\.bin$/, train: /^data_batch_\d\.bin$/ };
-const IDX_IMAGES: Readonly<Record<Split, RegExp>> = {
-  test: /^(t10k|test).*images.*idx\d.*ubyte(\.gz)?$/,
-  train: /^train.*images.*idx\d.*ubyte(\.gz)?$/,
+/** An IDX file of images and the one of its labels, by path. */
+export interface IdxPaths {
+  readonly images: string;
+  readonly labels?: string;
+}
+
+const CIFAR10_FOLDER = 'cifar-10-batches-bin';
+const CIFAR10_FILES: Readonly<Record<Split, RegExp>> = {
+  test: /^test_batch\.bin$/,
+  train: /^data_batch_\d\.bin$/,
+};
+
+/** `t10k-images-idx3-ubyte.gz`, `emnist-digits-train-images.idx3-ubyte`; the first group says which split. */
+const IDX_IMAGES = /^(.+)[-_.]images[-_.]idx\d[-_.]ubyte(?:\.gz)?$/i;
+const IDX_SPLIT: Readonly<Record<Split, RegExp>> = {
+  test: /(?:^|[-_.])(?:test|t10k)$/i,
+  train: /(?:^|[-_.])train$/i,
 };
 
 /**
- * Opens data by where it is: a folder with CIFAR-10's binary release or MNIST-style IDX files, an `.npz` file, an IDX
- * file of images (its labels beside it), or `cifar10` and `mnist`, which are downloaded once and cached.
+ * Opens data by where it is:
  *
- * @throws BitnibbleError `not-found`, `download`, and what the readers throw
+ * - a folder with CIFAR-10's binary release, or that has its folder `cifar-10-batches-bin` in it
+ * - a folder with MNIST-style IDX files, plain or gzipped: `t10k-*` or `*test-*` and `*train-*`, or any single pair
+ * - an `.npz` file, a CIFAR-10 `.bin` file, an IDX file of images (labels beside it are found by name)
+ * - two IDX files, images and labels: `{ images, labels }` or `"IMAGES,LABELS"`
+ * - `cifar10` or `mnist`, where no file is called so: downloaded once, then taken from the cache
+ *
+ * @throws BitnibbleError `not-found`, `unknown-format`, `download`, and what the readers throw, naming the file
  */
-export async function openDataset(where: string, options: OpenDatasetOptions = {}): Promise<Dataset> {
-  const { split = 'test' } = options;
-  const info = statSync(where, { throwIfNoEntry: false });
-  if (info?.isDirectory()) return openFolder(where, split);
-  if (info) return openFile(where, split);
+export async function openDataset(
+  where: string | IdxPaths,
+  options: OpenDatasetOptions = {},
+): Promise<Dataset> {
+  const { split = 'test', remotes } = options;
+  if (typeof where !== 'string') {
+    return readIdxDataset(load(where.images), where.labels === undefined ? undefined : load(where.labels));
+  }
+  const kind = kindOf(where);
+  if (kind === 'folder') {
+    return openFolder(where, split);
+  }
+  if (kind === 'file') {
+    return openFile(where, split);
+  }
   if (where === 'mnist') {
-    const file = await download(REMOTES.mnist, options);
-    return readNpzDataset({ name: file, bytes: readFile(file) }, split);
+    return readNpzDataset(load(await download(remotes?.mnist ?? REMOTES.mnist, options)), split);
   }
   if (where === 'cifar10') {
-    const file = await download(REMOTES.cifar10, options);
-    const members = readTar(gunzip(readFile(file), { name: file }), file)
-      .map(({ name, bytes }) => ({ name: path.posix.basename(name), bytes }))
-      .filter(({ name }) => CIFAR10_FILES[split].test(name));
-    if (members.length === 0) throw new BitnibbleError('corrupt-file', `${file}: no ${split} batches of CIFAR-10 in it`);
-    return readCifar10(members);
+    return openFolder(await downloadCifar10(remotes?.cifar10 ?? REMOTES.cifar10, options), split);
   }
-  throw new BitnibbleError('not-found', `${where}: no such file or folder, and no dataset of that name (cifar10, mnist)`);
+  const [images, labels, ...rest] = where.split(',');
+  if (images && labels && rest.length === 0) {
+    return openDataset({ images, labels });
+  }
+  throw new BitnibbleError(
+    'not-found',
+    `${where}: no such file or folder, and no dataset of that name (cifar10, mnist)`,
+  );
 }
 
 const load = (file: string): NamedBytes => ({ name: file, bytes: readFile(file) });
 
+function kindOf(where: string): 'file' | 'folder' | undefined {
+  try {
+    return statSync(where).isDirectory() ? 'folder' : 'file';
+  } catch {
+    return undefined;
+  }
+}
+
+function listFolder(folder: string): string[] {
+  try {
+    return readdirSync(folder).sort();
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new BitnibbleError('not-found', `${folder}: cannot be read: ${message}`, { cause });
+  }
+}
+
 function openFolder(folder: string, split: Split): Dataset {
-  const names = readdirSync(folder).sort();
+  const names = listFolder(folder);
   const cifar = names.filter((name) => CIFAR10_FILES[split].test(name));
-  if (cifar.length > 0) return readCifar10(cifar.map((name) => load(path.join(folder, name))));
-  const images = names.find((name) => IDX_IMAGES[split].test(name));
-  if (images) return openFile(path.join(folder, images), split);
-  const inner = path.join(folder, 'cifar-10-batches-bin');
-  if (existsSync(inner)) return openFolder(inner, split);
-  const wanted = split === 'test' ? 'test_batch.bin or t10k-images-idx3-ubyte' : 'data_batch_N.bin or train-images-idx3-ubyte';
-  throw new BitnibbleError('not-found', `${folder}: no ${split} data in it, expected ${wanted} (or .gz)`);
+  if (cifar.length > 0) {
+    return readCifar10(cifar.map((name) => load(path.join(folder, name))));
+  }
+  const images = chooseImages(folder, names, split);
+  if (images !== undefined) {
+    return openFile(path.join(folder, images), split);
+  }
+  if (names.includes(CIFAR10_FOLDER)) {
+    return openFolder(path.join(folder, CIFAR10_FOLDER), split);
+  }
+  const wanted = {
+    test: 'test_batch.bin or t10k-images-idx3-ubyte',
+    train: 'data_batch_N.bin or train-images-idx3-ubyte',
+  };
+  throw new BitnibbleError(
+    'not-found',
+    `${folder}: no ${split} data in it, expected ${wanted[split]} (or .gz) and their labels`,
+  );
+}
+
+/** The images of a split; where no name says which split it is, the only ones that have labels. */
+function chooseImages(folder: string, names: string[], split: Split): string | undefined {
+  const stem = (name: string) => IDX_IMAGES.exec(name)?.[1] ?? '';
+  // Of a plain and a gzipped file of one name, the plain one: it sorts first.
+  const images = names.filter((name, i) => IDX_IMAGES.test(name) && `${names[i - 1]}.gz` !== name);
+  const ofSplit = images.filter((name) => IDX_SPLIT[split].test(stem(name)));
+  const unnamed = images.filter(
+    (name) =>
+      !IDX_SPLIT.test.test(stem(name)) &&
+      !IDX_SPLIT.train.test(stem(name)) &&
+      labelsBeside(path.join(folder, name)),
+  );
+  const candidates = ofSplit.length > 0 ? ofSplit : unnamed;
+  if (candidates.length > 1) {
+    throw new BitnibbleError(
+      'not-found',
+      `${folder}: several files could be the ${split} images, name one of them: ${candidates.join(', ')}`,
+    );
+  }
+  return candidates[0];
+}
+
+/** The labels of an IDX file of images: `images` and the rank differ in the name, `.gz` may. */
+function labelsBeside(file: string): string | undefined {
+  const name = path.basename(file).replace(/\.gz$/i, '');
+  const labels = name.replace(/images(?!.*images)/i, 'labels').replace(/idx\d/i, 'idx1');
+  if (labels === name) {
+    return undefined;
+  }
+  const plain = path.join(path.dirname(file), labels);
+  return [plain, `${plain}.gz`].find((candidate) => kindOf(candidate) === 'file');
 }
 
 function openFile(file: string, split: Split): Dataset {
-  if (/\.npz$/i.test(file)) return readNpzDataset(load(file), split);
-  if (/\.bin$/i.test(file)) return readCifar10([load(file)]);
-  const name = path.basename(file);
-  const labels = path.join(path.dirname(file), name.replace('images', 'labels').replace(/idx\d/, 'idx1'));
-  const alternatives = [labels, labels.replace(/\.gz$/, ''), `${labels}.gz`];
-  const found = labels === file ? undefined : alternatives.find((candidate) => existsSync(candidate));
-  return readIdxDataset(load(file), found === undefined ? undefined : load(found));
+  const data = load(file);
+  const { bytes } = data;
+  if (/\.npz$/i.test(file)) {
+    return readNpzDataset(data, split);
+  }
+  if (/\.bin$/i.test(file)) {
+    return readCifar10([data]);
+  }
+  if (!isGzip(bytes) && !(bytes[0] === 0 && bytes[1] === 0)) {
+    throw new BitnibbleError(
+      'unknown-format',
+      `${file}: expected an .npz file, a CIFAR-10 .bin file or an IDX file (plain or gzipped)`,
+    );
+  }
+  const labels = labelsBeside(file);
+  return readIdxDataset(data, labels === undefined ? undefined : load(labels));
 }
 
-/** `$BITNIBBLE_CACHE`, else `bitnibble/datasets` in `$XDG_CACHE_HOME` or `~/.cache`. */
-export function cacheFolder(): string {
-  const { BITNIBBLE_CACHE: own, XDG_CACHE_HOME: xdg } = process.env;
-  return own || path.join(xdg || path.join(homedir(), '.cache'), 'bitnibble', 'datasets');
-}
-
-/**
- * Path of a downloaded file, from the cache where it is there with the right checksum.
- * @throws BitnibbleError `download`
- */
-export async function download(
-  remote: Remote,
-  { onProgress }: Pick<OpenDatasetOptions, 'onProgress'> = {},
-): Promise<string> {
-  const { url, file, algorithm, checksum, limit } = remote;
-  const target = path.join(cacheFolder(), file);
-  const digest = (bytes: Uint8Array) => createHash(algorithm).update(bytes).digest('hex');
-  if (existsSync(target) && digest(readFile(target)) === checksum) return target;
-  const hint = `; download it yourself and name it with --data`;
-  const pieces: Uint8Array[] = [];
-  let done = 0;
+/** Folder of the unpacked archive in the cache; it is there with all files, or not at all. */
+async function downloadCifar10(remote: Remote, options: OpenDatasetOptions): Promise<string> {
+  const folder = path.join(cacheFolder(), CIFAR10_FOLDER);
+  if (kindOf(folder) === 'folder') {
+    return folder;
+  }
+  const archive = await download(remote, options);
+  const members = readTar(gunzip(readFile(archive), { name: archive }), archive)
+    .map(({ name, bytes }) => ({ name: path.posix.basename(name), bytes }))
+    .filter(({ name }) => Object.values(CIFAR10_FILES).some((pattern) => pattern.test(name)));
+  readCifar10(members);
+  const temporary = mkdtempSync(path.join(cacheFolder(), `.${CIFAR10_FOLDER}-`));
   try {
-    const response = await fetch(url);
-    if (!response.ok || !response.body) throw new Error(`status ${response.status}`);
-    const total = Number(response.headers.get('content-length') ?? 0);
-    for await (const piece of response.body) {
-      pieces.push(piece);
-      done += piece.length;
-      if (done > limit) throw new Error(`more than the ${limit} bytes expected`);
-      onProgress?.(done, Math.max(total, done));
+    for (const { name, bytes } of members) {
+      await writeFile(path.join(temporary, name), [bytes]);
     }
+    renameSync(temporary, folder);
   } catch (error) {
-    const { message, cause } = error as Error;
-    const reason = cause instanceof Error ? cause.message : message;
-    throw new BitnibbleError('download', `${url}: cannot be downloaded: ${reason}${hint}`, { cause: error });
+    rmSync(temporary, { recursive: true, force: true });
+    // Another process may have been quicker.
+    if (kindOf(folder) !== 'folder') {
+      throw error;
+    }
   }
-  const got = createHash(algorithm);
-  for (const piece of pieces) got.update(piece);
-  const sum = got.digest('hex');
-  if (sum !== checksum) {
-    throw new BitnibbleError('download', `${url}: expected ${algorithm} ${checksum}, got ${sum}${hint}`);
-  }
-  mkdirSync(path.dirname(target), { recursive: true });
-  await writeFile(target, pieces);
-  return target;
+  rmSync(archive, { force: true });
+  return folder;
 }

@@ -1,0 +1,121 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { root } from '../support/needs.js';
+
+const source = path.join(root, 'src');
+
+/** Rooms from the ground up. Imports go down, or stay in their room; rooms of one level do not see each other. */
+const LEVELS: Readonly<Record<string, number>> = {
+  'errors.ts': 0,
+  'model.ts': 0,
+  'shape.ts': 0.5,
+  kernels: 1,
+  formats: 1,
+  schemes: 2,
+  keras: 3,
+  packed: 3,
+  tfjs: 4,
+  data: 4,
+  pipeline: 5,
+  node: 6,
+  cli: 7,
+  'index.ts': 5,
+};
+const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) =>
+  name.endsWith('.ts'),
+);
+
+interface Import {
+  readonly from: string;
+  readonly to: string;
+  readonly isType: boolean;
+}
+
+const imports: Import[] = files.flatMap((from) => {
+  const text = readFileSync(path.join(source, from), 'utf8');
+  const statements = text.matchAll(
+    /^(?:import|export)\s+(type\s)?[^;'"]*?from\s+'([^']+)';|(?<!typeof )\bimport\('([^']+)'\)|^import '([^']+)';/gm,
+  );
+  return [...statements].map(([, type, named, dynamic, bare]) => ({
+    from,
+    to: (named ?? dynamic ?? bare) as string,
+    isType: type !== undefined,
+  }));
+});
+
+const roomOf = (file: string) => file.split(/[\\/]/)[0] as string;
+const target = ({ from, to }: Import) =>
+  path.relative(source, path.resolve(source, path.dirname(from), to)).replace(/\.js$/, '.ts');
+
+test('every room has a level', () => {
+  assert.equal(
+    [...new Set(files.map(roomOf))].filter((room) => !(room in LEVELS)),
+    [],
+  );
+  assert.ok(imports.length > 100, `${imports.length} imports were found`);
+});
+
+test('imports go down', () => {
+  for (const item of imports.filter(({ to }) => to.startsWith('.'))) {
+    const from = roomOf(item.from);
+    const to = roomOf(target(item));
+    const isDown = from === to || (LEVELS[to] as number) < (LEVELS[from] as number);
+    assert.ok(isDown, `${item.from} imports ${item.to}: ${to} is not below ${from}`);
+  }
+});
+
+test('no file imports itself in a circle', () => {
+  const edges = new Map<string, string[]>();
+  for (const item of imports.filter(({ to, isType }) => to.startsWith('.') && !isType)) {
+    edges.set(item.from, [...(edges.get(item.from) ?? []), target(item)]);
+  }
+  const done = new Set<string>();
+  const visit = (file: string, trail: readonly string[]): void => {
+    assert.not.ok(trail.includes(file), `a circle: ${[...trail, file].join(' -> ')}`);
+    if (done.has(file)) return;
+    for (const next of edges.get(file) ?? []) visit(next, [...trail, file]);
+    done.add(file);
+  };
+  for (const file of files) visit(file, []);
+});
+
+test('only the rooms on top know Node.js, and each package has its importer', () => {
+  for (const { from, to, isType } of imports) {
+    const room = roomOf(from);
+    if (to.startsWith('node:')) assert.ok(room === 'node' || room === 'cli', `${from} imports ${to}`);
+    if (to === 'h5wasm') assert.is(from.replaceAll('\\', '/'), 'keras/h5.ts');
+    if (to.startsWith('@tensorflow/') && room !== 'node')
+      assert.ok(isType, `${from} imports ${to} as a value`);
+  }
+});
+
+/** What the files of an entry point pull in, by value. */
+function reach(entry: string): Set<string> {
+  const seen = new Set<string>();
+  const visit = (file: string): void => {
+    if (seen.has(file)) return;
+    seen.add(file);
+    for (const item of imports.filter(({ from, isType }) => from === file && !isType)) {
+      visit(item.to.startsWith('.') ? target(item) : item.to);
+    }
+  };
+  visit(entry);
+  return seen;
+}
+
+test('the core pulls in no package and no Node.js at all', () => {
+  const outside = [...reach('index.ts')].filter((name) => !name.endsWith('.ts'));
+  assert.equal(outside, []);
+});
+
+test('files stay under about 400 lines', () => {
+  const long = files.filter((file) => readFileSync(path.join(source, file), 'utf8').split('\n').length > 401);
+  assert.equal(
+    long.filter((file) => !file.endsWith('embedded.ts')),
+    [],
+  );
+});
+
+test.run();

@@ -1,0 +1,205 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { BitnibbleError } from '../../src/errors.js';
+import { openNpz } from '../../src/formats/npz.js';
+import { loadKernels } from '../../src/kernels/index.js';
+import { openKeras } from '../../src/node/models.js';
+import { openPacked, type PackedWeight, packedBytes, QuantizedModel } from '../../src/packed/index.js';
+import { quantizeModel } from '../../src/pipeline/quantize.js';
+import { quantizeTensor } from '../../src/schemes/quantize.js';
+import type { QuantizeOptions } from '../../src/schemes/types.js';
+import { need, root, runPython, tempDir } from '../support/needs.js';
+
+const kernels = await loadKernels();
+const info = {
+  file: 'm',
+  architecture: { class_name: 'Sequential', config: { layers: [] } },
+  kerasVersion: '3',
+  backend: '',
+};
+
+function weight(id: string, values: number[], shape: number[], options?: QuantizeOptions): PackedWeight {
+  const data = Float32Array.from(values);
+  const base = { id, layer: 'd', className: 'Dense', name: 'kernel', shape, dtype: 'F32' as const };
+  if (!options) return { ...base, kind: 'kept', reason: 'vector', bytes: () => new Uint8Array(data.buffer) };
+  return { ...base, kind: 'quantized', tensor: quantizeTensor(kernels, data, shape, options) };
+}
+
+const small = new QuantizedModel(
+  info,
+  [
+    weight('d/kernel', [0.5, -1, 7, -0, 3, -3.5], [3, 2], { scheme: 'int4', granularity: 'channel' }),
+    weight('d/signs', [1, -1, 0, 2, -5, 3, 4, -2, 8], [9], { scheme: 'binary', granularity: 'tensor' }),
+    weight('d/bias', [1.5, -2], [2]),
+  ],
+  kernels,
+);
+
+function codeOf(bytes: Uint8Array): string {
+  try {
+    const model = openPacked(bytes, kernels, 'x.safetensors');
+    for (const { id } of model.weights) model.read(id);
+  } catch (error) {
+    assert.instance(error, BitnibbleError, String((error as Error).stack));
+    return (error as BitnibbleError).code;
+  }
+  return 'ok';
+}
+
+/** The file with its header changed as text. */
+function edited(change: (header: string) => string): Uint8Array {
+  const bytes = packedBytes(small);
+  const length = new DataView(bytes.buffer).getUint32(0, true);
+  const before = new TextDecoder().decode(bytes.subarray(8, 8 + length));
+  const after = new TextEncoder().encode(change(before));
+  assert.ok(change(before) !== before, 'the edit changed something');
+  const out = new Uint8Array(8 + after.length + bytes.length - 8 - length);
+  new DataView(out.buffer).setUint32(0, after.length, true);
+  out.set(after, 8);
+  out.set(bytes.subarray(8 + length), 8 + after.length);
+  return out;
+}
+
+test('golden bytes: codes, scales and kept values stand where FORMAT.md says', () => {
+  const bytes = packedBytes(small);
+  const length = new DataView(bytes.buffer).getUint32(0, true);
+  assert.is(length % 8, 0);
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
+  assert.is(header.__metadata__.format, 'bitnibble');
+  assert.is(header.__metadata__.format_version, '1');
+  assert.equal(Object.keys(header), [
+    '__metadata__',
+    'd/kernel.scales',
+    'd/signs.scales',
+    'd/bias',
+    'd/kernel.codes',
+    'd/signs.codes',
+  ]);
+  const data = (name: string) => {
+    const [start, end] = header[name].data_offsets;
+    return bytes.slice(8 + length + start, 8 + length + end);
+  };
+  // column 0: 0.5 7 3, amax 7; column 1: -1 -0 -3.5, amax 3.5, inverse 2
+  assert.equal([...new Float32Array(data('d/kernel.scales').buffer)], [1, 0.5]);
+  // codes in C order: 0 (0.5 to even), -2, 7, 0, 3, -7 -> low nibble first
+  assert.equal([...data('d/kernel.codes')], [0xe0, 0x07, 0x93]);
+  // signs: 1 0 0 1 0 1 1 0 | 1 -> bit 0 first
+  assert.equal([...data('d/signs.codes')], [0b01101001, 0b1]);
+  assert.is(new Float32Array(data('d/signs.scales').buffer)[0], Math.fround(26 / 9));
+  assert.equal([...new Float32Array(data('d/bias').buffer)], [1.5, -2]);
+});
+
+test('what is written reads back the same, and writes the same bytes again', () => {
+  const bytes = packedBytes(small);
+  const again = openPacked(bytes, kernels, 'x');
+  for (const { id } of small.weights) assert.equal(again.read(id), small.read(id), id);
+  assert.equal(packedBytes(again), bytes);
+  assert.equal(again.architecture, info.architecture);
+  const out = new Float32Array(6);
+  assert.equal(again.readInto('d/kernel', out), small.read('d/kernel'));
+});
+
+test('a file at an odd offset of a larger buffer reads as well', () => {
+  const bytes = packedBytes(small);
+  const moved = new Uint8Array(bytes.length + 3);
+  moved.set(bytes, 3);
+  const again = openPacked(moved.subarray(3), kernels, 'x');
+  for (const { id } of small.weights) assert.equal(again.read(id), small.read(id), id);
+});
+
+test('every truncation and any byte more is refused', () => {
+  const bytes = packedBytes(small);
+  for (let length = 0; length < bytes.length; length++) {
+    assert.ok(
+      ['not-safetensors', 'corrupt-file'].includes(codeOf(bytes.subarray(0, length))),
+      `length ${length}`,
+    );
+  }
+  const longer = new Uint8Array(bytes.length + 1);
+  longer.set(bytes);
+  assert.is(codeOf(longer), 'corrupt-file');
+});
+
+test('4,000 seeded bit flips end in a coded error or a model, never in another exception', () => {
+  const bytes = packedBytes(small);
+  let state = 1;
+  for (let flip = 0; flip < 4000; flip++) {
+    state = (state * 1664525 + 1013904223) >>> 0;
+    const copy = bytes.slice();
+    const at = state % copy.length;
+    copy[at] = (copy[at] as number) ^ (1 << (state >>> 29));
+    codeOf(copy);
+  }
+});
+
+test('metadata that contradicts itself is refused', () => {
+  const replace = (from: string | RegExp, to: string) => codeOf(edited((header) => header.replace(from, to)));
+  assert.is(replace('"format":"bitnibble"', '"format":"other"'), 'unknown-format');
+  assert.is(replace('"format_version":"1"', '"format_version":"2"'), 'unsupported-version');
+  assert.is(replace('\\"scheme\\":\\"int4\\"', '\\"scheme\\":\\"int5\\"'), 'corrupt-file');
+  assert.is(replace('\\"axes\\":[1]', '\\"axes\\":[9]'), 'corrupt-file');
+  assert.is(replace('\\"axes\\":[1]', '\\"axes\\":[0]'), 'corrupt-file');
+  assert.is(replace('\\"shape\\":[3,2]', '\\"shape\\":[3,9]'), 'corrupt-file');
+  assert.is(replace('\\"shape\\":[3,2]', '\\"shape\\":[9007199254740991,4]'), 'corrupt-file');
+  assert.is(replace('\\"id\\":\\"d/bias\\"', '\\"id\\":\\"d/signs\\"'), 'corrupt-file');
+  assert.is(replace('\\"id\\":\\"d/bias\\"', '\\"id\\":\\"d/other\\"'), 'missing-weight');
+  assert.is(replace(/"data_offsets":\[0,8\]/, '"data_offsets":[4,12]'), 'corrupt-file');
+});
+
+test('padding bits that are not zero and scales that are not finite are refused', () => {
+  const bytes = packedBytes(small);
+  const padded = bytes.slice();
+  padded[padded.length - 1] = 0b11;
+  assert.is(codeOf(padded), 'corrupt-file');
+  const length = new DataView(bytes.buffer).getUint32(0, true);
+  const infinite = bytes.slice();
+  new DataView(infinite.buffer).setFloat32(8 + length, Number.POSITIVE_INFINITY, true);
+  assert.is(codeOf(infinite), 'corrupt-file');
+});
+
+need(test, 'python')('a reader written from FORMAT.md in Python decodes the same floats', async () => {
+  const folder = tempDir();
+  const reader = path.join(root, 'test/packed/read_packed.py');
+  assert.ok(readFileSync(reader, 'utf8').split('\n').length <= 60);
+  const recipes: QuantizeOptions[] = [
+    { scheme: 'binary' },
+    { scheme: 'binary', granularity: 'group', groupSize: 5, scaleDtype: 'F16' },
+    { scheme: 'int4', scale: 'lsq' },
+    { scheme: 'int4', granularity: 'group', groupSize: 4 },
+    { scheme: 'int4', granularity: 'tensor', scaleDtype: 'F16' },
+  ];
+  for (const [i, options] of recipes.entries()) {
+    const model = await openKeras(path.join(root, 'test/fixtures/keras/keras3_sequential.h5'));
+    const { model: quantized } = quantizeModel(model, { default: options }, { kernels });
+    const file = path.join(folder, `${i}.safetensors`);
+    writeFileSync(file, packedBytes(quantized));
+    await runPython(
+      `import runpy, sys; sys.argv[0] = "read"; path = sys.argv.pop(1); runpy.run_path(path, run_name="__main__")`,
+      [reader, file, path.join(folder, `${i}.npz`)],
+    );
+    const decoded = openNpz(readFileSync(path.join(folder, `${i}.npz`)));
+    for (const { id, shape } of quantized.weights) {
+      const array = decoded.read(id.replaceAll('/', '|'));
+      assert.equal([...array.shape], [...shape]);
+      assert.equal(array.data, quantized.read(id), `${id} of ${JSON.stringify(options)}`);
+    }
+    model.close();
+  }
+});
+
+need(test, 'shared')(
+  'the CIFAR-10 network packs to at most 0.14 (int4) and 0.045 (binary) of its float32 weights',
+  async ({ shared }) => {
+    const model = await openKeras(path.join(shared, 'cifar10_model.h5'));
+    const share = (scheme: 'int4' | 'binary') =>
+      packedBytes(quantizeModel(model, { default: { scheme } }, { kernels }).model).length /
+      (4 * model.parameters);
+    assert.ok(share('int4') <= 0.14);
+    assert.ok(share('binary') <= 0.045);
+    model.close();
+  },
+);
+
+test.run();
