@@ -8,6 +8,7 @@ export {
   packInt4ColumnsUnclamped,
   packInt4Groups,
   packInt4Runs,
+  packInt4RunsUnclamped,
   unpackInt4Columns,
   unpackInt4Runs,
 } from './int4';

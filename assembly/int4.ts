@@ -5,18 +5,15 @@
 //
 // A NaN product gives -8.
 
-import { extendColumns, fillStep, STEP, streamDistance, wrap } from './lanes';
+import {
+  constant, CONSTANTS, extendColumns, fillStep, FLIP, HIGH, LOW, NIBBLE, PAIR, ROUND_BIASED, STEP, streamDistance, wrap,
+  ZERO,
+} from './lanes';
 import { absMaxColumns } from './stats';
 
-/**
- * 1.5 * 2^23 + 8. Adding it to x in [-8, 7] leaves x rounded half to even, plus 8, in the low mantissa bits
- * (the unit of floats in [2^23, 2^24) is 1, and 8 is even): u = q + 8 in [0, 15]. i32x4.trunc_sat_f32x4_s, the other
- * way to an integer, is seven instructions on x86.
- */
-const ROUND: f32 = 12582920;
-
-/** From memory, because every v128.const in the module takes 18 bytes: -8, 7, ROUND as floats, (1, 16) as i16, 0x88. */
-const CONSTANTS = memory.data<u32>([0xc1000000, 0x40e00000, 0x4b400008, 0x00100001, 0x88888888, 0x0f0f0f0f]);
+// Rounding: adding 1.5 * 2^23 + 8 to x in [-8, 7] leaves x rounded half to even, plus 8, in the low mantissa bits (the
+// unit of floats in [2^23, 2^24) is 1, and 8 is even): u = q + 8 in [0, 15]. i32x4.trunc_sat_f32x4_s, the other way to
+// an integer, is seven instructions on x86.
 
 /** u = q + 8 in the low 16 bits of each lane, 0x4b40 in the high ones. Clamping comes first: rne(-8) and rne(7) are exact. */
 // @ts-ignore: decorator
@@ -60,11 +57,11 @@ function pack32(
 function packRest(
   weights: usize, codes: usize, from: usize, to: usize, inverses: usize, period: usize, column: usize,
 ): void {
-  const low = v128.load32_splat(CONSTANTS);
-  const high = v128.load32_splat(CONSTANTS, 4);
-  const round = v128.load32_splat(CONSTANTS, 8);
-  const pair = v128.load32_splat(CONSTANTS, 12);
-  const flip = v128.load32_splat(CONSTANTS, 16);
+  const low = constant(LOW);
+  const high = constant(HIGH);
+  const round = constant(ROUND_BIASED);
+  const pair = constant(PAIR);
+  const flip = constant(FLIP);
   while (from < to) {
     const p = codes + (from >> 1);
     const w = weights + (from << 2);
@@ -79,7 +76,7 @@ function packRest(
       let x = load<f32>(w) * load<f32>(v);
       x = x > -8 ? x : -8;
       x = x < 7 ? x : 7;
-      const q = (reinterpret<u32>(x + ROUND) & 15) ^ 8;
+      const q = (reinterpret<u32>(x + load<f32>(CONSTANTS + ROUND_BIASED)) & 15) ^ 8;
       store<u8>(p, from & 1 ? load<u8>(p) | (q << 4) : q);
       column = wrap(column, 1, period);
       from++;
@@ -97,11 +94,11 @@ function packColumns(
   if (start + 4 * far <= to) {
     packRest(weights, codes, from, start, inverses, period, column);
     column = wrap(column, start - from, period);
-    const low = v128.load32_splat(CONSTANTS);
-    const high = v128.load32_splat(CONSTANTS, 4);
-    const round = v128.load32_splat(CONSTANTS, 8);
-    const pair = v128.load32_splat(CONSTANTS, 12);
-    const flip = v128.load32_splat(CONSTANTS, 16);
+    const low = constant(LOW);
+    const high = constant(HIGH);
+    const round = constant(ROUND_BIASED);
+    const pair = constant(PAIR);
+    const flip = constant(FLIP);
     const weightsFar = far << 2;
     const codesFar = far >> 1;
     for (from = start; from + 4 * far <= to; from += 4 * far) {
@@ -114,10 +111,10 @@ function packColumns(
         p -= back >> 1;
         c = c >= back ? c - back : c + period - back;
         const v = inverses + (c << 2);
-        pack32(w, p, v, clamp, low, high, round, pair, flip);
-        pack32(w + weightsFar, p + codesFar, v, clamp, low, high, round, pair, flip);
-        pack32(w + 2 * weightsFar, p + 2 * codesFar, v, clamp, low, high, round, pair, flip);
-        pack32(w + 3 * weightsFar, p + 3 * codesFar, v, clamp, low, high, round, pair, flip);
+        for (let a = w, b = p, end = w + 4 * weightsFar; a < end; a += 2 * weightsFar, b += 2 * codesFar) {
+          pack32(a, b, v, clamp, low, high, round, pair, flip);
+          pack32(a + weightsFar, b + codesFar, v, clamp, low, high, round, pair, flip);
+        }
         c = wrap(c, STEP, period);
         w += STEP << 2;
         p += STEP >> 1;
@@ -155,19 +152,42 @@ export function packInt4ColumnsUnclamped(
 export function packInt4Runs(
   weights: usize, codes: usize, from: usize, table: usize, entries: usize, vector: usize,
 ): void {
+  packRuns(weights, codes, from, table, entries, vector, true);
+}
+
+/** As packInt4Runs, with the condition of packInt4ColumnsUnclamped. */
+export function packInt4RunsUnclamped(
+  weights: usize, codes: usize, from: usize, table: usize, entries: usize, vector: usize,
+): void {
+  packRuns(weights, codes, from, table, entries, vector, false);
+}
+
+// @ts-ignore: decorator
+@inline
+function packRuns(
+  weights: usize, codes: usize, from: usize, table: usize, entries: usize, vector: usize, clamp: bool,
+): void {
   for (const end = table + (entries << 3); table < end; table += 8) {
     const to = from + load<u32>(table);
     fillStep(vector, load<f32>(table, 4));
-    packInt4Columns(weights, codes, from, to, vector, STEP, 0);
+    if (clamp) packInt4Columns(weights, codes, from, to, vector, STEP, 0);
+    else packInt4ColumnsUnclamped(weights, codes, from, to, vector, STEP, 0);
     from = to;
   }
 }
 
-/** `inverses[c] = min(f32(7 / absMax[c]), FLT_MAX)`, 0 where absMax is 0; then extended: returns the period. */
+/**
+ * `inverses[c] = min(f32(7 / absMax[c]), FLT_MAX)`, 0 where absMax is 0; then extended: returns the period.
+ * Up to 3 floats behind absMax are read.
+ */
 export function invertColumns(absMax: usize, inverses: usize, columns: usize): usize {
-  for (let c: usize = 0; c < columns; c++) {
-    const max = load<f32>(absMax + (c << 2));
-    store<f32>(inverses + (c << 2), max == 0 ? 0 : min<f32>(7 / max, f32.MAX_VALUE));
+  const seven = constant(HIGH);
+  const most = f32x4.splat(f32.MAX_VALUE);
+  const zero = constant(ZERO);
+  for (let c: usize = 0; c < columns << 2; c += 16) {
+    const max = v128.load(absMax + c);
+    const inverse = f32x4.min(f32x4.div(seven, max), most); // min, not pmin: NaN stays
+    v128.store(inverses + c, v128.andnot(inverse, f32x4.eq(max, zero)));
   }
   return extendColumns(inverses, columns);
 }
@@ -226,8 +246,7 @@ function zipHigh8(a: v128, b: v128): v128 {
 /** Eight values from the upper halves (bytes 2 and 3) of eight floats, and eight scales. */
 // @ts-ignore: decorator
 @inline
-function store8(p: usize, top: v128, scales: usize): void {
-  const zero = i32x4.splat(0);
+function store8(p: usize, top: v128, scales: usize, zero: v128): void {
   v128.store(p, f32x4.mul(zipLow16(zero, top), v128.load(scales)));
   v128.store(p, f32x4.mul(zipHigh16(zero, top), v128.load(scales, 16)), 16);
 }
@@ -235,37 +254,40 @@ function store8(p: usize, top: v128, scales: usize): void {
 /** 16 values: byte 2 and byte 3 of each float by table, put together in two steps. */
 // @ts-ignore: decorator
 @inline
-function store16(p: usize, nibbles: v128, scales: usize, bytes2: v128, bytes3: v128): void {
+function store16(p: usize, nibbles: v128, scales: usize, bytes2: v128, bytes3: v128, zero: v128): void {
   const low = i8x16.swizzle(bytes2, nibbles);
   const high = i8x16.swizzle(bytes3, nibbles);
-  store8(p, zipLow8(low, high), scales);
-  store8(p + 32, zipHigh8(low, high), scales + 32);
+  store8(p, zipLow8(low, high), scales, zero);
+  store8(p + 32, zipHigh8(low, high), scales + 32, zero);
 }
 
 // @ts-ignore: decorator
 @inline
-function unpack32(codes: usize, out: usize, scales: usize, mask: v128, bytes2: v128, bytes3: v128): void {
+function unpack32(
+  codes: usize, out: usize, scales: usize, mask: v128, bytes2: v128, bytes3: v128, zero: v128,
+): void {
   const bytes = v128.load(codes);
   const even = v128.and(bytes, mask);
   const odd = v128.and(i16x8.shr_u(bytes, 4), mask);
-  store16(out, zipLow8(even, odd), scales, bytes2, bytes3);
-  store16(out + 64, zipHigh8(even, odd), scales + 64, bytes2, bytes3);
+  store16(out, zipLow8(even, odd), scales, bytes2, bytes3, zero);
+  store16(out + 64, zipHigh8(even, odd), scales + 64, bytes2, bytes3, zero);
 }
 
 /** Any range, eight at a time where the codes allow. */
 function unpackRest(
   codes: usize, out: usize, from: usize, to: usize, scales: usize, period: usize, column: usize,
 ): void {
-  const mask = v128.load32_splat(CONSTANTS, 20);
+  const mask = constant(NIBBLE);
   const bytes2 = v128.load(BYTES);
   const bytes3 = v128.load(BYTES, 16);
+  const zero = constant(ZERO);
   while (from < to) {
     const p = out + (from << 2);
     const s = scales + (column << 2);
     if ((from & 1) == 0 && from + 8 <= to) {
       const bytes = v128.load32_zero(codes + (from >> 1));
       const nibbles = zipLow8(v128.and(bytes, mask), v128.and(i16x8.shr_u(bytes, 4), mask));
-      store8(p, zipLow8(i8x16.swizzle(bytes2, nibbles), i8x16.swizzle(bytes3, nibbles)), s);
+      store8(p, zipLow8(i8x16.swizzle(bytes2, nibbles), i8x16.swizzle(bytes3, nibbles)), s, zero);
       column = wrap(column, 8, period);
       from += 8;
     } else {
@@ -286,12 +308,15 @@ export function unpackInt4Columns(
   if (start + 4 * far <= to) {
     unpackRest(codes, out, from, start, scales, period, column);
     column = wrap(column, start - from, period);
-    const mask = v128.load32_splat(CONSTANTS, 20);
+    const mask = constant(NIBBLE);
     const bytes2 = v128.load(BYTES);
     const bytes3 = v128.load(BYTES, 16);
+    const zero = constant(ZERO);
     const codesFar = far >> 1;
     const outFar = far << 2;
-    for (from = start; from + 4 * far <= to; from += 4 * far) {
+    from = start;
+    while (from + 4 * far <= to) {
+      const all = from + 8 * far <= to ? 8 * far : 4 * far; // eight streams write 3% faster
       let c = column;
       let p = codes + (from >> 1);
       let o = out + (from << 2);
@@ -301,14 +326,15 @@ export function unpackInt4Columns(
         o -= back << 2;
         c = c >= back ? c - back : c + period - back;
         const s = scales + (c << 2);
-        unpack32(p, o, s, mask, bytes2, bytes3);
-        unpack32(p + codesFar, o + outFar, s, mask, bytes2, bytes3);
-        unpack32(p + 2 * codesFar, o + 2 * outFar, s, mask, bytes2, bytes3);
-        unpack32(p + 3 * codesFar, o + 3 * outFar, s, mask, bytes2, bytes3);
+        for (let a = p, b = o, end = o + (all << 2); b < end; a += 2 * codesFar, b += 2 * outFar) {
+          unpack32(a, b, s, mask, bytes2, bytes3, zero);
+          unpack32(a + codesFar, b + outFar, s, mask, bytes2, bytes3, zero);
+        }
         c = wrap(c, STEP, period);
         p += STEP >> 1;
         o += STEP << 2;
       }
+      from += all;
     }
   }
   unpackRest(codes, out, from, to, scales, period, column);

@@ -3,6 +3,47 @@
 /** Elements that the column kernels take in one step, and so the overhang of a column vector. */
 export const STEP: usize = 32;
 
+/**
+ * Constants, in memory because every v128.const takes 18 bytes of the module: kernels load them once, ahead of loops.
+ * One word for each to be splat:
+ */
+export const CONSTANTS = memory.data<u32>([
+  0xc1000000, // -8
+  0x40e00000, // 7
+  0x4b400008, // 1.5 * 2^23 + 8
+  0x4b400000, // 1.5 * 2^23
+  0x00100001, // 1, 16 as i16
+  0x88888888, 0x0f0f0f0f, 0x7fffffff, 0x80000000, 0,
+]);
+
+// Offsets in CONSTANTS.
+export const LOW: usize = 0;
+export const HIGH: usize = 4;
+export const ROUND_BIASED: usize = 8;
+export const ROUND: usize = 12;
+export const PAIR: usize = 16;
+export const FLIP: usize = 20;
+export const NIBBLE: usize = 24;
+export const MAGNITUDE: usize = 28;
+export const SIGN: usize = 32;
+export const ZERO: usize = 36;
+
+// @ts-ignore: decorator
+@inline
+export function constant(offset: usize): v128 {
+  return v128.load32_splat(CONSTANTS + offset);
+}
+
+/** Lane numbers. */
+export const IOTA = memory.data<u32>([0, 1, 2, 3], 16);
+
+/** All ones in the lanes below `n`. */
+// @ts-ignore: decorator
+@inline
+export function lanesBelow(n: i32, iota: v128): v128 {
+  return i32x4.lt_s(iota, i32x4.splat(n));
+}
+
 /** Column `c` plus `by`, wrapped: `by` is at most the period. */
 // @ts-ignore: decorator
 @inline

@@ -1,33 +1,30 @@
 // One half of a least-squares step: with q = clamp(rne(f32(w * inverse)), -8, 7), the sums of f32(w q) and q^2.
 // Order of the sums as in stats.ts.
 
-import { sum16 } from './lanes';
-import { flushColumns, lanesBelow } from './stats';
+import { constant, HIGH, IOTA, lanesBelow, LOW, ROUND, sum16, ZERO } from './lanes';
+import { flushColumns, ROWS } from './stats';
 
-const ROWS: usize = 64;
-
-/** 1.5 * 2^23: adding and subtracting it rounds x in [-8, 7] half to even. */
-const ROUND: f32 = 12582912;
-
-/** q as a float. */
+/** q as a float: adding and subtracting 1.5 * 2^23 rounds x in [-8, 7] half to even. */
 // @ts-ignore: decorator
 @inline
-function float4(w: v128, inverse: v128): v128 {
-  let x = f32x4.pmax(f32x4.splat(-8), f32x4.mul(w, inverse));
-  x = f32x4.add(f32x4.pmin(f32x4.splat(7), x), f32x4.splat(ROUND));
-  return f32x4.sub(x, f32x4.splat(ROUND));
+function float4(w: v128, inverse: v128, low: v128, high: v128, round: v128): v128 {
+  const x = f32x4.pmin(high, f32x4.pmax(low, f32x4.mul(w, inverse)));
+  return f32x4.sub(f32x4.add(x, round), round);
 }
 
 function addRows(weights: usize, rows: usize, columns: usize, inverses: usize, wq: usize, qq: usize): void {
   const pitch = columns << 2;
+  const low = constant(LOW);
+  const high = constant(HIGH);
+  const round = constant(ROUND);
   for (; rows >= 2; rows -= 2, weights += pitch << 1) {
     const w1 = weights + pitch;
     for (let c: usize = 0; c < pitch; c += 16) {
       const inverse = v128.load(inverses + c);
       const a = v128.load(weights + c);
       const b = v128.load(w1 + c);
-      const p = float4(a, inverse);
-      const q = float4(b, inverse);
+      const p = float4(a, inverse, low, high, round);
+      const q = float4(b, inverse, low, high, round);
       const sum = f32x4.add(v128.load(wq + c), f32x4.mul(a, p));
       v128.store(wq + c, f32x4.add(sum, f32x4.mul(b, q)));
       const squares = f32x4.add(v128.load(qq + c), f32x4.mul(p, p));
@@ -37,7 +34,7 @@ function addRows(weights: usize, rows: usize, columns: usize, inverses: usize, w
   if (rows > 0) {
     for (let c: usize = 0; c < pitch; c += 16) {
       const a = v128.load(weights + c);
-      const p = float4(a, v128.load(inverses + c));
+      const p = float4(a, v128.load(inverses + c), low, high, round);
       v128.store(wq + c, f32x4.add(v128.load(wq + c), f32x4.mul(a, p)));
       v128.store(qq + c, f32x4.add(v128.load(qq + c), f32x4.mul(p, p)));
     }
@@ -71,28 +68,25 @@ export function projectColumns(
  * Up to 60 bytes behind the last run are read.
  */
 export function projectRuns(weights: usize, table: usize, entries: usize, sums: usize): void {
+  const low = constant(LOW);
+  const high = constant(HIGH);
+  const round = constant(ROUND);
+  const iota = v128.load(IOTA);
   for (const end = table + (entries << 3); table < end; table += 8, sums += 16) {
     const count: usize = load<u32>(table);
     const inverse = v128.load32_splat(table, 4);
     const stop = weights + (count << 2);
-    let a = f32x4.splat(0), b = a, c = a, d = a;
+    let a = constant(ZERO), b = a, c = a, d = a;
     let e = a, f = a, g = a, h = a;
-    let left = i32(count);
-    for (let p = weights; p < stop; p += 64, left -= 16) {
-      let w = v128.load(p);
-      let x = v128.load(p, 16);
-      let y = v128.load(p, 32);
-      let z = v128.load(p, 48);
-      if (left < 16) {
-        w = v128.and(w, lanesBelow(left));
-        x = v128.and(x, lanesBelow(left - 4));
-        y = v128.and(y, lanesBelow(left - 8));
-        z = v128.and(z, lanesBelow(left - 12));
-      }
-      const i = float4(w, inverse);
-      const j = float4(x, inverse);
-      const k = float4(y, inverse);
-      const l = float4(z, inverse);
+    for (let left = i32(count), p = weights; p < stop; p += 64, left -= 16) {
+      const w = v128.and(v128.load(p), lanesBelow(left, iota));
+      const x = v128.and(v128.load(p, 16), lanesBelow(left - 4, iota));
+      const y = v128.and(v128.load(p, 32), lanesBelow(left - 8, iota));
+      const z = v128.and(v128.load(p, 48), lanesBelow(left - 12, iota));
+      const i = float4(w, inverse, low, high, round);
+      const j = float4(x, inverse, low, high, round);
+      const k = float4(y, inverse, low, high, round);
+      const l = float4(z, inverse, low, high, round);
       a = f32x4.add(a, f32x4.mul(w, i));
       b = f32x4.add(b, f32x4.mul(x, j));
       c = f32x4.add(c, f32x4.mul(y, k));

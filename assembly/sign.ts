@@ -5,13 +5,13 @@
 //
 // -0 and NaN are not greater than 0: bit 0.
 
-import { fillStep, PAGE, STEP, streamDistance, wrap } from './lanes';
+import { constant, fillStep, PAGE, SIGN, STEP, streamDistance, wrap, ZERO } from './lanes';
 
 /** All ones where w > 0. */
 // @ts-ignore: decorator
 @inline
-function positive(p: usize, offset: usize): v128 {
-  return f32x4.gt(v128.load(p + offset), f32x4.splat(0));
+function positive(p: usize, zero: v128): v128 {
+  return f32x4.gt(v128.load(p), zero);
 }
 
 /**
@@ -21,33 +21,34 @@ function positive(p: usize, offset: usize): v128 {
  */
 // @ts-ignore: decorator
 @inline
-function bits16(p: usize): i32 {
-  const low = i16x8.narrow_i32x4_s(positive(p, 0), positive(p, 16));
-  const high = i16x8.narrow_i32x4_s(positive(p, 32), positive(p, 48));
+function bits16(p: usize, zero: v128): i32 {
+  const low = i16x8.narrow_i32x4_s(positive(p, zero), positive(p + 16, zero));
+  const high = i16x8.narrow_i32x4_s(positive(p + 32, zero), positive(p + 48, zero));
   return i8x16.bitmask(i8x16.narrow_i16x8_s(low, high));
 }
 
 /** Four bytes. */
 // @ts-ignore: decorator
 @inline
-function pack32(weights: usize, codes: usize): void {
-  store<u32>(codes, bits16(weights) | (bits16(weights + 64) << 16));
+function pack32(weights: usize, codes: usize, zero: v128): void {
+  store<u32>(codes, bits16(weights, zero) | (bits16(weights + 64, zero) << 16));
 }
 
 /** Writes `ceil(count / 8)` bytes. Four pages at a time: see streamDistance. */
 export function packSign(weights: usize, codes: usize, count: usize): void {
+  const zero = constant(ZERO);
   let i: usize = 0;
   for (; i + 4 * PAGE <= count; i += 3 * PAGE) {
     for (const page = i + PAGE; i < page; i += STEP) {
       const w = weights + (i << 2);
       const p = codes + (i >> 3);
-      pack32(w, p);
-      pack32(w + (PAGE << 2), p + (PAGE >> 3));
-      pack32(w + (PAGE << 3), p + (PAGE >> 2));
-      pack32(w + 3 * (PAGE << 2), p + 3 * (PAGE >> 3));
+      pack32(w, p, zero);
+      pack32(w + (PAGE << 2), p + (PAGE >> 3), zero);
+      pack32(w + (PAGE << 3), p + (PAGE >> 2), zero);
+      pack32(w + 3 * (PAGE << 2), p + 3 * (PAGE >> 3), zero);
     }
   }
-  for (; i + STEP <= count; i += STEP) pack32(weights + (i << 2), codes + (i >> 3));
+  for (; i + STEP <= count; i += STEP) pack32(weights + (i << 2), codes + (i >> 3), zero);
   while (i < count) {
     let byte: u32 = 0;
     for (let bit: u32 = 0; bit < 8 && i < count; bit++, i++) {
@@ -56,6 +57,9 @@ export function packSign(weights: usize, codes: usize, count: usize): void {
     store<u8>(codes + ((i - 1) >> 3), byte);
   }
 }
+
+/** Multipliers that shift the lanes of a ladder. */
+const STEPS = memory.data<u32>([8, 4, 2, 1], 16);
 
 /**
  * Four values. The lanes of `ladder` hold 32 code bits, inverted, shifted left by 3, 2, 1, 0: shifting all of them left
@@ -91,8 +95,8 @@ function unpack32(codes: usize, out: usize, scales: usize, steps: v128, minus: v
 function unpackRest(
   codes: usize, out: usize, from: usize, to: usize, scales: usize, period: usize, column: usize,
 ): void {
-  const steps = i32x4(8, 4, 2, 1);
-  const minus = i32x4.splat(0x80000000);
+  const steps = v128.load(STEPS);
+  const minus = constant(SIGN);
   while (from < to) {
     const p = out + (from << 2);
     const s = scales + (column << 2);
@@ -124,9 +128,11 @@ export function unpackSignColumns(
   if (start + 4 * far <= to) {
     unpackRest(codes, out, from, start, scales, period, column);
     column = wrap(column, start - from, period);
-    const steps = v128.load(CONSTANTS);
-    const minus = v128.load32_splat(CONSTANTS, 16);
-    for (from = start; from + 4 * far <= to; from += 4 * far) {
+    const steps = v128.load(STEPS);
+    const minus = constant(SIGN);
+    from = start;
+    while (from + 4 * far <= to) {
+      const all = from + 8 * far <= to ? 8 * far : 4 * far; // eight streams write 3% faster
       let c = column;
       let p = codes + (from >> 3);
       let o = out + (from << 2);
@@ -138,21 +144,19 @@ export function unpackSignColumns(
         o -= back << 2;
         c = c >= back ? c - back : c + period - back;
         const s = scales + (c << 2);
-        unpack32(p, o, s, steps, minus);
-        unpack32(p + codesFar, o + outFar, s, steps, minus);
-        unpack32(p + 2 * codesFar, o + 2 * outFar, s, steps, minus);
-        unpack32(p + 3 * codesFar, o + 3 * outFar, s, steps, minus);
+        for (let a = p, b = o, end = o + (all << 2); b < end; a += 2 * codesFar, b += 2 * outFar) {
+          unpack32(a, b, s, steps, minus);
+          unpack32(a + codesFar, b + outFar, s, steps, minus);
+        }
         c = wrap(c, STEP, period);
         p += STEP >> 3;
         o += STEP << 2;
       }
+      from += all;
     }
   }
   unpackRest(codes, out, from, to, scales, period, column);
 }
-
-/** From memory, because every v128.const in the module takes 18 bytes: the ladder's steps, the sign bit. */
-const CONSTANTS = memory.data<u32>([8, 4, 2, 1, 0x80000000], 16);
 
 /**
  * Values of consecutive runs from element `from` of a tile on. `table`: `entries` pairs (u32 length, f32 scale);

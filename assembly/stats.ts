@@ -7,57 +7,59 @@
 //
 // The order of every sum is part of the result: docs/KERNELS.md, and src/kernels/reference.ts.
 
-import { sum16, sum8, high } from './lanes';
+import { constant, high, IOTA, lanesBelow, MAGNITUDE, sum16, ZERO } from './lanes';
 
 /** Rows whose float32 partial sum is then added to the float64 total. */
-const ROWS: usize = 64;
+export const ROWS: usize = 64;
 
 /** `max[c] = max(max[c], |w|)` as integers: for magnitudes that is the order of floats, with NaN above infinity. */
 export function absMaxColumns(weights: usize, rows: usize, columns: usize, max: usize): void {
   const pitch = columns << 2;
+  const magnitude = constant(MAGNITUDE);
   for (; rows >= 4; rows -= 4, weights += pitch << 2) {
     const w1 = weights + pitch;
     const w2 = w1 + pitch;
     const w3 = w2 + pitch;
     for (let c: usize = 0; c < pitch; c += 16) {
-      const a = i32x4.max_s(f32x4.abs(v128.load(weights + c)), f32x4.abs(v128.load(w1 + c)));
-      const b = i32x4.max_s(f32x4.abs(v128.load(w2 + c)), f32x4.abs(v128.load(w3 + c)));
+      const a = i32x4.max_s(v128.and(v128.load(weights + c), magnitude), v128.and(v128.load(w1 + c), magnitude));
+      const b = i32x4.max_s(v128.and(v128.load(w2 + c), magnitude), v128.and(v128.load(w3 + c), magnitude));
       v128.store(max + c, i32x4.max_s(v128.load(max + c), i32x4.max_s(a, b)));
     }
   }
   for (; rows > 0; rows--, weights += pitch) {
     for (let c: usize = 0; c < pitch; c += 16) {
-      v128.store(max + c, i32x4.max_s(v128.load(max + c), f32x4.abs(v128.load(weights + c))));
+      v128.store(max + c, i32x4.max_s(v128.load(max + c), v128.and(v128.load(weights + c), magnitude)));
     }
   }
 }
 
 // @ts-ignore: decorator
 @inline
-function absMaxRun(weights: usize, count: usize): f32 {
-  let a = i32x4.splat(0);
+function absMaxRun(weights: usize, count: usize, magnitude: v128): f32 {
+  let a = constant(ZERO);
   let b = a;
   let c = a;
   let d = a;
   const body = weights + ((count & ~15) << 2);
   const end = weights + (count << 2);
   for (; weights < body; weights += 64) {
-    a = i32x4.max_s(a, f32x4.abs(v128.load(weights)));
-    b = i32x4.max_s(b, f32x4.abs(v128.load(weights, 16)));
-    c = i32x4.max_s(c, f32x4.abs(v128.load(weights, 32)));
-    d = i32x4.max_s(d, f32x4.abs(v128.load(weights, 48)));
+    a = i32x4.max_s(a, v128.and(v128.load(weights), magnitude));
+    b = i32x4.max_s(b, v128.and(v128.load(weights, 16), magnitude));
+    c = i32x4.max_s(c, v128.and(v128.load(weights, 32), magnitude));
+    d = i32x4.max_s(d, v128.and(v128.load(weights, 48), magnitude));
   }
   a = i32x4.max_s(i32x4.max_s(a, b), i32x4.max_s(c, d));
-  for (; weights < end; weights += 4) a = i32x4.max_s(a, i32x4.splat(load<i32>(weights) & 0x7fffffff));
+  for (; weights < end; weights += 4) a = i32x4.max_s(a, v128.and(v128.load32_splat(weights), magnitude));
   a = i32x4.max_s(a, high(a));
   return reinterpret<f32>(max(i32x4.extract_lane(a, 0), i32x4.extract_lane(a, 1)));
 }
 
 /** Writes `|w|max` of each run as the second half of its table entry (u32 length, f32). */
 export function absMaxRuns(weights: usize, table: usize, entries: usize): void {
+  const magnitude = constant(MAGNITUDE);
   for (const end = table + (entries << 3); table < end; table += 8) {
     const count: usize = load<u32>(table);
-    store<f32>(table, absMaxRun(weights, count), 4);
+    store<f32>(table, absMaxRun(weights, count, magnitude), 4);
     weights += count << 2;
   }
 }
@@ -76,20 +78,21 @@ export function flushColumns(partials: usize, totals: usize, columns: usize): vo
 /** `partials[c] += |w|`, row after row. */
 function addRows(weights: usize, rows: usize, columns: usize, partials: usize): void {
   const pitch = columns << 2;
+  const magnitude = constant(MAGNITUDE);
   for (; rows >= 4; rows -= 4, weights += pitch << 2) {
     const w1 = weights + pitch;
     const w2 = w1 + pitch;
     const w3 = w2 + pitch;
     for (let c: usize = 0; c < pitch; c += 16) {
-      let a = f32x4.add(v128.load(partials + c), f32x4.abs(v128.load(weights + c)));
-      a = f32x4.add(a, f32x4.abs(v128.load(w1 + c)));
-      a = f32x4.add(a, f32x4.abs(v128.load(w2 + c)));
-      v128.store(partials + c, f32x4.add(a, f32x4.abs(v128.load(w3 + c))));
+      let a = f32x4.add(v128.load(partials + c), v128.and(v128.load(weights + c), magnitude));
+      a = f32x4.add(a, v128.and(v128.load(w1 + c), magnitude));
+      a = f32x4.add(a, v128.and(v128.load(w2 + c), magnitude));
+      v128.store(partials + c, f32x4.add(a, v128.and(v128.load(w3 + c), magnitude)));
     }
   }
   for (; rows > 0; rows--, weights += pitch) {
     for (let c: usize = 0; c < pitch; c += 16) {
-      v128.store(partials + c, f32x4.add(v128.load(partials + c), f32x4.abs(v128.load(weights + c))));
+      v128.store(partials + c, f32x4.add(v128.load(partials + c), v128.and(v128.load(weights + c), magnitude)));
     }
   }
 }
@@ -117,40 +120,35 @@ export function absSumColumns(
 /** Sum of |w| of at most 1024 elements: 16 float32 lanes, lane = index % 16, then {@link sum16}. */
 // @ts-ignore: decorator
 @inline
-function absSumRun(weights: usize, count: usize): f64 {
-  let a = f32x4.splat(0);
+function absSumRun(weights: usize, count: usize, magnitude: v128): f64 {
+  let a = constant(ZERO);
   let b = a;
   let c = a;
   let d = a;
   const body = weights + ((count & ~15) << 2);
   for (; weights < body; weights += 64) {
-    a = f32x4.add(a, f32x4.abs(v128.load(weights)));
-    b = f32x4.add(b, f32x4.abs(v128.load(weights, 16)));
-    c = f32x4.add(c, f32x4.abs(v128.load(weights, 32)));
-    d = f32x4.add(d, f32x4.abs(v128.load(weights, 48)));
+    a = f32x4.add(a, v128.and(v128.load(weights), magnitude));
+    b = f32x4.add(b, v128.and(v128.load(weights, 16), magnitude));
+    c = f32x4.add(c, v128.and(v128.load(weights, 32), magnitude));
+    d = f32x4.add(d, v128.and(v128.load(weights, 48), magnitude));
   }
   const rest = i32(count & 15);
   if (rest) {
-    a = f32x4.add(a, v128.and(f32x4.abs(v128.load(weights)), lanesBelow(rest)));
-    b = f32x4.add(b, v128.and(f32x4.abs(v128.load(weights, 16)), lanesBelow(rest - 4)));
-    c = f32x4.add(c, v128.and(f32x4.abs(v128.load(weights, 32)), lanesBelow(rest - 8)));
-    d = f32x4.add(d, v128.and(f32x4.abs(v128.load(weights, 48)), lanesBelow(rest - 12)));
+    const iota = v128.load(IOTA);
+    a = f32x4.add(a, v128.and(v128.and(v128.load(weights), magnitude), lanesBelow(rest, iota)));
+    b = f32x4.add(b, v128.and(v128.and(v128.load(weights, 16), magnitude), lanesBelow(rest - 4, iota)));
+    c = f32x4.add(c, v128.and(v128.and(v128.load(weights, 32), magnitude), lanesBelow(rest - 8, iota)));
+    d = f32x4.add(d, v128.and(v128.and(v128.load(weights, 48), magnitude), lanesBelow(rest - 12, iota)));
   }
   return sum16(a, b, c, d);
 }
 
-/** All ones in the lanes below `n`: the others add +0, which changes no sum of magnitudes. */
-// @ts-ignore: decorator
-@inline
-export function lanesBelow(n: i32): v128 {
-  return i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(n));
-}
-
 /** `sums[entry]` in float64. Runs are of at most 1024 elements; up to 60 bytes behind the last are read. */
 export function absSumRuns(weights: usize, table: usize, entries: usize, sums: usize): void {
+  const magnitude = constant(MAGNITUDE);
   for (const end = table + (entries << 3); table < end; table += 8, sums += 8) {
     const count: usize = load<u32>(table);
-    store<f64>(sums, absSumRun(weights, count));
+    store<f64>(sums, absSumRun(weights, count, magnitude));
     weights += count << 2;
   }
 }

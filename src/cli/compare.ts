@@ -1,11 +1,9 @@
 import type { Command } from 'commander';
 import { loadKernels } from '../kernels/index.js';
 import { openKeras } from '../node/models.js';
-import { loadTensorFlow } from '../node/tfjs.js';
 import { type ComparisonRow, compare, VARIANTS } from '../pipeline/compare.js';
-import { type DataFlags, dataOptions, openData } from './data.js';
-import { common } from './options.js';
-import { count, json, note, progress, say, table } from './output.js';
+import { common, type DataFlags, dataOptions } from './options.js';
+import { count, json, progress, say, table } from './output.js';
 
 const cells = (row: ComparisonRow) => [
   row.name,
@@ -22,9 +20,9 @@ export async function compareFile(file: string, flags: DataFlags): Promise<void>
   const kernels = await loadKernels();
   const model = await openKeras(file);
   try {
+    const { loadBackend, openData } = await import('./data.js');
     const { dataset, preprocess, description } = await openData(flags, model);
-    const { tf, backend, note: remark } = await loadTensorFlow();
-    if (remark) note(flags, remark);
+    const { tf, backend } = await loadBackend(flags);
     say(flags, `${file} on ${description}, backend ${backend}\n`);
     const each = Math.min(flags.limit ?? dataset.count, dataset.count);
     const total = each * VARIANTS.length;

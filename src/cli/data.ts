@@ -1,38 +1,10 @@
-import type { Command } from 'commander';
 import { type Dataset, type Preprocess, parsePreprocess } from '../data/index.js';
 import type { ModelSource } from '../model.js';
 import { openDataset } from '../node/datasets.js';
+import { type LoadedTensorFlow, loadTensorFlow } from '../node/tfjs.js';
 import { scalesItself } from '../pipeline/evaluate.js';
-import { positive, UsageError } from './options.js';
-import { type CommonOptions, progress } from './output.js';
-
-export interface DataFlags extends CommonOptions {
-  readonly data: string;
-  readonly split: string;
-  readonly limit?: number;
-  readonly batch: number;
-  readonly scale?: string;
-  readonly mean?: string;
-  readonly std?: string;
-}
-
-/** Adds the flags of {@link openData}. */
-export function dataOptions(command: Command): Command {
-  return command
-    .requiredOption(
-      '--data <where>',
-      'a folder with CIFAR-10 .bin or MNIST-style IDX files, an .npz file with x and y, or cifar10 or mnist to download',
-    )
-    .option('--split <name>', 'test or train', 'test')
-    .option('--limit <n>', 'samples at most', positive)
-    .option('--batch <n>', 'samples at a time', positive, 100)
-    .option(
-      '--scale <factor>',
-      'inputs times this (default: 1/255 for 8-bit data, 1 where the model scales by itself)',
-    )
-    .option('--mean <list>', 'then minus this: one number or one per channel')
-    .option('--std <list>', 'then divided by this');
-}
+import { type DataFlags, UsageError } from './options.js';
+import { note, progress } from './output.js';
 
 export interface Data {
   readonly dataset: Dataset;
@@ -72,4 +44,15 @@ export async function openData(flags: DataFlags, model: ModelSource): Promise<Da
     preprocess: { ...given, scale },
     description: `${dataset.name}, ${samples.toLocaleString('en-US')} samples of [${dataset.inputShape}], ${steps.join(' ')}`,
   };
+}
+
+/** Loads TensorFlow.js, and says so in a line where it is not the faster one. */
+export async function loadBackend(flags: DataFlags): Promise<LoadedTensorFlow> {
+  const { backend } = flags;
+  if (backend !== undefined && backend !== 'node' && backend !== 'wasm') {
+    throw new UsageError(`--backend expected node or wasm, got ${backend}`);
+  }
+  const loaded = await loadTensorFlow(backend === undefined ? {} : { prefer: backend });
+  if (loaded.note) note(flags, loaded.note);
+  return loaded;
 }

@@ -9,7 +9,7 @@ const folder = fileURLToPath(new URL('../../examples/digits', import.meta.url));
 /** The shorter of the two ways to write it. */
 const digits = [folder, path.relative('', folder)].sort((a, b) => a.length - b.length)[0] as string;
 
-async function demo(options: CommonOptions): Promise<void> {
+async function demo(options: CommonOptions & { readonly backend?: string }): Promise<void> {
   say(
     options,
     'A small convolutional network for handwritten digits, rounded in every way, on 1,000 test digits.\n',
@@ -25,6 +25,9 @@ async function demo(options: CommonOptions): Promise<void> {
 
 export function addDemo(program: Command): void {
   common(
-    program.command('demo').description('the comparison on a bundled model and data; needs no network'),
+    program
+      .command('demo')
+      .description('the comparison on a bundled model and data; needs no network')
+      .option('--backend <name>', 'node or wasm: which TensorFlow.js (default: node where it works)'),
   ).action(demo);
 }

@@ -1,20 +1,18 @@
 import type { Command } from 'commander';
 import { loadKernels } from '../kernels/index.js';
 import { openModel } from '../node/models.js';
-import { loadTensorFlow } from '../node/tfjs.js';
 import { evaluateModel } from '../pipeline/evaluate.js';
-import { type DataFlags, dataOptions, openData } from './data.js';
-import { common } from './options.js';
-import { count, json, note, progress, say, table } from './output.js';
+import { common, type DataFlags, dataOptions } from './options.js';
+import { count, json, progress, say, table } from './output.js';
 
 export const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
 
 async function evaluate(file: string, flags: DataFlags): Promise<void> {
   const { model, bytes, close } = await openModel(file, await loadKernels());
   try {
+    const { loadBackend, openData } = await import('./data.js');
     const { dataset, preprocess, description } = await openData(flags, model);
-    const { tf, backend, note: remark } = await loadTensorFlow();
-    if (remark) note(flags, remark);
+    const { tf, backend } = await loadBackend(flags);
     say(flags, `${file} on ${description}`);
     const bar = progress(flags, 'evaluating', 'samples');
     try {

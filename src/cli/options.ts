@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { codingOf } from '../schemes/quantize.js';
 import type { QuantizeOptions } from '../schemes/types.js';
+import type { CommonOptions } from './output.js';
 
 /** A command line that makes no sense: exit status 2. */
 export class UsageError extends Error {
@@ -54,4 +55,33 @@ export function codingFlags(flags: CodingFlags): QuantizeOptions | undefined {
     throw new UsageError((error as Error).message);
   }
   return options;
+}
+
+export interface DataFlags extends CommonOptions {
+  readonly data: string;
+  readonly split: string;
+  readonly limit?: number;
+  readonly batch: number;
+  readonly backend?: string;
+  readonly scale?: string;
+  readonly mean?: string;
+  readonly std?: string;
+}
+
+/** Adds the flags of the data and its preprocessing. */
+export function dataOptions(command: Command): Command {
+  return command
+    .requiredOption(
+      '--data <where>',
+      'a folder with CIFAR-10 .bin or MNIST-style IDX files, an .npz file with x and y, or cifar10 or mnist to download',
+    )
+    .option('--split <name>', 'test or train', 'test')
+    .option('--limit <n>', 'samples at most', positive)
+    .option('--batch <n>', 'samples at a time', positive, 100)
+    .option(
+      '--scale <factor>',
+      'inputs times this (default: 1/255 for 8-bit data, 1 where the model scales by itself)',
+    )
+    .option('--mean <list>', 'then minus this: one number or one per channel')
+    .option('--std <list>', 'then divided by this');
 }

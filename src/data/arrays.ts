@@ -15,9 +15,12 @@ function mismatch(name: string, what: string): never {
   throw new BitnibbleError('data-mismatch', `${name}: ${what}`);
 }
 
-/** Bytes stay bytes; everything else becomes float32, integers only where float32 holds them exactly. */
+/**
+ * Bytes stay bytes; everything else becomes float32, integers only where float32 holds them exactly. Booleans are the
+ * numbers 0 and 1, not 8-bit intensities that somebody scales by 1/255.
+ */
 function valuesOf({ data, dtype }: NdArray, name: string): Uint8Array | Float32Array {
-  if (data instanceof Uint8Array || data instanceof Float32Array) {
+  if ((data instanceof Uint8Array && dtype !== 'bool') || data instanceof Float32Array) {
     return data;
   }
   const values = Float32Array.from(data as ArrayLike<number | bigint>, Number);

@@ -14,10 +14,13 @@ export interface ReadOptions {
 export const UNPACK_LIMIT = 2 ** 30;
 
 /** Compressed bytes per step. Deflate grows by at most 1032, so no step writes more than 33 MiB past the limit. */
-const STEP = 32768;
+export const STEP = 32768;
 
-/** Header and trailer of a member without name, comment or extra field. */
-const SMALLEST = 10 + 8;
+/**
+ * Header of a further member, pushed after the input. The decoder reports a member where the trailer of the one before
+ * ends, so this one shows where the last deflate stream really ended: it has to be the end of the input.
+ */
+const SENTINEL = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff);
 
 /** Whether bytes begin as gzip does. */
 export function isGzip(bytes: Uint8Array): boolean {
@@ -32,7 +35,7 @@ export function isGzip(bytes: Uint8Array): boolean {
  */
 export function gunzip(bytes: Uint8Array, options: ReadOptions = {}): Uint8Array {
   const { name = 'gzip data', limit = UNPACK_LIMIT } = options;
-  if (!isGzip(bytes) || bytes.length < SMALLEST) {
+  if (!isGzip(bytes)) {
     throw new BitnibbleError('corrupt-file', `${name}: expected gzip data, got ${bytes.length} other bytes`);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -40,18 +43,7 @@ export function gunzip(bytes: Uint8Array, options: ReadOptions = {}): Uint8Array
   let total = 0;
   let crc = 0;
   let memberStart = 0;
-
-  const endMember = (end: number) => {
-    const isWhole = end >= SMALLEST && view.getUint32(end - 8, true) === crc;
-    if (!isWhole || view.getUint32(end - 4, true) !== (total - memberStart) % 2 ** 32) {
-      throw new BitnibbleError(
-        'corrupt-file',
-        `${name}: checksum or length differ from what the gzip trailer states; the file is cut off or damaged`,
-      );
-    }
-    memberStart = total;
-    crc = 0;
-  };
+  let lastEnd = 0;
 
   const stream = new Gunzip((chunk) => {
     total += chunk.length;
@@ -61,18 +53,33 @@ export function gunzip(bytes: Uint8Array, options: ReadOptions = {}): Uint8Array
     crc = crc32(chunk, crc);
     chunks.push(chunk);
   });
-  stream.onmember = endMember;
+  stream.onmember = (end) => {
+    const length = (total - memberStart) % 2 ** 32;
+    if (
+      end > bytes.length ||
+      view.getUint32(end - 8, true) !== crc ||
+      view.getUint32(end - 4, true) !== length
+    ) {
+      throw new BitnibbleError('corrupt-file', `${name}: damaged gzip data: wrong checksum or length`);
+    }
+    memberStart = total;
+    crc = 0;
+    lastEnd = end;
+  };
   try {
     for (let at = 0; at < bytes.length; at += STEP) {
-      stream.push(bytes.subarray(at, at + STEP), at + STEP >= bytes.length);
+      stream.push(bytes.subarray(at, at + STEP));
     }
+    stream.push(SENTINEL);
   } catch (cause) {
     if (cause instanceof BitnibbleError) {
       throw cause;
     }
     throw new BitnibbleError('corrupt-file', `${name}: damaged gzip data (${String(cause)})`, { cause });
   }
-  endMember(bytes.length);
+  if (lastEnd !== bytes.length) {
+    throw new BitnibbleError('corrupt-file', `${name}: gzip data that is cut off`);
+  }
 
   const out = new Uint8Array(total);
   let at = 0;

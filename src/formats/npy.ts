@@ -35,6 +35,9 @@ const TYPES = new Map(Object.entries(CODES).map(([dtype, code]) => [code, dtype 
 /** NumPy refuses headers of more than 10,000 characters as unsafe to parse; so does this reader. */
 const MOST_HEADER = 10_000;
 
+/** Of an array in NumPy 2. */
+const MOST_DIMENSIONS = 64;
+
 /**
  * Reads one `.npy` array of format version 1, 2 or 3. Fortran order is turned into C order, the other byte order
  * into the host's, float16 into float32.
@@ -46,6 +49,12 @@ const MOST_HEADER = 10_000;
 export function readNpy(bytes: Uint8Array, options: ReadOptions = {}): NdArray {
   const { name = 'npy data' } = options;
   const { descr, fortranOrder, shape, start } = readHeader(bytes, name);
+  if (shape.length > MOST_DIMENSIONS) {
+    throw new BitnibbleError(
+      'corrupt-file',
+      `${name}: ${shape.length} dimensions, NumPy has at most ${MOST_DIMENSIONS}`,
+    );
+  }
   const { dtype, littleEndian } = parseDescr(descr, name);
   const count = statedSize(shape, itemSize(dtype), name);
   const size = count * itemSize(dtype);

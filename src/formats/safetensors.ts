@@ -1,4 +1,4 @@
-import { BitnibbleError } from '../errors.js';
+import { BitnibbleError, expected } from '../errors.js';
 import { DTYPE_BYTES, type Dtype } from '../model.js';
 import { sizeOf } from '../shape.js';
 
@@ -53,11 +53,11 @@ export function safetensorsHeaderBytes(prefix: Uint8Array, what: string): number
 /**
  * Reads the header of a safetensors file.
  *
- * Refuses holes, overlaps, sizes that do not fit shape and type, and bytes after the last tensor.
+ * Refuses holes, overlaps, sizes that do not fit shape and type, names used twice, and bytes after the last tensor.
  *
  * @param bytes the file, or at least its header
  * @param fileSize bytes of the whole file; checked against the offsets
- * @throws BitnibbleError `not-safetensors`, `corrupt-file`
+ * @throws BitnibbleError `not-safetensors`, `corrupt-file`, `unsupported-dtype`
  * Source: github.com/huggingface/safetensors, README, section Format
  */
 export function readSafetensorsHeader(
@@ -75,24 +75,31 @@ export function readSafetensorsHeader(
       `${what}: expected a safetensors file, its header is not JSON`,
     );
   }
-  let parsed: unknown;
+  let text: string;
+  let parsed: Record<string, unknown>;
   try {
-    parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, dataStart)));
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, dataStart));
+    parsed = JSON.parse(text);
   } catch (error) {
     throw damaged(what, `the header is not JSON in UTF-8 (${(error as Error).message.slice(0, 80)})`);
   }
   const metadata = new Map<string, string>();
   const entries: SafetensorsEntry[] = [];
-  for (const [name, value] of Object.entries(parsed as Record<string, unknown>)) {
+  for (const [name, value] of Object.entries(parsed)) {
     if (name === '__metadata__') {
-      for (const [key, text] of Object.entries(asObject(value, what, '__metadata__'))) {
-        if (typeof text !== 'string') throw damaged(what, `__metadata__ ${key} is not text`);
-        metadata.set(key, text);
+      for (const [key, content] of Object.entries(asObject(value, what, '__metadata__'))) {
+        if (typeof content !== 'string') throw damaged(what, `__metadata__ ${key} is not text`);
+        metadata.set(key, content);
       }
     } else {
       entries.push(readEntry(name, asObject(value, what, `tensor ${name}`), what));
     }
   }
+  const members = Object.values(parsed).reduce<number>(
+    (sum, value) => sum + Object.keys(value as object).length,
+    Object.keys(parsed).length,
+  );
+  if (countMembers(text) !== members) throw damaged(what, 'a name is used twice in the header');
   entries.sort((a, b) => a.start - b.start || a.end - b.end);
   let at = 0;
   for (const { name, start, end } of entries) {
@@ -105,6 +112,24 @@ export function readSafetensorsHeader(
   return { metadata, tensors: new Map(entries.map((entry) => [entry.name, entry])), dataStart, fileSize };
 }
 
+/**
+ * Members of an object and of the objects in it, counted in JSON that is known to be valid: `JSON.parse` keeps the
+ * last of two members of one name.
+ */
+function countMembers(json: string): number {
+  let depth = 0;
+  let count = 0;
+  for (let i = 0; i < json.length; i++) {
+    const char = json[i];
+    if (char === '"') {
+      while (json[++i] !== '"') if (json[i] === '\\') i++;
+    } else if (char === '{' || char === '[') depth++;
+    else if (char === '}' || char === ']') depth--;
+    else if (char === ':' && depth <= 2) count++;
+  }
+  return count;
+}
+
 function asObject(value: unknown, what: string, name: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw damaged(what, `${name} is not an object`);
@@ -114,8 +139,12 @@ function asObject(value: unknown, what: string, name: string): Record<string, un
 
 function readEntry(name: string, value: Record<string, unknown>, what: string): SafetensorsEntry {
   const { dtype, shape, data_offsets: offsets } = value;
-  if (typeof dtype !== 'string' || !Object.hasOwn(DTYPE_BYTES, dtype)) {
-    throw damaged(what, `tensor ${name} has the unknown type ${JSON.stringify(dtype)}`);
+  if (typeof dtype !== 'string') throw damaged(what, `tensor ${name} has no proper dtype`);
+  if (!Object.hasOwn(DTYPE_BYTES, dtype)) {
+    throw new BitnibbleError(
+      'unsupported-dtype',
+      `${what}: tensor ${name} has the type ${dtype}, expected one of ${Object.keys(DTYPE_BYTES).join(', ')}`,
+    );
   }
   const isCount = (n: unknown): n is number => Number.isSafeInteger(n) && (n as number) >= 0;
   if (!Array.isArray(shape) || !shape.every(isCount))
@@ -148,7 +177,7 @@ export interface SafetensorsTensor {
  * Tensors are ordered by falling size of their type and otherwise as given, and the header is padded with spaces
  * to a multiple of 8, so that every tensor is aligned to its type.
  *
- * @throws RangeError for a name given twice
+ * @throws RangeError for a name given twice, bytes that do not fit their shape, a header that no reader takes
  */
 export function* writeSafetensors(
   tensors: readonly SafetensorsTensor[],
@@ -166,6 +195,9 @@ export function* writeSafetensors(
   }
   const json = new TextEncoder().encode(JSON.stringify(header));
   const padded = Math.ceil(json.length / 8) * 8;
+  if (padded > MAX_HEADER_BYTES) {
+    throw new RangeError(expected('header', `at most ${MAX_HEADER_BYTES} bytes`, padded));
+  }
   const head = new Uint8Array(8 + padded).fill(0x20);
   const prefix = new DataView(head.buffer);
   prefix.setUint32(0, padded, true);

@@ -1,7 +1,7 @@
-import { inflateSync } from 'fflate';
+import { Inflate } from 'fflate';
 import { BitnibbleError } from '../errors.js';
 import { crc32 } from './crc32.js';
-import { type ReadOptions, UNPACK_LIMIT } from './gzip.js';
+import { type ReadOptions, STEP, UNPACK_LIMIT } from './gzip.js';
 
 /** One file of a zip archive, as the central directory states it and the local header confirms. */
 export interface ZipEntry {
@@ -220,7 +220,7 @@ export function readZipDirectory(bytes: Uint8Array, name = 'zip data'): ZipEntry
 
 /**
  * Unpacks one member and checks its length and CRC-32. The stated size is held against the limit before any byte is
- * unpacked, and the output never grows past it.
+ * unpacked, and a member that turns out longer is given up within one step.
  *
  * @returns the bytes; those of a stored member are a view into the archive
  * @throws BitnibbleError `too-large`, `corrupt-file`
@@ -245,9 +245,19 @@ export function readZipEntry(bytes: Uint8Array, entry: ZipEntry, options: ReadOp
 }
 
 function inflate(packed: Uint8Array, entry: ZipEntry, name: string): Uint8Array {
+  const out = new Uint8Array(entry.size);
+  let done = 0;
+  const stream = new Inflate((chunk) => {
+    if (done + chunk.length > out.length) throw new Error('longer than stated');
+    out.set(chunk, done);
+    done += chunk.length;
+  });
   try {
-    // One byte more than stated: a stream that is longer fills it, and nothing is written past it.
-    return inflateSync(packed, { out: new Uint8Array(entry.size + 1) });
+    for (let at = 0; at < packed.length; at += STEP) {
+      stream.push(packed.subarray(at, at + STEP), at + STEP >= packed.length);
+    }
+    if (packed.length === 0 || done < out.length) throw new Error('shorter than stated');
+    return out;
   } catch (cause) {
     throw new BitnibbleError('corrupt-file', `${name}: member ${entry.name} is damaged (${String(cause)})`, {
       cause,

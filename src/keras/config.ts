@@ -94,7 +94,7 @@ export function layerTree(architecture: JsonObject, what: string): LayerNode[] {
 export interface Owner {
   /** Names from the top-level layer down to the owner, joined by `/`. */
   readonly layer: string;
-  readonly className: string;
+  readonly node: LayerNode;
   /** What stands behind the owner's name in the weight's: `['lstm_cell', 'kernel']`. */
   readonly rest: readonly string[];
 }
@@ -125,5 +125,5 @@ export function ownerOf(top: LayerNode, weightName: string): Owner {
   const last = parts.at(-1) ?? weightName;
   let rest = from > 0 && from < parts.length ? parts.slice(from) : [last];
   if (rest.length === 1 && last.startsWith(`${node.name}_`)) rest = [last.slice(node.name.length + 1)];
-  return { layer: path.join('/'), className: node.className, rest };
+  return { layer: path.join('/'), node, rest };
 }

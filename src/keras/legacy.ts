@@ -1,5 +1,6 @@
 import { BitnibbleError } from '../errors.js';
 import type { Dtype, JsonObject } from '../model.js';
+import { checkShape } from './check-shapes.js';
 import { isObject, type LayerNode, layerTree, ownerOf, parseJson } from './config.js';
 import type { H5Attribute, H5File } from './h5.js';
 import type { KerasWeight } from './keras-model.js';
@@ -55,7 +56,7 @@ function config(file: H5File, name: string): JsonObject | undefined {
  * Reads a whole-model `.h5` of Keras 1, 2, tf.keras and Keras 3's legacy writer, weights by `weight_names`.
  *
  * @throws BitnibbleError `no-model-config`, `missing-weight` (listed and not there), `corrupt-file`,
- *   `unsupported-dtype` (a weight that is not an array of numbers)
+ *   `unsupported-dtype` (a weight that is not an array of numbers), `shape-mismatch` (with the architecture)
  */
 export function readLegacyModel(file: H5File): LegacyModel {
   const architecture = config(file, 'model_config');
@@ -106,16 +107,18 @@ export function readLegacyModel(file: H5File): LegacyModel {
       }
       const owner = ownerOf(node, weightName);
       const id = unique(ids, [owner.layer, ...owner.rest].join('/'));
-      weights.push({
+      const weight = {
         id,
         layer: owner.layer,
-        className: owner.className,
+        className: owner.node.className,
         name: owner.rest.at(-1) as string,
         shape,
         dtype: dtype as Dtype,
         group: name,
         path,
-      });
+      };
+      checkShape(file.name, owner.node, weight);
+      weights.push(weight);
     }
   }
   return {

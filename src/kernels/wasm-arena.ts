@@ -15,8 +15,10 @@ export interface Abi {
   readonly difference: Kernel;
   extendColumns(values: number, columns: number): number;
   readonly packInt4Columns: Kernel;
+  readonly packInt4ColumnsUnclamped: Kernel;
   readonly packInt4Groups: Kernel;
   readonly packInt4Runs: Kernel;
+  readonly packInt4RunsUnclamped: Kernel;
   readonly packSign: Kernel;
   readonly projectColumns: Kernel;
   readonly projectRuns: Kernel;

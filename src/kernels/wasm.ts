@@ -119,7 +119,10 @@ export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
       const max = new Float32Array(blockCount(layout));
       if (!packGroups(arena, weights, layout, codes, max)) {
         arena.scope(() => absMax(arena, weights, layout, max));
-        kernels.packInt4Into(weights, max.map(inverseOf), layout, codes);
+        const source = { array: weights, bits: 32 } as const;
+        const target = { array: codes, bits: 4 } as const;
+        const inverses = max.map(inverseOf);
+        code(arena, layout, inverses, source, target, abi.packInt4ColumnsUnclamped, abi.packInt4RunsUnclamped);
       }
       return { codes, absMax: max };
     },

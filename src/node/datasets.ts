@@ -4,7 +4,7 @@ import { type Dataset, type NamedBytes, readCifar10, readIdxDataset, readNpzData
 import { BitnibbleError } from '../errors.js';
 import { gunzip, isGzip } from '../formats/gzip.js';
 import { readTar } from '../formats/tar.js';
-import { cacheFolder, type DownloadOptions, download, makeFolder, type Remote } from './download.js';
+import { cacheFolder, type DownloadOptions, download, type Remote } from './download.js';
 import { readFile, writeFile } from './files.js';
 
 export { cacheFolder } from './download.js';

@@ -34,7 +34,7 @@ export function cacheFolder(): string {
 }
 
 /** Makes a folder and those above it. @throws BitnibbleError `not-writable` */
-export function makeFolder(folder: string): void {
+function makeFolder(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true });
   } catch (cause) {

@@ -169,6 +169,11 @@ test('bad files: one line that names the file, status 1, nothing left behind', a
     'missing.h5',
     await fakeKeras([{ ...layer, weights: layer.weights.map((w) => ({ ...w, missing: true })) }]),
   );
+  const shapes = write('shapes.h5', await fakeKeras([{ ...layer, config: { units: 7 } }]));
+  await refused(
+    quantize(shapes),
+    /shapes\.h5: expected length 7 along axis 1 .* got shape \[4,3\] \(tensor d\/kernel\)/,
+  );
   await refused(quantize(at('nowhere.h5')), /nowhere\.h5: cannot be read: there is no such file/);
   await refused(quantize(folder), /it is a folder/);
   await refused(quantize(text), /text\.h5: expected an HDF5 file/);

@@ -108,6 +108,29 @@ test('the command line starts', async () => {
   assert.is(version.stdout.trim(), manifest.version);
 });
 
+test('the command line quantizes the bundled model, and says what evaluation needs', async () => {
+  const digits = path.join(project, 'node_modules/bitnibble/examples/digits');
+  const cli = (...args: string[]) => npm(['exec', '--offline', '--', 'bitnibble', ...args], { cwd: project });
+  const from = path.join(digits, 'digits.h5');
+  const quantize = await cli('quantize', from, '-o', 'digits.safetensors', '--scheme', 'int4', '--json');
+  assert.is(quantize.status, 0, quantize.output);
+  assert.ok(JSON.parse(quantize.stdout).quantizedParameters > 60_000);
+  const inspect = await cli('inspect', 'digits.safetensors', '--json');
+  assert.is(inspect.status, 0, inspect.output);
+  const evaluate = await cli('evaluate', 'digits.safetensors', '--data', digits);
+  assert.is(evaluate.status, 1);
+  assert.match(evaluate.stderr, 'npm install @tensorflow/tfjs-node');
+});
+
+test('the library decodes what the command line packed', async () => {
+  const printed = await runThere(`
+    import { readFileSync } from 'node:fs';
+    import { loadKernels, openPacked } from 'bitnibble';
+    const model = openPacked(new Uint8Array(readFileSync('digits.safetensors')), await loadKernels());
+    console.log(model.weights.reduce((sum, { id }) => sum + model.read(id).length, 0));`);
+  assert.is(Number(printed), 69_146);
+});
+
 /** Every package and built-in module that files below dist/ import, followed from one file. */
 function importsFrom(file: string, seen = new Map<string, string>(), visited = new Set<string>()) {
   if (visited.has(file)) return seen;
