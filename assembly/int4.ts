@@ -147,7 +147,7 @@ export function packInt4ColumnsUnclamped(
 
 /**
  * Packs consecutive runs from element `from` of a tile on. `table`: `entries` pairs (u32 length, f32 inverse);
- * `vector`: scratch of 32 floats.
+ * `vector`: scratch of 64 floats.
  */
 export function packInt4Runs(
   weights: usize, codes: usize, from: usize, table: usize, entries: usize, vector: usize,

@@ -85,12 +85,12 @@ export function streamDistance(period: usize): usize {
 /** Floats of a 4 KiB page. */
 export const PAGE: usize = 1024;
 
-/** Fills the vector of one value that the column kernels take for a run: its period is 32. */
+/** Fills the vector of one value that the column kernels take for a run: a period of 32, and 32 floats more. */
 // @ts-ignore: decorator
 @inline
 export function fillStep(vector: usize, value: f32): void {
   const v = f32x4.splat(value);
-  for (let p: usize = 0; p < STEP << 2; p += 16) v128.store(vector + p, v);
+  for (let p: usize = 0; p < STEP << 3; p += 16) v128.store(vector + p, v);
 }
 
 /** Sum of 16 float32 lanes in float64, by halves: l + (l + 8), then + 4, + 2, + 1. */

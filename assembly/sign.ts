@@ -160,7 +160,7 @@ export function unpackSignColumns(
 
 /**
  * Values of consecutive runs from element `from` of a tile on. `table`: `entries` pairs (u32 length, f32 scale);
- * `vector`: scratch of 32 floats.
+ * `vector`: scratch of 64 floats.
  */
 export function unpackSignRuns(
   codes: usize, out: usize, from: usize, table: usize, entries: usize, vector: usize,

@@ -154,8 +154,11 @@ export function absSumRuns(weights: usize, table: usize, entries: usize, sums: u
 }
 
 /**
- * Adds a tile to the signal, noise and largest error of decoded values, all in float64:
+ * Adds a tile to the signal, noise and largest squared error of decoded values, all in float64:
  * eight lanes each, lane = index % 8, so a tile starts at a multiple of 8.
+ *
+ * The square of the difference of two float32 neither overflows nor vanishes in float64, and the root of a correctly
+ * rounded square is exact: the wrapper takes it.
  *
  * @param state signal[8], noise[8], max[2]
  */
@@ -187,13 +190,15 @@ export function difference(weights: usize, decoded: usize, count: usize, state: 
     s1 = f64x2.add(s1, f64x2.mul(w1, w1));
     s2 = f64x2.add(s2, f64x2.mul(w2, w2));
     s3 = f64x2.add(s3, f64x2.mul(w3, w3));
-    n0 = f64x2.add(n0, f64x2.mul(d0, d0));
-    n1 = f64x2.add(n1, f64x2.mul(d1, d1));
-    n2 = f64x2.add(n2, f64x2.mul(d2, d2));
-    n3 = f64x2.add(n3, f64x2.mul(d3, d3));
-    const a = f64x2.pmax(f64x2.abs(d0), f64x2.abs(d1));
-    const b = f64x2.pmax(f64x2.abs(d2), f64x2.abs(d3));
-    top = f64x2.pmax(top, f64x2.pmax(a, b));
+    const e0 = f64x2.mul(d0, d0);
+    const e1 = f64x2.mul(d1, d1);
+    const e2 = f64x2.mul(d2, d2);
+    const e3 = f64x2.mul(d3, d3);
+    n0 = f64x2.add(n0, e0);
+    n1 = f64x2.add(n1, e1);
+    n2 = f64x2.add(n2, e2);
+    n3 = f64x2.add(n3, e3);
+    top = f64x2.pmax(top, f64x2.pmax(f64x2.pmax(e0, e1), f64x2.pmax(e2, e3)));
   }
   v128.store(state, s0);
   v128.store(state, s1, 16);
@@ -210,6 +215,6 @@ export function difference(weights: usize, decoded: usize, count: usize, state: 
     const p = state + (lane << 3);
     store<f64>(p, load<f64>(p) + w * w);
     store<f64>(p, load<f64>(p, 64) + d * d, 64);
-    if (abs(d) > load<f64>(state, 128)) store<f64>(state, abs(d), 128);
+    if (d * d > load<f64>(state, 128)) store<f64>(state, d * d, 128);
   }
 }

@@ -5,7 +5,7 @@
 //   node scripts/test.js [--quick] [--require NAME]... [--dir FOLDER] [NAME]...
 //
 //   NAME             only files whose path below test/ contains NAME
-//   --quick          leave out test/slow/ and test/runtimes/
+//   --quick          leave out test/slow/ and test/runtimes/, and run the command line from its source; else from dist/
 //   --dir FOLDER     look there instead of in test/
 //   --require NAME   fail unless a file whose path contains NAME ran and passed at least one test
 //
@@ -48,7 +48,12 @@ const numberAfter = (output, label) => {
 async function runFile(file) {
   const start = performance.now();
   const full = path.join(folder, file);
-  const env = { ...process.env, NO_COLOR: '1', FORCE_COLOR: '0' };
+  const env = {
+    ...process.env,
+    NO_COLOR: '1',
+    FORCE_COLOR: '0',
+    ...(values.quick ? {} : { BITNIBBLE_DIST: '1' }),
+  };
   const {
     status,
     stdout,

@@ -2,12 +2,15 @@
 
     python measure.py
 
-An oracle that shares no code with bitnibble. The channel axis is the last one; tensors of rank 1 are kept.
+An oracle that shares no code with bitnibble. A kernel is seen as a matrix [K, N], its last axis being N; a
+block, which has one scale, is the whole matrix, a column, or some rows of a column. Tensors of rank 1 are kept
+in all rows but one.
 """
 
 import gzip
 import os
 import pathlib
+from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -31,25 +34,35 @@ def signs(w: np.ndarray) -> np.ndarray:
     return np.where(w > 0, np.float32(1), np.float32(-1))
 
 
-def binary(w: np.ndarray) -> np.ndarray:
-    """mean(|w|) of the channel times the sign."""
-    k = w.reshape(-1, w.shape[-1])
-    scale = np.abs(k.astype(np.float64)).mean(0).astype(np.float32)
-    return (signs(k) * scale).reshape(w.shape)
+def binary(blocks: np.ndarray) -> np.ndarray:
+    """Sign times mean(|w|) of each column."""
+    return signs(blocks) * np.abs(blocks.astype(np.float64)).mean(0).astype(np.float32)
 
 
-def int4(w: np.ndarray, group: int | None = None) -> np.ndarray:
-    """scale = amax / 7, q = clamp(rne(w * (7 / amax)), -8, 7), per channel or per group rows of a channel."""
-    k = w.reshape(-1, w.shape[-1])
-    out = np.empty_like(k)
-    step = group or len(k)
-    for row in range(0, len(k), step):
-        block = k[row : row + step]
-        amax = np.abs(block).max(0)
-        inverse = np.divide(np.float32(7), amax, out=np.zeros_like(amax), where=amax > 0)
-        q = np.clip(np.rint(block * inverse), -8, 7).astype(np.float32)
-        out[row : row + step] = q * (amax / np.float32(7))
-    return out.reshape(w.shape)
+def int4(blocks: np.ndarray) -> np.ndarray:
+    """q * scale for each column: scale = amax / 7, q = clamp(rne(w * (7 / amax)), -8, 7)."""
+    amax = np.abs(blocks).max(0)
+    inverse = np.divide(np.float32(7), amax, out=np.zeros_like(amax), where=amax > 0)
+    q = np.clip(np.rint(blocks * inverse), -8, 7).astype(np.float32)
+    return q * (amax / np.float32(7))
+
+
+Fit = Callable[[np.ndarray], np.ndarray]
+
+
+def per_tensor(fit: Fit) -> Fit:
+    return lambda w: fit(w.reshape(-1, 1)).reshape(w.shape)
+
+
+def per_channel(fit: Fit, rows: int | None = None) -> Fit:
+    """Each column of [K, N] by itself, or each run of so many rows of it."""
+
+    def apply(w: np.ndarray) -> np.ndarray:
+        k = w.reshape(-1, w.shape[-1])
+        step = rows or len(k)
+        return np.concatenate([fit(k[at : at + step]) for at in range(0, len(k), step)]).reshape(w.shape)
+
+    return apply
 
 
 def main() -> None:
@@ -60,16 +73,21 @@ def main() -> None:
     rounded = sum(w.size for w in original if w.ndim >= 2)
     print(f"{len(x)} digits; {rounded} of {sum(w.size for w in original)} values lie in tensors of rank >= 2")
 
+    every_array = "every array to +1 / -1, biases too"
     rows = {
         "float32": lambda w: w,
-        "int4, per channel": int4,
-        "int4, per group of 32 rows": lambda w: int4(w, 32),
-        "binary, mean abs per channel": binary,
+        every_array: signs,
         "kernels to +1 / -1": signs,
+        "binary, scale per tensor": per_tensor(binary),
+        "binary, scale per channel": per_channel(binary),
+        "binary, scale per group of 128 rows": per_channel(binary, 128),
+        "int4, scale per tensor": per_tensor(int4),
+        "int4, scale per channel": per_channel(int4),
+        "int4, scale per group of 32 rows": per_channel(int4, 32),
     }
     print("| weights | accuracy | correct | loss |\n|---|---|---|---|")
     for name, fit in rows.items():
-        model.set_weights([fit(w) if w.ndim >= 2 else w for w in original])
+        model.set_weights([fit(w) if w.ndim >= 2 or name == every_array else w for w in original])
         p = model.predict(x, batch_size=100, verbose=0)
         right = int((p.argmax(1) == y).sum())
         # loss = mean of -ln(p[label]), p clipped to [1e-7, 1 - 1e-7] as Keras does

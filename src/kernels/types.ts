@@ -40,7 +40,7 @@ export interface Kernels {
   ): Float32Array;
 
   /**
-   * `q = clamp(rne(f32(w * inverse)), -8, 7)`, two's complement nibbles, low nibble first, `ceil(n / 2)` bytes,
+   * `q = clamp(rne(f32(w * inverse)), -8, 7)` (-8 where the product is NaN), two's complement nibbles, low nibble first, `ceil(n / 2)` bytes,
    * the last nibble of an odd length zero. `inverses`: `[blocks]`, finite.
    */
   packInt4(weights: Float32Array, inverses: Float32Array, layout: BlockLayout): Uint8Array;
@@ -52,7 +52,7 @@ export interface Kernels {
   ): Uint8Array;
   /**
    * {@link absMax}, then {@link packInt4} with `inverse = min(f32(7 / absMax), 0x1.fffffep127)`, 0 where `absMax` is 0.
-   * The codes of a block whose `absMax` is not finite are unspecified.
+   * Where any `absMax` of the tensor is not finite, its codes are unspecified.
    */
   packInt4WithAbsMax(weights: Float32Array, layout: BlockLayout): { codes: Uint8Array; absMax: Float32Array };
   /** `f32(q * scale)`. `scales`: `[blocks]`. */

@@ -41,7 +41,7 @@ export const ARENA_BYTES = 6 << 20;
 export interface Arena {
   readonly abi: Abi;
   readonly bytes: number;
-  /** Elements of a tile, a multiple of 1024: with float32 in and out, half of the arena, and about half of L2. */
+  /** Elements of a tile, a multiple of 1024: 256 KiB of float32, to stay in L2; in and out, at most half of the arena. */
   readonly tile: number;
   /** Columns that a column vector may have. */
   readonly columns: number;
@@ -77,7 +77,7 @@ export function makeArena(abi: Abi, bytes = ARENA_BYTES): Arena {
   return {
     abi,
     bytes,
-    tile: Math.min(Number(process.env.TILE ?? 1 << 17), (bytes >> 4) & -1024),
+    tile: Math.min(1 << 16, (bytes >> 4) & -1024),
     columns: bytes >> 7,
     entries: bytes >> 9,
     take(size) {

@@ -74,7 +74,7 @@ function runTiles(
   kernel: Kernel,
 ): Tile {
   const table = makeRunTable(arena, layout);
-  const vector = arena.take(32 * 4);
+  const vector = arena.take(columnBytes(1));
   return (from, to) => {
     table.visit(from, to, Number.POSITIVE_INFINITY, values, (at, entries) => {
       kernel(input, output, at - from, table.pointer, entries, vector);

@@ -122,7 +122,15 @@ export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
         const source = { array: weights, bits: 32 } as const;
         const target = { array: codes, bits: 4 } as const;
         const inverses = max.map(inverseOf);
-        code(arena, layout, inverses, source, target, abi.packInt4ColumnsUnclamped, abi.packInt4RunsUnclamped);
+        code(
+          arena,
+          layout,
+          inverses,
+          source,
+          target,
+          abi.packInt4ColumnsUnclamped,
+          abi.packInt4RunsUnclamped,
+        );
       }
       return { codes, absMax: max };
     },
@@ -225,6 +233,6 @@ function difference(arena: Arena, weights: Float32Array, decoded: Float32Array):
   return {
     signal: sum(0),
     noise,
-    maxError: Number.isNaN(noise) ? Number.NaN : Math.max(lanes[16]!, lanes[17]!),
+    maxError: Number.isNaN(noise) ? Number.NaN : Math.sqrt(Math.max(lanes[16]!, lanes[17]!)),
   };
 }

@@ -201,6 +201,10 @@ async function downloadCifar10(remote: Remote, options: OpenDatasetOptions): Pro
   const members = readTar(gunzip(readFile(archive), { name: archive }), archive)
     .map(({ name, bytes }) => ({ name: path.posix.basename(name), bytes }))
     .filter(({ name }) => Object.values(CIFAR10_FILES).some((pattern) => pattern.test(name)));
+  if (members.length === 0) {
+    throw new BitnibbleError('corrupt-file', `${archive}: no batches of CIFAR-10 in it`);
+  }
+  // Refuses damaged batches before they are kept.
   readCifar10(members);
   const temporary = mkdtempSync(path.join(cacheFolder(), `.${CIFAR10_FOLDER}-`));
   try {

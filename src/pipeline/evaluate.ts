@@ -156,12 +156,13 @@ async function evaluateLayersModel(
   };
 }
 
-/** The model's input shape without its batch, if the data has as many values; unknown axes are the data's. */
+/** The data's shape as the model has it: the same, flattened to a vector, or with axes of length 1 more or fewer. */
 function sampleShape(model: readonly (number | null)[], data: readonly number[]): number[] | undefined {
   const wanted = model.slice(1);
   if (wanted.length === data.length && wanted.every((n, i) => n === null || n === data[i])) return [...data];
-  const isFixed = wanted.every((n) => n !== null);
-  return isFixed && sizeOf(wanted as number[]) === sizeOf(data) ? (wanted as number[]) : undefined;
+  const longer = (shape: readonly (number | null)[]) => shape.filter((n) => n !== 1).join();
+  const isFlat = wanted.length === 1 && wanted[0] === sizeOf(data);
+  return isFlat || longer(wanted) === longer(data) ? (wanted as number[]) : undefined;
 }
 
 function softmax(row: Float32Array): Float64Array {

@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { bytesOf, toFloat32 } from '../../src/formats/dtypes.js';
 import { DTYPE_BYTES, type Dtype } from '../../src/model.js';
-import { concat, embedded, hex } from './hostile.js';
+import { concat, embedded, hex } from './damage.js';
 
 const CASES: Readonly<Record<Dtype, readonly [bytes: string, values: readonly number[]]>> = {
   BOOL: ['00 01', [0, 1]],

@@ -3,23 +3,14 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { crc32 } from '../../src/formats/crc32.js';
 import { gunzip, isGzip } from '../../src/formats/gzip.js';
-import {
-  concat,
-  embedded,
-  FILE,
-  hex,
-  random32,
-  refuses,
-  refusesTruncations,
-  survivesBitFlips,
-} from './hostile.js';
+import { concat, embedded, hex, random, refusesTruncations, survivesBitFlips, throwsCode } from './damage.js';
 
-const read = (bytes: Uint8Array) => gunzip(bytes, { name: FILE });
+const read = (bytes: Uint8Array, limit?: number) => gunzip(bytes, { name: 'some.gz', limit });
 const ascii = (text: string) => new TextEncoder().encode(text);
 const word = (value: number) => [value & 255, (value >>> 8) & 255, (value >>> 16) & 255, value >>> 24];
 const noise = (length: number) => {
-  const next = random32(length);
-  return Uint8Array.from({ length }, () => next() & 255);
+  const next = random(length);
+  return Uint8Array.from({ length }, () => next(256));
 };
 
 /** `hello`, one stored block; its CRC-32 is 0x3610a686. */
@@ -74,38 +65,38 @@ test('members one after another, wherever the steps of the reader fall', () => {
 test('each member has to match its own trailer', () => {
   const broken = HELLO.slice();
   broken[broken.length - 8]! ^= 1;
-  refuses(() => read(broken), 'corrupt-file', /checksum or length/);
-  refuses(() => read(concat(broken, HELLO)), 'corrupt-file');
-  refuses(() => read(concat(HELLO, broken)), 'corrupt-file');
+  throwsCode(() => read(broken), 'corrupt-file', 'some.gz', 'checksum or length');
+  throwsCode(() => read(concat(broken, HELLO)), 'corrupt-file', 'some.gz');
+  throwsCode(() => read(concat(HELLO, broken)), 'corrupt-file', 'some.gz');
   const longer = HELLO.slice();
   longer[longer.length - 4] = 6;
-  refuses(() => read(longer), 'corrupt-file', /checksum or length/);
+  throwsCode(() => read(longer), 'corrupt-file', 'some.gz', 'checksum or length');
 });
 
 test('bytes after the last member are refused', () => {
   for (let length = 1; length < 20; length++) {
-    refuses(() => read(concat(HELLO, new Uint8Array(length))), 'corrupt-file');
-    refuses(() => read(concat(HELLO, new Uint8Array(length).fill(0x1f))), 'corrupt-file');
+    throwsCode(() => read(concat(HELLO, new Uint8Array(length))), 'corrupt-file', 'some.gz');
+    throwsCode(() => read(concat(HELLO, new Uint8Array(length).fill(0x1f))), 'corrupt-file', 'some.gz');
   }
-  refuses(() => read(concat(HELLO, HELLO.subarray(-8))), 'corrupt-file');
-  refuses(() => read(concat(gzipSync(new Uint8Array()), new Uint8Array(8))), 'corrupt-file');
+  throwsCode(() => read(concat(HELLO, HELLO.subarray(-8))), 'corrupt-file', 'some.gz');
+  throwsCode(() => read(concat(gzipSync(new Uint8Array()), new Uint8Array(8))), 'corrupt-file', 'some.gz');
 });
 
 test('refuses what is no gzip', () => {
   assert.not.ok(isGzip(hex('1f8b')));
   assert.not.ok(isGzip(hex('1f8b07')));
   for (const bytes of [new Uint8Array(), ascii('plain text of some length'), HELLO.subarray(0, 17)]) {
-    refuses(() => read(bytes), 'corrupt-file');
+    throwsCode(() => read(bytes), 'corrupt-file', 'some.gz');
   }
 });
 
 test('a bomb is given up at the limit', () => {
   const bomb = gzipSync(new Uint8Array(2 ** 26));
   assert.ok(bomb.length < 2 ** 17);
-  refuses(() => gunzip(bomb, { name: FILE, limit: 1000 }), 'too-large', /limit of 1000 bytes/);
+  throwsCode(() => read(bomb, 1000), 'too-large', 'some.gz', 'limit of 1000 bytes');
   const many = concat(...Array.from({ length: 200 }, () => gzipSync(new Uint8Array(1000))));
-  refuses(() => gunzip(many, { name: FILE, limit: 199_999 }), 'too-large');
-  assert.is(gunzip(many, { name: FILE, limit: 200_000 }).length, 200_000);
+  throwsCode(() => read(many, 199_999), 'too-large', 'some.gz');
+  assert.is(read(many, 200_000).length, 200_000);
 });
 
 test('every truncation is refused', () => {
@@ -115,7 +106,8 @@ test('every truncation is refused', () => {
 
 test('flipped bits are refused or lie in the header, where they change nothing', () => {
   const text = ascii('to be, or not to be, that is the question. To be, or not to be?');
-  survivesBitFlips(gzipSync(text), read, (result, flips) => assert.equal(result, text, flips));
+  const refused = survivesBitFlips(gzipSync(text), 2000, read, (result) => `${result}` === `${text}`);
+  assert.ok(refused > 1000, String(refused));
 });
 
 test.run();

@@ -2,9 +2,10 @@ import { gzipSync } from 'node:zlib';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readIdx } from '../../src/formats/idx.js';
-import { concat, embedded, FILE, hex, refuses, refusesTruncations, survivesBitFlips } from './hostile.js';
+import type { NdArray } from '../../src/formats/ndarray.js';
+import { concat, embedded, hex, refusesTruncations, survivesBitFlips, throwsCode } from './damage.js';
 
-const read = (bytes: Uint8Array) => readIdx(bytes, { name: FILE });
+const read = (bytes: Uint8Array, limit?: number) => readIdx(bytes, { name: 'some.idx', limit });
 
 /** Two images of 2 x 3 bytes. */
 const IMAGES = hex('0000 08 03  00000002 00000002 00000003  000102030405 fafbfcfdfeff');
@@ -36,8 +37,8 @@ test('images keep their shape and order', () => {
 
 test('gzip around it is unpacked, within the limit', () => {
   assert.equal(read(gzipSync(IMAGES)), read(IMAGES));
-  refuses(() => readIdx(gzipSync(IMAGES), { name: FILE, limit: IMAGES.length - 1 }), 'too-large');
-  refuses(() => read(gzipSync(IMAGES).subarray(0, -1)), 'corrupt-file');
+  throwsCode(() => read(gzipSync(IMAGES), IMAGES.length - 1), 'too-large', 'some.idx');
+  throwsCode(() => read(gzipSync(IMAGES).subarray(0, -1)), 'corrupt-file', 'some.idx');
 });
 
 test('the result is a copy', () => {
@@ -52,19 +53,34 @@ test('an array without elements', () => {
 });
 
 test('refuses what is not IDX', () => {
-  refuses(() => read(new Uint8Array()), 'not-idx');
-  refuses(() => read(hex('0100 08 01 00000000')), 'not-idx');
-  refuses(() => read(hex('0001 08 01 00000000')), 'not-idx');
-  refuses(() => read(hex('0000 0a 01 00000000')), 'unsupported-dtype', /0xa/);
+  throwsCode(() => read(new Uint8Array()), 'not-idx', 'some.idx');
+  throwsCode(() => read(hex('0100 08 01 00000000')), 'not-idx', 'some.idx');
+  throwsCode(() => read(hex('0001 08 01 00000000')), 'not-idx', 'some.idx');
+  throwsCode(() => read(hex('0000 0a 01 00000000')), 'unsupported-dtype', 'some.idx', '0xa');
 });
 
 test('refuses shapes that the bytes do not bear out', () => {
-  refuses(() => read(hex('0000 08 00')), 'corrupt-file', /0 dimensions/);
-  refuses(() => read(concat(IMAGES, [0])), 'corrupt-file', /takes 28 bytes, the file has 29/);
-  refuses(() => read(hex('0000 08 03 ffffffff ffffffff ffffffff 00')), 'corrupt-file', /absurdly large/);
-  refuses(() => read(hex('0000 08 03 00000000 ffffffff ffffffff')), 'corrupt-file', /absurdly large/);
-  refuses(() => read(hex('0000 0e 02 7fffffff 00000008 00')), 'corrupt-file');
-  refuses(() => read(concat(hex('0000 08 ff'), new Uint8Array(100).fill(255))), 'corrupt-file', /255 dim/);
+  throwsCode(() => read(hex('0000 08 00')), 'corrupt-file', 'some.idx', '0 dimensions');
+  throwsCode(() => read(concat(IMAGES, [0])), 'corrupt-file', 'some.idx', 'takes 28 bytes, the file has 29');
+  throwsCode(
+    () => read(hex('0000 08 03 ffffffff ffffffff ffffffff 00')),
+    'corrupt-file',
+    'some.idx',
+    'absurdly large',
+  );
+  throwsCode(
+    () => read(hex('0000 08 03 00000000 ffffffff ffffffff')),
+    'corrupt-file',
+    'some.idx',
+    'absurdly large',
+  );
+  throwsCode(() => read(hex('0000 0e 02 7fffffff 00000008 00')), 'corrupt-file', 'some.idx');
+  throwsCode(
+    () => read(concat(hex('0000 08 ff'), new Uint8Array(100).fill(255))),
+    'corrupt-file',
+    'some.idx',
+    '255 dim',
+  );
 });
 
 test('every truncation is refused', () => {
@@ -73,13 +89,11 @@ test('every truncation is refused', () => {
 });
 
 test('flipped bits are refused or give an array that fits its shape', () => {
-  for (const [dtype, file] of [['plain', IMAGES] as const, ['gzip', gzipSync(IMAGES)] as const]) {
-    survivesBitFlips(file, read, ({ shape, data }, flips) => {
-      const size = shape.reduce((a, b) => a * b, 1);
-      assert.is(data.length, size, flips);
-      if (dtype === 'gzip') assert.equal([...data], [...read(IMAGES).data], flips);
-    });
-  }
+  const isWhole = ({ shape, data }: NdArray) => shape.reduce((n, d) => n * d, 1) === data.length;
+  assert.ok(survivesBitFlips(IMAGES, 2000, read, isWhole) > 500);
+  const zipped = gzipSync(IMAGES);
+  const isSame = ({ data }: NdArray) => `${data}` === `${read(IMAGES).data}`;
+  assert.ok(survivesBitFlips(zipped, 2000, read, isSame) > 1000);
 });
 
 test.run();

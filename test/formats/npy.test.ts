@@ -68,7 +68,16 @@ test('reads Fortran order as C order, scalars and empty arrays', () => {
     shape: [2, 3, 4],
     data: Int16Array.from({ length: 24 }, (_, i) => i),
   });
-  assert.equal(arrays.read('big_fortran'), { dtype: 'float32', shape: [2, 3], data: Float32Array.of(0, 1, 2, 3, 4, 5) });
+  assert.equal(arrays.read('big_fortran'), {
+    dtype: 'float32',
+    shape: [2, 3],
+    data: Float32Array.of(0, 1, 2, 3, 4, 5),
+  });
+  assert.equal(arrays.read('fortran_f2'), {
+    dtype: 'float16',
+    shape: [3, 2],
+    data: Float32Array.of(0, 1, 2, 3, 4, 5),
+  });
   assert.equal(arrays.read('bool'), { dtype: 'bool', shape: [2, 2], data: Uint8Array.of(1, 0, 0, 1) });
   assert.equal(arrays.read('scalar'), { dtype: 'float32', shape: [], data: Float32Array.of(2.5) });
   assert.equal(arrays.read('empty'), { dtype: 'float32', shape: [0, 3], data: new Float32Array(0) });
@@ -80,7 +89,12 @@ test('reads versions 1, 2 and 3', () => {
     assert.is(file[6], version);
     assert.equal(readNpy(file), { dtype: 'int32', shape: [1, 3], data: Int32Array.of(1, 2, 3) });
     refusesTruncations(file, readNpy);
-    throwsCode(() => readNpy(Uint8Array.from([...file, 0]), { name: 'v.npy' }), 'corrupt-file', 'v.npy', '[1,3]');
+    throwsCode(
+      () => readNpy(Uint8Array.from([...file, 0]), { name: 'v.npy' }),
+      'corrupt-file',
+      'v.npy',
+      '[1,3]',
+    );
   }
   const later = fixture('version3.npy');
   later[6] = 4;
@@ -97,7 +111,13 @@ test('writes the very bytes that NumPy writes', () => {
 
 test('pickles are refused, and told why', () => {
   const objects = openNpz(fixture('objects.npz'), { name: 'objects.npz' });
-  throwsCode(() => objects.read('x'), 'unsupported-dtype', 'objects.npz: x.npy', 'pickle', 'allow_pickle=False');
+  throwsCode(
+    () => objects.read('x'),
+    'unsupported-dtype',
+    'objects.npz: x.npy',
+    'pickle',
+    'allow_pickle=False',
+  );
   assert.equal(Array.from(objects.read('y').data, Number), [0, 1]);
 });
 
@@ -105,6 +125,7 @@ test('types without numbers for weights or images are refused by name', () => {
   throwsCode(() => readNpy(fixture('record.npy'), { name: 'r' }), 'unsupported-dtype', 'r:', 'records');
   throwsCode(() => readNpy(fixture('text.npy')), 'unsupported-dtype', '<U3');
   throwsCode(() => readNpy(fixture('complex.npy')), 'unsupported-dtype', '<c16');
+  throwsCode(() => readNpy(fixture('date.npy')), 'unsupported-dtype', '<M8[D]');
   throwsCode(() => readNpy(new Uint8Array(200)), 'not-npy');
 });
 
@@ -112,7 +133,18 @@ test('types without numbers for weights or images are refused by name', () => {
 function withHeader(text: string, body: number[] = []): Uint8Array {
   const head = Array.from(text, (char) => char.charCodeAt(0));
   return Uint8Array.from([
-    0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, head.length & 255, head.length >>> 8, ...head, ...body,
+    0x93,
+    0x4e,
+    0x55,
+    0x4d,
+    0x50,
+    0x59,
+    1,
+    0,
+    head.length & 255,
+    head.length >>> 8,
+    ...head,
+    ...body,
   ]);
 }
 
@@ -126,6 +158,13 @@ test('headers: what NumPy could have written in another mood is taken', () => {
   for (const text of good) {
     assert.equal(Array.from(readNpy(withHeader(text, [7, 8])).data, Number), [7, 8], text);
   }
+});
+
+test('64 dimensions are the most that NumPy has', () => {
+  const ones = (rank: number) => `{'descr': '|u1', 'fortran_order': True, 'shape': (${'1, '.repeat(rank)})}`;
+  assert.is(readNpy(withHeader(ones(64), [7])).shape.length, 64);
+  throwsCode(() => readNpy(withHeader(ones(65), [7]), { name: 'h.npy' }), 'corrupt-file', 'h.npy', '65 dim');
+  throwsCode(() => readNpy(withHeader(ones(3000), [7])), 'corrupt-file', '3000 dimensions');
 });
 
 test('headers: everything else is refused', () => {
@@ -168,11 +207,20 @@ test('headers: everything else is refused', () => {
 
 test('any array comes back', () => {
   const shapes = fc.array(fc.integer({ min: 0, max: 6 }), { maxLength: 4 });
-  const makers = [Int8Array, Uint8Array, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array];
+  const makers = [
+    Int8Array,
+    Uint8Array,
+    Int16Array,
+    Uint16Array,
+    Int32Array,
+    Uint32Array,
+    Float32Array,
+    Float64Array,
+  ];
   fc.assert(
     fc.property(shapes, fc.constantFrom(...makers), fc.integer(), (shape, Maker, seed) => {
       const length = shape.reduce((n, d) => n * d, 1);
-      const data = Maker.from({ length }, (_, i) => Math.imul(seed + i, 2654435761) / 3);
+      const data = new Maker(Array.from({ length }, (_, i) => Math.imul(seed + i, 2654435761) / 3));
       const back = readNpy(writeNpy({ shape, data }));
       assert.equal(back.shape, shape);
       assert.equal(back.data, data);
@@ -184,7 +232,10 @@ test('any array comes back', () => {
 
 test('writeNpy refuses what does not fit', () => {
   const data = Float32Array.of(1, 2);
-  assert.throws(() => writeNpy({ shape: [3], data }), /"data" expected as many elements as the shape \[3\] has, got 2/);
+  assert.throws(
+    () => writeNpy({ shape: [3], data }),
+    /"data" expected as many elements as the shape \[3\] has, got 2/,
+  );
   assert.throws(() => writeNpy({ shape: [-2], data }), RangeError);
   assert.throws(() => writeNpy({ shape: [2], data, dtype: 'float64' }), TypeError);
   assert.throws(() => writeNpy({ shape: [2], data: Uint8Array.of(1, 2), dtype: 'bool' }), RangeError);

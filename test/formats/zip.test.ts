@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { strFromU8, strToU8, zipSync } from 'fflate';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { openNpz } from '../../src/formats/npz.js';
 import { writeNpy } from '../../src/formats/npy.js';
+import { openNpz } from '../../src/formats/npz.js';
 import { readZipDirectory, readZipEntry } from '../../src/formats/zip.js';
 import { need, runPython, tempDir } from '../support/needs.js';
 import { refusesTruncations, survivesBitFlips, throwsCode } from './damage.js';
@@ -13,7 +13,11 @@ const fixture = (name: string) =>
 
 const text = 'one bit or one nibble '.repeat(20);
 const sample = () =>
-  zipSync({ 'a.txt': [strToU8(text), { level: 9 }], 'sub/b.txt': [strToU8('b'), { level: 0 }], 'empty': new Uint8Array(0) });
+  zipSync({
+    'a.txt': [strToU8(text), { level: 9 }],
+    'sub/b.txt': [strToU8('b'), { level: 0 }],
+    empty: new Uint8Array(0),
+  });
 
 /** All members, unpacked. */
 function readAll(bytes: Uint8Array, limit?: number): Map<string, Uint8Array> {
@@ -79,7 +83,12 @@ test('two members of one name are refused', () => {
   const twin = zip.slice();
   twin[find(zip, LOCAL, 1) + 30] = 'x'.charCodeAt(0);
   twin[find(zip, CENTRAL, 1) + 46] = 'x'.charCodeAt(0);
-  throwsCode(() => openNpz(twin, { name: 'twin.npz' }), 'corrupt-file', 'twin.npz', 'two members are called x.npy');
+  throwsCode(
+    () => openNpz(twin, { name: 'twin.npz' }),
+    'corrupt-file',
+    'twin.npz',
+    'two members are called x.npy',
+  );
 });
 
 test('headers that contradict each other are refused', () => {
@@ -96,7 +105,11 @@ test('headers that contradict each other are refused', () => {
   throwsCode(() => readAll(patched(zip, central + 16, 4, 1)), 'corrupt-file', 'a.txt is damaged');
   throwsCode(() => readAll(patched(zip, end + 10, 2, 2)), 'unsupported-version');
   throwsCode(() => readAll(patched(patched(zip, end + 10, 2, 2), end + 8, 2, 2)), 'corrupt-file');
-  throwsCode(() => readAll(patched(patched(zip, end + 10, 2, 4), end + 8, 2, 4)), 'corrupt-file', '4 members');
+  throwsCode(
+    () => readAll(patched(patched(zip, end + 10, 2, 4), end + 8, 2, 4)),
+    'corrupt-file',
+    '4 members',
+  );
   throwsCode(() => readAll(patched(zip, end + 12, 4, 10)), 'corrupt-file');
 });
 
@@ -120,8 +133,18 @@ test('a zip bomb is refused by what it states, and by what it holds', () => {
   throwsCode(() => readAll(bomb, 1_000_000), 'too-large', '10000000', '1000000');
   assert.is(readAll(bomb, 10_000_000).get('bomb')!.length, 10_000_000);
   const central = find(bomb, CENTRAL);
-  throwsCode(() => readAll(patched(bomb, central + 24, 4, 1000), 1_000_000), 'corrupt-file', 'bomb is damaged');
+  throwsCode(
+    () => readAll(patched(bomb, central + 24, 4, 1000), 1_000_000),
+    'corrupt-file',
+    'bomb is damaged',
+  );
   throwsCode(() => readAll(patched(bomb, central + 24, 4, 0xfffffffe)), 'corrupt-file', 'cannot be');
+  throwsCode(() => readAll(patched(bomb, central + 24, 4, 9_999_999)), 'corrupt-file', 'longer than stated');
+  throwsCode(
+    () => readAll(patched(bomb, central + 24, 4, 10_000_001)),
+    'corrupt-file',
+    'shorter than stated',
+  );
 });
 
 test('npz: names, missing arrays, members that are no arrays', () => {

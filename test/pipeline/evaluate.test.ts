@@ -71,9 +71,16 @@ test('models that end without softmax give logits, which are put through it', as
   assert.is(a.top1, b.top1);
 });
 
-test('samples of as many values are taken in the shape that the model has', async () => {
-  const flat = await evaluateModel(tf, model, dataset({ inputShape: [128] }));
-  assert.is(flat.samples, 4);
+test('axes of length 1 come and go; other shapes of as many values are refused', async () => {
+  assert.is((await evaluateModel(tf, model, dataset({ inputShape: [8, 8, 1, 2] }))).samples, 4);
+  for (const inputShape of [[2, 8, 8], [128], [8, 16]]) {
+    try {
+      await evaluateModel(tf, model, dataset({ inputShape }));
+      assert.unreachable();
+    } catch (error) {
+      assert.is((error as BitnibbleError).code, 'data-mismatch');
+    }
+  }
 });
 
 test('data that does not fit is refused', async () => {

@@ -1,0 +1,134 @@
+// SIMD against reference, byte for byte: every packer, unpacker and statistic, over random layouts.
+
+import * as fc from 'fast-check';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Kernels } from '../../src/kernels/index.js';
+import { layoutSize } from '../../src/shape.js';
+import {
+  backends,
+  type Case,
+  cases,
+  columns,
+  hex,
+  makeValues,
+  makeWeights,
+  poison,
+  reference,
+  tensor,
+} from './support.js';
+
+type Result = ArrayBufferView | number;
+
+/** Every method of the interface, as results of one case. */
+const METHODS: Record<string, (kernels: Kernels, data: ReturnType<typeof prepare>) => Result[]> = {
+  absMax: (k, { weights, layout }) => [k.absMax(weights, layout)],
+  absSum: (k, { weights, layout }) => [k.absSum(weights, layout)],
+  packSign: (k, { weights }) => [k.packSign(weights)],
+  packSignWithAbsSum: (k, { weights, layout }) => {
+    const { codes, absSum } = k.packSignWithAbsSum(weights, layout);
+    return [codes, absSum];
+  },
+  unpackSign: (k, { signs, values, layout }) => [k.unpackSign(signs, values, layout)],
+  packInt4: (k, { weights, values, layout }) => [k.packInt4(weights, values, layout)],
+  packInt4WithAbsMax: (k, { weights, layout, finite }) => {
+    const { codes, absMax } = k.packInt4WithAbsMax(weights, layout);
+    return finite ? [codes, absMax] : [absMax]; // else the codes are unspecified
+  },
+  unpackInt4: (k, { nibbles, values, layout }) => [k.unpackInt4(nibbles, values, layout)],
+  projectInt4: (k, { weights, values, layout }) => {
+    const { wq, qq } = k.projectInt4(weights, values, layout);
+    return [wq, qq];
+  },
+  difference: (k, { weights, decoded }) => {
+    const { signal, noise, maxError } = k.difference(weights, decoded);
+    return [signal, noise, maxError];
+  },
+};
+
+function prepare({ layout, seed, offset, flavour }: Case) {
+  const size = layoutSize(layout);
+  const weights = makeWeights(size, seed, flavour, offset);
+  const values = makeValues(layout, seed);
+  const bytes = Uint8Array.from({ length: Math.ceil(size / 2) + 3 }, (_, i) => (i * 151 + seed) >> 3);
+  const from = offset % 3;
+  return {
+    layout,
+    weights,
+    values,
+    finite: weights.every(Number.isFinite),
+    signs: bytes.subarray(from, from + Math.ceil(size / 8)),
+    nibbles: bytes.subarray(from, from + Math.ceil(size / 2)),
+    decoded: makeWeights(size, seed + 1, 'corners', 1),
+  };
+}
+
+/** Results of one method, from an arena that held nothing but NaN. */
+function results(kernels: Kernels, method: string, data: ReturnType<typeof prepare>): (string | number)[] {
+  poison();
+  return show(METHODS[method]!(kernels, data));
+}
+
+const show = (results: Result[]) => results.map((r) => (typeof r === 'number' ? r : hex(r)));
+
+for (const [name, kernels] of backends.slice(1)) {
+  for (const method of Object.keys(METHODS)) {
+    const check = (most: number, numRuns: number) => {
+      fc.assert(
+        fc.property(cases(most), (c) => {
+          const data = prepare(c);
+          assert.equal(results(kernels, method, data), results(reference, method, data));
+        }),
+        { numRuns, seed: 20240607 },
+      );
+    };
+    test(`${method}: ${name} equals reference, small layouts`, () => check(130, 300));
+    test(`${method}: ${name} equals reference, across tiles`, () => check(12_000, 30));
+
+    test(`${method}: ${name} equals reference, lengths 0 to 130`, () => {
+      for (let size = 0; size <= 130; size++) {
+        for (const layout of [tensor(size), columns(1, size), columns(size, 2, 3)]) {
+          const data = prepare({ layout, seed: size, offset: size % 4, flavour: 'corners' });
+          assert.equal(
+            results(kernels, method, data),
+            results(reference, method, data),
+            JSON.stringify(layout),
+          );
+        }
+      }
+    });
+  }
+}
+
+// Layouts of real networks: whole steps and four streams, their remainders, tiles that end within a row.
+const REAL: readonly (readonly [what: string, layout: Case['layout']])[] = [
+  ['a convolution', columns(1152, 128)],
+  ['its groups of 32', columns(1152, 128, 32)],
+  ['an odd matrix', columns(1999, 101)],
+  ['its groups of 7', columns(1999, 101, 7)],
+  ['a classifier', columns(4096, 10)],
+  ['a wide matrix', columns(9, 30_001)],
+  ['a wider one than the arena allows', columns(3, 70_001, 2)],
+  ['an embedding', { outer: 1, channels: 700, inner: 300, groupRows: 300 }],
+  ['an embedding in groups', { outer: 1, channels: 700, inner: 300, groupRows: 32 }],
+  ['a transposed convolution', { outer: 9, channels: 64, inner: 96, groupRows: 9 * 96 }],
+  ['its groups of 50', { outer: 9, channels: 64, inner: 96, groupRows: 50 }],
+  ['one tensor', tensor(250_001)],
+];
+
+for (const [name, kernels] of backends.slice(1)) {
+  for (const [what, layout] of REAL) {
+    test(`${name} equals reference: ${what}`, () => {
+      const data = prepare({ layout, seed: 7, offset: 1, flavour: 'corners' });
+      for (const method of Object.keys(METHODS)) {
+        const expected = results(reference, method, data);
+        assert.ok(
+          results(kernels, method, data).every((result, i) => Object.is(result, expected[i])),
+          method,
+        );
+      }
+    });
+  }
+}
+
+test.run();
