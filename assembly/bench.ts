@@ -18,3 +18,18 @@ export function sum(weights: usize, count: usize): f32 {
   a = f32x4.add(f32x4.add(f32x4.add(a, b), f32x4.add(c, d)), f32x4.add(f32x4.add(e, f), f32x4.add(g, h)));
   return f32x4.extract_lane(a, 0) + f32x4.extract_lane(a, 1) + f32x4.extract_lane(a, 2) + f32x4.extract_lane(a, 3);
 }
+
+/** The same, four pages at once: see streamDistance in lanes.ts. `count` is a multiple of 4096. */
+export function sumStreams(weights: usize, count: usize): f32 {
+  let a = f32x4.splat(0), b = a, c = a, d = a;
+  for (const end = weights + (count << 2); weights < end; weights += 4 * 4096) {
+    for (let p = weights; p < weights + 4096; p += 16) {
+      a = f32x4.add(a, v128.load(p));
+      b = f32x4.add(b, v128.load(p, 4096));
+      c = f32x4.add(c, v128.load(p, 8192));
+      d = f32x4.add(d, v128.load(p, 12288));
+    }
+  }
+  a = f32x4.add(f32x4.add(a, b), f32x4.add(c, d));
+  return f32x4.extract_lane(a, 0) + f32x4.extract_lane(a, 1) + f32x4.extract_lane(a, 2) + f32x4.extract_lane(a, 3);
+}

@@ -33,7 +33,9 @@ const show = (what: string, { top1, loss }: { top1: number; loss: number }) =>
 
 // load_model, model.summary()
 const model = await openKeras(file);
-console.log(`${model.name}, Keras ${model.kerasVersion}, ${model.parameters} parameters, backend ${backend}\n`);
+console.log(
+  `${model.name}, Keras ${model.kerasVersion}, ${model.parameters} parameters, backend ${backend}\n`,
+);
 for (const { name, className } of model.layers) console.log(`  ${name.padEnd(28)} ${className}`);
 
 // model.evaluate(x_test, y_test)
@@ -58,7 +60,9 @@ console.log(`\n${first?.id}, the first values: ${first?.values.slice(0, 12).join
 
 // post_train_quantization: the notebook left it empty
 const nibbles = postTrainQuantization(layers, kernels);
-const bytes = nibbles.flatMap(({ weights }) => weights).reduce((sum, { tensor }) => sum + tensor.codes.length, 0);
+const bytes = nibbles
+  .flatMap(({ weights }) => weights)
+  .reduce((sum, { tensor }) => sum + tensor.codes.length, 0);
 console.log(`at 4 bits all arrays take ${bytes} bytes of codes, as float32 ${model.parameters * 4}\n`);
 
 // What better scales give, kernels only

@@ -102,7 +102,10 @@ class Converter {
     }
     const names = layers.map(({ config: layer }) => String((layer as JsonObject).name));
     const models = new Set(
-      names.filter((_, i) => isObject(layers[i]?.config) && 'layers' in (layers[i]?.config as JsonObject)),
+      names.filter((_, i) => {
+        const inner = layers[i]?.config;
+        return isObject(inner) && 'layers' in inner;
+      }),
     );
     config.layers = layers.map((layer, i) => ({
       ...layer,
