@@ -88,7 +88,7 @@ const NUMPY_OF: Readonly<Record<string, string>> = {
   'sign per channel': 'sign per channel',
   'int4 per channel': 'int4 per channel',
   'int4 unpack per channel': 'int4 unpack per channel',
-  'sum, four pages at once': 'sum',
+  [SUM]: 'sum',
   [SET]: 'copy',
 };
 
@@ -107,7 +107,7 @@ function report(size: Size, cases: readonly Case[], rows: ReadonlyMap<string, Ro
       toSet: ratio(row, rows.get(SET)!),
       toNumpy: milliseconds === undefined ? undefined : milliseconds / 1000 / median(row.samples),
       floors: (c.floors ?? []).flatMap((floor) => {
-        const least = size.name === '64 Mi' ? floor.large : floor.small;
+        const least = size.name === '64 Mi' ? floor.large : size.name === '1 Mi' ? floor.small : undefined;
         return least === undefined
           ? []
           : [{ over: floor.over, least, got: ratio(row, rows.get(floor.over)!) }];
@@ -133,7 +133,7 @@ function print({ size, lines, python }: Report): void {
     const last = line.toNumpy === undefined ? '' : line.toNumpy.toFixed(1);
     console.log(`  ${line.name.padEnd(46)} ${[...numbers, last].map((n) => n.padStart(7)).join(' ')}`);
   }
-  console.log('\n  Floors');
+  if (lines.some((line) => line.floors.length > 0)) console.log('\n  Floors');
   for (const line of lines) {
     for (const { over, least, got } of line.floors) {
       const mark = got >= least ? 'reached' : 'NOT reached';

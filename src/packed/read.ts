@@ -18,7 +18,7 @@ import { type PackedWeight, QuantizedModel } from './quantized-model.js';
  *
  * @param what names the file in errors
  * @throws BitnibbleError `not-safetensors`, `unknown-format` (a safetensors file of somebody else),
- *   `unsupported-version`, `corrupt-file`
+ *   `unsupported-version`, `unsupported-dtype`, `corrupt-file`
  */
 export function openPacked(bytes: Uint8Array, kernels: Kernels, what = 'packed model'): QuantizedModel {
   const header = readSafetensorsHeader(bytes, what);
