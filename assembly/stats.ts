@@ -12,6 +12,14 @@ import { constant, high, IOTA, lanesBelow, MAGNITUDE, sum16, ZERO } from './lane
 /** Rows whose float32 partial sum is then added to the float64 total. */
 export const ROWS: usize = 64;
 
+// @ts-ignore: decorator
+@inline
+function maxStep(p: usize, q: usize, r: usize, s: usize, max: usize, magnitude: v128): void {
+  const a = i32x4.max_s(v128.and(v128.load(p), magnitude), v128.and(v128.load(q), magnitude));
+  const b = i32x4.max_s(v128.and(v128.load(r), magnitude), v128.and(v128.load(s), magnitude));
+  v128.store(max, i32x4.max_s(v128.load(max), i32x4.max_s(a, b)));
+}
+
 /** `max[c] = max(max[c], |w|)` as integers: for magnitudes that is the order of floats, with NaN above infinity. */
 export function absMaxColumns(weights: usize, rows: usize, columns: usize, max: usize): void {
   const pitch = columns << 2;
@@ -20,11 +28,13 @@ export function absMaxColumns(weights: usize, rows: usize, columns: usize, max: 
     const w1 = weights + pitch;
     const w2 = w1 + pitch;
     const w3 = w2 + pitch;
-    for (let c: usize = 0; c < pitch; c += 16) {
-      const a = i32x4.max_s(v128.and(v128.load(weights + c), magnitude), v128.and(v128.load(w1 + c), magnitude));
-      const b = i32x4.max_s(v128.and(v128.load(w2 + c), magnitude), v128.and(v128.load(w3 + c), magnitude));
-      v128.store(max + c, i32x4.max_s(v128.load(max + c), i32x4.max_s(a, b)));
+    // Two vectors a step while they last: one lea for each row serves both.
+    let c: usize = 0;
+    for (; c + 32 <= pitch; c += 32) {
+      maxStep(weights + c, w1 + c, w2 + c, w3 + c, max + c, magnitude);
+      maxStep(weights + c + 16, w1 + c + 16, w2 + c + 16, w3 + c + 16, max + c + 16, magnitude);
     }
+    for (; c < pitch; c += 16) maxStep(weights + c, w1 + c, w2 + c, w3 + c, max + c, magnitude);
   }
   for (; rows > 0; rows--, weights += pitch) {
     for (let c: usize = 0; c < pitch; c += 16) {
@@ -75,6 +85,15 @@ export function flushColumns(partials: usize, totals: usize, columns: usize): vo
   }
 }
 
+// @ts-ignore: decorator
+@inline
+function addStep(p: usize, q: usize, r: usize, s: usize, partials: usize, magnitude: v128): void {
+  let a = f32x4.add(v128.load(partials), v128.and(v128.load(p), magnitude));
+  a = f32x4.add(a, v128.and(v128.load(q), magnitude));
+  a = f32x4.add(a, v128.and(v128.load(r), magnitude));
+  v128.store(partials, f32x4.add(a, v128.and(v128.load(s), magnitude)));
+}
+
 /** `partials[c] += |w|`, row after row. */
 function addRows(weights: usize, rows: usize, columns: usize, partials: usize): void {
   const pitch = columns << 2;
@@ -83,12 +102,12 @@ function addRows(weights: usize, rows: usize, columns: usize, partials: usize): 
     const w1 = weights + pitch;
     const w2 = w1 + pitch;
     const w3 = w2 + pitch;
-    for (let c: usize = 0; c < pitch; c += 16) {
-      let a = f32x4.add(v128.load(partials + c), v128.and(v128.load(weights + c), magnitude));
-      a = f32x4.add(a, v128.and(v128.load(w1 + c), magnitude));
-      a = f32x4.add(a, v128.and(v128.load(w2 + c), magnitude));
-      v128.store(partials + c, f32x4.add(a, v128.and(v128.load(w3 + c), magnitude)));
+    let c: usize = 0;
+    for (; c + 32 <= pitch; c += 32) {
+      addStep(weights + c, w1 + c, w2 + c, w3 + c, partials + c, magnitude);
+      addStep(weights + c + 16, w1 + c + 16, w2 + c + 16, w3 + c + 16, partials + c + 16, magnitude);
     }
+    for (; c < pitch; c += 16) addStep(weights + c, w1 + c, w2 + c, w3 + c, partials + c, magnitude);
   }
   for (; rows > 0; rows--, weights += pitch) {
     for (let c: usize = 0; c < pitch; c += 16) {

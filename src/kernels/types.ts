@@ -40,8 +40,8 @@ export interface Kernels {
   ): Float32Array;
 
   /**
-   * `q = clamp(rne(f32(w * inverse)), -8, 7)` (-8 where the product is NaN), two's complement nibbles, low nibble first, `ceil(n / 2)` bytes,
-   * the last nibble of an odd length zero. `inverses`: `[blocks]`, finite.
+   * `q = clamp(rne(f32(w * inverse)), -8, 7)`, -8 where the product is NaN: two's complement nibbles, low nibble first,
+   * `ceil(n / 2)` bytes, the last nibble of an odd length zero. `inverses`: `[blocks]`, finite.
    */
   packInt4(weights: Float32Array, inverses: Float32Array, layout: BlockLayout): Uint8Array;
   packInt4Into(

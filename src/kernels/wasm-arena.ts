@@ -1,4 +1,4 @@
-import { BitnibbleError } from '../errors.js';
+import { BitnibbleError, expected } from '../errors.js';
 
 /** A kernel's arguments are addresses, counts and flags. */
 type Kernel = (...args: number[]) => void;
@@ -37,6 +37,9 @@ const OVERREAD = 64;
 /** Bytes of wasm memory that all work goes through. */
 export const ARENA_BYTES = 6 << 20;
 
+/** Room for one tile of 1024 elements and the vectors of the widest stripe. */
+const LEAST_BYTES = 32 << 10;
+
 /** A fixed piece of wasm memory: tiles are copied in, worked on, and copied out. */
 export interface Arena {
   readonly abi: Abi;
@@ -59,6 +62,7 @@ export interface Arena {
 /**
  * @param bytes at least 32 KiB; results never depend on it
  * @throws BitnibbleError `bad-module` for exports of another module
+ * @throws RangeError for too small an arena
  */
 export function makeArena(abi: Abi, bytes = ARENA_BYTES): Arena {
   if (!(abi.memory?.buffer && typeof abi.bitnibbleAbi === 'function')) {
@@ -68,6 +72,7 @@ export function makeArena(abi: Abi, bytes = ARENA_BYTES): Arena {
     const got = `${abi.bitnibbleAbi()}: take both from one version of bitnibble`;
     throw new BitnibbleError('bad-module', `"module" expected kernels of ABI ${ABI_VERSION}, got ${got}`);
   }
+  if (!(bytes >= LEAST_BYTES)) throw new RangeError(expected('arenaBytes', `at least ${LEAST_BYTES}`, bytes));
   const { memory } = abi;
   const base = (abi.arenaBase() + 63) & -64;
   const end = base + bytes;

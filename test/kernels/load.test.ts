@@ -78,6 +78,11 @@ test('loadKernels: wrong arguments', async () => {
     const options = { module } as unknown as Parameters<typeof loadKernels>[0];
     await rejects(loadKernels(options), 'TypeError', /"module" expected a WebAssembly.Module/);
   }
+  await rejects(
+    loadKernels({ arenaBytes: 1000 }),
+    'RangeError',
+    /"arenaBytes" expected at least 32768, got 1000/,
+  );
   const options = { backend: 'gpu' } as unknown as Parameters<typeof loadKernels>[0];
   await rejects(loadKernels(options), 'TypeError', /"backend" expected "simd" or "reference", got "gpu"/);
 });
