@@ -209,6 +209,10 @@ export const referenceKernels: Kernels = {
     const max = absMax(weights, layout);
     return { codes: packInt4(weights, max.map(inverseOf), layout), absMax: max };
   },
+  packInt4WithAbsMaxInto(weights, layout, out) {
+    const max = absMax(weights, layout);
+    return { codes: packInt4Into(weights, max.map(inverseOf), layout, out), absMax: max };
+  },
   unpackInt4: (codes, scales, layout) => {
     checkLayout(layout);
     return unpackInt4Into(codes, scales, layout, new Float32Array(layoutSize(layout)));

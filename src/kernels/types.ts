@@ -55,6 +55,12 @@ export interface Kernels {
    * Where any `absMax` of the tensor is not finite, its codes are unspecified.
    */
   packInt4WithAbsMax(weights: Float32Array, layout: BlockLayout): { codes: Uint8Array; absMax: Float32Array };
+  /** {@link packInt4WithAbsMax} into `out`, which must hold at least `ceil(n / 2)` bytes. */
+  packInt4WithAbsMaxInto(
+    weights: Float32Array,
+    layout: BlockLayout,
+    out: Uint8Array,
+  ): { codes: Uint8Array; absMax: Float32Array };
   /** `f32(q * scale)`. `scales`: `[blocks]`. */
   unpackInt4(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array;
   unpackInt4Into(

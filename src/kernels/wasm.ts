@@ -114,8 +114,14 @@ export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
 
     packInt4WithAbsMax(weights, layout) {
       checkFloats('weights', weights);
+      return kernels.packInt4WithAbsMaxInto(weights, layout, new Uint8Array(codeBytes(weights.length, 4)));
+    },
+
+    packInt4WithAbsMaxInto(weights, layout, codes) {
+      checkFloats('weights', weights);
       checkLayout(layout, weights);
-      const codes = new Uint8Array(codeBytes(weights.length, 4));
+      checkBytes('out', codes);
+      checkRoom('out', codes, codeBytes(weights.length, 4), 'bytes');
       const max = new Float32Array(blockCount(layout));
       if (!packGroups(arena, weights, layout, codes, max)) {
         arena.scope(() => absMax(arena, weights, layout, max));

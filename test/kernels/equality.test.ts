@@ -35,6 +35,11 @@ const METHODS: Record<string, (kernels: Kernels, data: ReturnType<typeof prepare
     const { codes, absMax } = k.packInt4WithAbsMax(weights, layout);
     return finite ? [codes, absMax] : [absMax]; // else the codes are unspecified
   },
+  packInt4WithAbsMaxInto: (k, { weights, layout, finite }) => {
+    const out = new Uint8Array(Math.ceil(weights.length / 2) + 3).fill(0xa5);
+    const { absMax } = k.packInt4WithAbsMaxInto(weights, layout, out);
+    return finite ? [out, absMax] : [absMax];
+  },
   unpackInt4: (k, { nibbles, values, layout }) => [k.unpackInt4(nibbles, values, layout)],
   projectInt4: (k, { weights, values, layout }) => {
     const { wq, qq } = k.projectInt4(weights, values, layout);

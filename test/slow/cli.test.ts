@@ -263,7 +263,11 @@ test('demo prints the comparison from bundled files', async () => {
   assert.ok(row('kernels to +1 / -1').top1 < 0.9);
 });
 
-need(test, 'tfjs-node', 'node24')('evaluates with tfjs-node under Node.js 24', async ({ node24 }) => {
+need(
+  test,
+  'tfjs-node',
+  'node24',
+)('evaluates with tfjs-node under Node.js 24', async ({ node24 }) => {
   const cli = path.join(root, 'dist/cli/main.js');
   const args = [cli, 'evaluate', path.join(digits, 'digits.h5'), '--data', digits, '--json'];
   const { status, stdout, stderr } = await run(node24, args, { timeout: 120_000 });
