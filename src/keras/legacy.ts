@@ -1,6 +1,6 @@
 import { BitnibbleError } from '../errors.js';
 import type { Dtype, JsonObject } from '../model.js';
-import { isObject, type LayerNode, layerTree, ownerOf, parseJson } from './config.js';
+import { isObject, type LayerNode, layerTree, type Owner, ownersOf, parseJson } from './config.js';
 import type { H5Attribute, H5File } from './h5.js';
 import type { KerasWeight } from './keras-model.js';
 
@@ -89,7 +89,9 @@ export function readLegacyModel(file: H5File): LegacyModel {
       children: [],
       isModel: false,
     };
-    for (const weightName of nameList(file, group, 'weight_names') ?? []) {
+    const weightNames = nameList(file, group, 'weight_names') ?? [];
+    const owners = ownersOf(node, weightNames);
+    for (const [i, weightName] of weightNames.entries()) {
       const path = `${group}/${weightName}`;
       if (file.kind(path) !== 'dataset') {
         throw new BitnibbleError(
@@ -104,12 +106,12 @@ export function readLegacyModel(file: H5File): LegacyModel {
           `${file.name}: weight ${weightName} of layer ${name} is not an array of numbers`,
         );
       }
-      const owner = ownerOf(node, weightName);
+      const owner = owners[i] as Owner;
       const id = unique(ids, [owner.layer, ...owner.rest].join('/'));
       weights.push({
         id,
         layer: owner.layer,
-        className: owner.className,
+        className: owner.node.className,
         name: owner.rest.at(-1) as string,
         shape,
         dtype: dtype as Dtype,
@@ -121,7 +123,8 @@ export function readLegacyModel(file: H5File): LegacyModel {
   return {
     architecture,
     trainingConfig: config(file, 'training_config'),
-    kerasVersion: text(file.attribute(root, 'keras_version')) ?? text(file.attribute('/', 'keras_version')) ?? '',
+    kerasVersion:
+      text(file.attribute(root, 'keras_version')) ?? text(file.attribute('/', 'keras_version')) ?? '',
     backend: text(file.attribute(root, 'backend')) ?? text(file.attribute('/', 'backend')) ?? '',
     layers,
     weights,
