@@ -71,8 +71,9 @@ const conv: Rule = ({ className, config }) => {
 
 const convTranspose: Rule = ({ className, config }) => {
   const weights = ['kernel', ...bias(config)];
+  // TensorFlow.js's WebAssembly backend computes Conv3DTranspose wrongly.
   const needs =
-    className === 'Conv1DTranspose' ||
+    className !== 'Conv2DTranspose' ||
     isMany(config.dilation_rate) ||
     (config.output_padding ?? null) !== null;
   return needs ? own(className, config, weights) : native(className, config, weights);
@@ -340,7 +341,8 @@ const RULES: readonly (readonly [RegExp, Rule])[] = [
   [/^(Resizing|CenterCrop)$/, resizing],
   [/^Flatten$/, flatten],
   [/^Reshape$/, reshape],
-  [/^(Max|Average)Pooling[123]D$/, same],
+  [/^MaxPooling3D$/, mine],
+  [/^(MaxPooling[12]D|AveragePooling[123]D)$/, same],
   [/^(Add|Multiply|Average|Maximum|Minimum|Concatenate|Dot)$/, same],
   [/^(InputLayer|Activation|ThresholdedReLU|Permute|RepeatVector|Rescaling|ZeroPadding2D|Cropping2D)$/, same],
   [

@@ -10,13 +10,10 @@ import { loadTensorFlow } from '../../src/node/tfjs.js';
 import { packedBytes } from '../../src/packed/index.js';
 import { layersModelFiles, registerLayers } from '../../src/tfjs/index.js';
 import { need, root, runCli, tempDir } from '../support/needs.js';
-import { fileOf, folder, largestError, quantized } from './support.js';
+import { fileOf, largestError, names, quantized } from './support.js';
 
 const { tf } = await loadTensorFlow();
 const kernels = await loadKernels();
-const names = readdirSync(folder)
-  .filter((file) => file.endsWith('.h5'))
-  .map((file) => file.slice(0, -3));
 
 interface Manifest {
   paths: string[];

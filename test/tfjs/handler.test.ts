@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -11,13 +11,10 @@ import { loadTensorFlow } from '../../src/node/tfjs.js';
 import { packedBytes } from '../../src/packed/index.js';
 import { type PackedSource, packedHandler, registerLayers } from '../../src/tfjs/index.js';
 import { tempDir } from '../support/needs.js';
-import { folder, largestError, quantized } from './support.js';
+import { largestError, names, quantized } from './support.js';
 
 const { tf } = await loadTensorFlow();
 const kernels = await loadKernels();
-const names = readdirSync(folder)
-  .filter((file) => file.endsWith('.h5'))
-  .map((file) => file.slice(0, -3));
 
 async function packed(name: string): Promise<Uint8Array<ArrayBuffer>> {
   const { float, packed } = await quantized(name, kernels);

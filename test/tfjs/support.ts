@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import { openNpz } from '../../src/formats/npz.js';
@@ -6,11 +6,17 @@ import type { Kernels } from '../../src/kernels/types.js';
 import type { ModelSource } from '../../src/model.js';
 import { openKeras } from '../../src/node/models.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
+import { loadLayersModel } from '../../src/tfjs/load.js';
 import type { TensorFlow } from '../../src/tfjs/types.js';
 import { root } from '../support/needs.js';
 
 /** Models of `make_models.py`. */
 export const folder = path.join(root, 'test/fixtures/tfjs');
+
+/** Names of all of them. */
+export const names = readdirSync(folder)
+  .filter((file) => file.endsWith('.h5'))
+  .map((file) => file.slice(0, -3));
 
 /** What a fixture's file is. */
 export const fileOf = (name: string): string => path.join(folder, `${name}.h5`);
@@ -64,11 +70,34 @@ export async function largestError(
     const floor = 0.01 * target.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
     target.forEach((v, k) => {
       const error = Math.abs((got[k] as number) - v) / Math.max(Math.abs(v), floor, 1e-30);
-      if (!(error <= largest)) largest = error;
+      if (Number.isNaN(error)) throw new Error(`${name}: output ${i} is not a number at ${k}`);
+      largest = Math.max(largest, error);
     });
   }
   tf.dispose([...inputs, ...tensors]);
   return largest;
 }
 
-export type { ModelSource };
+/** TensorFlow.js's own: `Dot` keeps a tensor, and a model that was called twice keeps its weights. */
+const LEAKING = new Set(['merges', 'nested_shared']);
+
+/** Errors of one fixture against Keras in float and after int4; no tensor may be left. */
+export async function parity(
+  tf: TensorFlow,
+  name: string,
+  kernels: Kernels,
+): Promise<{ float: number; int4: number }> {
+  const { float, packed } = await quantized(name, kernels);
+  const measure = async (model: ModelSource, outputs: 'y' | 'q') => {
+    const before = tf.memory().numTensors;
+    const network = await loadLayersModel(tf, model);
+    const error = await largestError(tf, network, name, outputs);
+    network.dispose();
+    const left = tf.memory().numTensors - before;
+    if (left !== 0 && !LEAKING.has(name)) throw new Error(`${name}: ${left} tensors are left`);
+    return error;
+  };
+  const errors = { float: await measure(float, 'y'), int4: await measure(packed, 'q') };
+  float.close();
+  return errors;
+}

@@ -27,11 +27,15 @@ interface ConvConfig extends DataFormat {
   readonly useBias?: boolean;
 }
 
-/** Spreads a kernel's spatial axes: `rate - 1` zeros between neighbours, which is what a dilated convolution sums. */
-function dilated(tf: TensorFlow, kernel: Tensor, rates: readonly number[]): Tensor {
+/**
+ * `rate - 1` zeros between neighbours on spatial axes, the first of which is `from`: of a kernel, what a dilated
+ * convolution sums; of an input, what a transposed one does.
+ */
+function dilated(tf: TensorFlow, kernel: Tensor, rates: readonly number[], from = 0): Tensor {
   let out = kernel;
-  for (const [axis, rate] of rates.entries()) {
+  for (const [i, rate] of rates.entries()) {
     if (rate === 1) continue;
+    const axis = from + i;
     const shape = out.shape;
     const n = shape[axis] as number;
     const before = shape.slice(0, axis).reduce((a, b) => a * b, 1);
@@ -161,6 +165,28 @@ function transposedShape(config: ConvConfig, rank: number, shape: Shape): Shape 
   );
 }
 
+/**
+ * `y[o] = sum of x[i] w[k] over i s + k - p = o`, `p` the padding of a convolution that leads from y to x: a convolution
+ * of the spread input with the mirrored kernel. The WebAssembly backend's own kernel gives other values (tfjs 4.22).
+ */
+function transposed3d(
+  tf: TensorFlow,
+  x: Tensor,
+  kernel: Tensor,
+  shape: readonly number[],
+  strides: readonly number[],
+  pad: 'same' | 'valid',
+): Tensor {
+  const edges = strides.map((s, i): [number, number] => {
+    const [n, k, out] = [x.shape[i + 1], kernel.shape[i], shape[i + 1]] as [number, number, number];
+    const before = pad === 'same' ? Math.floor(Math.max((n - 1) * s + k - out, 0) / 2) : 0;
+    return [k - 1 - before, out - 1 - (n - 1) * s + before];
+  });
+  const padded = tf.pad(dilated(tf, x, strides, 1), [[0, 0], ...edges, [0, 0]]);
+  const mirrored = tf.transpose(tf.reverse(kernel, [0, 1, 2]), [0, 1, 2, 4, 3]);
+  return tf.conv3d(padded as Tensor5D, mirrored as Tensor5D, 1, 'valid');
+}
+
 /** Conv1DTranspose to Conv3DTranspose with output padding and dilation. */
 function transposed(rank: number): LayerSpec<ConvConfig> {
   return {
@@ -179,16 +205,7 @@ function transposed(rank: number): LayerSpec<ConvConfig> {
       const kernel = dilated(tf, weight('kernel'), perAxis(config.dilationRate, rank, 1));
       const shape = transposedShape({ ...config, dataFormat: 'channelsLast' }, rank, x.shape) as number[];
       const strides = perAxis(config.strides, rank, 1);
-      if (rank === 3) {
-        const y = tf.conv3dTranspose(
-          x as Tensor5D,
-          kernel as Tensor5D,
-          shape as [number, number, number, number, number],
-          strides as [number, number, number],
-          padOf(config),
-        );
-        return finish(context, y);
-      }
+      if (rank === 3) return finish(context, transposed3d(tf, x, kernel, shape, strides, padOf(config)));
       const flat = rank === 1;
       const image = (flat ? tf.expandDims(x, 1) : x) as Tensor4D;
       const filter = (flat ? tf.expandDims(kernel, 0) : kernel) as Tensor4D;

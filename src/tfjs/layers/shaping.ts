@@ -38,6 +38,46 @@ function globalPooling(kind: 'Average' | 'Max', rank: number): LayerSpec<GlobalP
   };
 }
 
+interface PoolingConfig extends DataFormat {
+  readonly poolSize?: number | number[];
+  readonly strides?: number | number[] | null;
+  readonly padding?: 'same' | 'valid';
+}
+
+/** Largest of windows over rows and columns, then over depth; the WebAssembly backend's own kernel is wrong (tfjs 4.22). */
+const maxPooling3d: LayerSpec<PoolingConfig> = {
+  className: 'MaxPooling3D',
+  outputShape(config, [shape = []]) {
+    const size = perAxis(config.poolSize, 3, 2);
+    const strides = config.strides == null ? size : perAxis(config.strides, 3, 1);
+    return spatialShape(config, shape, (n, axis) => {
+      const [k = 1, s = 1] = [size[axis], strides[axis]];
+      return config.padding === 'same' ? Math.ceil(n / s) : Math.floor((n - k) / s) + 1;
+    });
+  },
+  call({ tf, config, inputs }) {
+    const x = channelsLast(tf, inputs[0] as Tensor, config);
+    const [kd, kh, kw] = perAxis(config.poolSize, 3, 2) as [number, number, number];
+    const [sd, sh, sw] = (config.strides == null ? [kd, kh, kw] : perAxis(config.strides, 3, 1)) as [
+      number,
+      number,
+      number,
+    ];
+    const pad = config.padding === 'same' ? 'same' : 'valid';
+    const [batch, depth, height, width, channels] = x.shape as [number, number, number, number, number];
+    const frames = tf.reshape(x, [batch * depth, height, width, channels]) as Tensor4D;
+    const flat = tf.maxPool(frames, [kh, kw], [sh, sw], pad);
+    const [, rows, columns] = flat.shape;
+    const deep = tf.maxPool(
+      tf.reshape(flat, [batch, depth, rows * columns, channels]) as Tensor4D,
+      [kd, 1],
+      [sd, 1],
+      pad,
+    );
+    return channelsBack(tf, tf.reshape(deep, [batch, deep.shape[1], rows, columns, channels]), config);
+  },
+};
+
 type Pair = readonly [number, number];
 
 /** Amounts before and after on each spatial axis: a number, one per axis, or a pair per axis. */
@@ -263,6 +303,7 @@ export const shapingLayers: readonly LayerSpec[] = [
   ...[1, 2, 3].flatMap((rank) => [spec(globalPooling('Average', rank)), spec(globalPooling('Max', rank))]),
   ...[1, 3].flatMap((rank) => [spec(zeroPadding(rank)), spec(cropping(rank))]),
   ...[1, 2, 3].map((rank) => spec(upSampling(rank))),
+  spec(maxPooling3d),
   spec(resizing),
   spec(centerCrop),
   spec(relu),
