@@ -28,6 +28,9 @@ export interface Converted {
   readonly weights: readonly (string | null)[] | 'any';
 }
 
+/** The layer inside a wrapper cannot be run, which was said of it. */
+export const INSIDE = 'the layer inside';
+
 /** What a layer becomes, or why it cannot be run. */
 type Rule = (given: Given) => Converted | string;
 
@@ -116,7 +119,7 @@ const rnn: Rule = ({ className, config, roles }) => {
 /** `RNN(LSTMCell)` is an LSTM; cells of code or in stacks are not converted. */
 const rnnOfCell: Rule = (given) => {
   const cell = given.inner(given.config.cell);
-  if (!cell) return 'a cell that cannot be run';
+  if (!cell) return INSIDE;
   const className = RNN_CELLS[cell.className.replace(PREFIX, '')];
   if (!className) return `the cell ${cell.className.replace(PREFIX, '')}`;
   const { cell: _, ...config } = given.config;
@@ -140,7 +143,8 @@ const bidirectional: Rule = ({ config, roles, inner }) => {
   const { layer: entry, backward_layer: back, ...rest } = config;
   if (back && direction(back) !== direction(entry)) return 'a backward layer unlike the forward layer';
   const layer = inner(entry);
-  if (!layer || layer.weights === 'any') return 'the layer inside cannot be run';
+  if (!layer) return INSIDE;
+  if (layer.weights === 'any') return `${layer.className} inside`;
   const className = layer.className.replace(PREFIX, '');
   const name = String(layer.config.name);
   const isPlain =
@@ -171,7 +175,7 @@ const bidirectional: Rule = ({ config, roles, inner }) => {
 
 const timeDistributed: Rule = ({ config, inner }) => {
   const layer = inner(config.layer);
-  if (!layer) return 'the layer inside cannot be run';
+  if (!layer) return INSIDE;
   return native(
     'TimeDistributed',
     { ...config, layer: { class_name: layer.className, config: layer.config } },

@@ -15,7 +15,7 @@ import {
 } from './graph.js';
 import { PREFIX } from './layers/define.js';
 import { type Masked, withMasks } from './masks.js';
-import { type Converted, convertLayer } from './rules.js';
+import { type Converted, convertLayer, INSIDE } from './rules.js';
 
 /** A layer's weights on both sides. */
 export interface LayerWeightNames {
@@ -87,6 +87,7 @@ export function toTopology(model: ModelInfo, options: TopologyOptions = {}): Top
   };
 }
 
+const OPERATION = 'an operation of keras.ops instead of a layer';
 const SAFE_NAME = /^[A-Za-z0-9][-A-Za-z0-9._/]*$/;
 
 class Converter {
@@ -169,7 +170,7 @@ class Converter {
       const calls = callsOf(className, entry.inbound_nodes, isAutomatic).map((call) => ({
         ...call,
         inputs: call.inputs.map(shift),
-        problems: isOperation(entry) ? ['an operation of keras.ops'] : call.problems,
+        problems: isOperation(entry) ? [OPERATION] : call.problems,
       }));
       return { name, entry, isModel: isModel(entry), calls };
     });
@@ -220,10 +221,9 @@ class Converter {
   #entry(layer: GraphLayer, path: string): { name: string; entry: JsonObject } {
     const { name, entry, calls } = layer;
     const live = calls[0];
-    for (const reason of new Set(calls.flatMap(({ problems }) => problems)))
-      this.#problem(path + name, entry, reason);
-    if (calls.some(({ problems }) => problems.length > 0)) return { name, entry: {} };
     if (layer.isModel) {
+      for (const reason of calls.flatMap(({ problems }) => problems))
+        this.#problem(path + name, entry, reason);
       return { name, entry: { name, ...this.model(entry, `${path}${name}/`, name) } };
     }
     const roles = live?.roles ?? [];
@@ -232,7 +232,12 @@ class Converter {
     }
     const shape = this.#shapes.get(entry);
     const owner = path + name;
-    const problem = (reason: string) => this.#problem(owner, entry, reason);
+    const problem = (reason: string, inner = '') =>
+      this.#problem(owner, { class_name: `${String(entry.class_name)}${inner}` }, reason);
+    if (calls.some(({ problems }) => problems.includes(OPERATION))) {
+      problem(OPERATION);
+      return { name, entry: {} };
+    }
     const converted = this.#layer(entry, name, {
       roles,
       flags: live?.flags ?? {},
@@ -241,6 +246,7 @@ class Converter {
       problem,
     });
     if (!converted) return { name, entry: {} };
+    for (const reason of calls.flatMap(({ problems }) => problems)) problem(reason);
     const { weights } = converted;
     const hasWeights = weights === 'any' ? false : weights.length > 0;
     const own = hasWeights || !SAFE_NAME.test(name) ? this.#uniqueName(name, path) : name;
@@ -271,7 +277,8 @@ class Converter {
       flags: JsonObject;
       shape: TensorShape | undefined;
       path: string;
-      problem: (reason: string) => void;
+      /** `inner`: classes inside the wrapper, each after a `/`. */
+      problem: (reason: string, inner?: string) => void;
     },
   ): (Converted & { config: JsonObject }) | undefined {
     const { roles, flags, shape, path, problem } = place;
@@ -296,8 +303,11 @@ class Converter {
     const inner = (value: Json | undefined): Converted | undefined => {
       if (!isObject(value)) return undefined;
       const innerName = nameOf(value, `${name}_layer`);
-      if (!isModel(value))
-        return this.#layer(value, innerName, { roles, flags: {}, shape: undefined, path, problem });
+      if (!isModel(value)) {
+        const report = (reason: string, deeper = '') =>
+          problem(reason, `/${String(value.class_name)}${deeper}`);
+        return this.#layer(value, innerName, { roles, flags: {}, shape: undefined, path, problem: report });
+      }
       return this.#innerModel(value, path, innerName);
     };
     const converted = convertLayer({
@@ -310,7 +320,7 @@ class Converter {
       inner,
     });
     if (typeof converted === 'string') {
-      problem(converted);
+      if (converted !== INSIDE) problem(converted);
       return undefined;
     }
     for (const reason of found) problem(reason);
