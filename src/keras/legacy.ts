@@ -1,8 +1,9 @@
 import { BitnibbleError } from '../errors.js';
 import type { Dtype, JsonObject } from '../model.js';
-import { isObject, type LayerNode, layerTree, type Owner, ownersOf, parseJson } from './config.js';
+import { isObject, type LayerNode, layerTree, type Owner, parseJson } from './config.js';
 import type { H5Attribute, H5File } from './h5.js';
 import type { KerasWeight } from './keras-model.js';
+import { ownersOf } from './owners.js';
 
 const MAX_CONFIG_CHARS = 2 ** 28;
 
