@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { BitnibbleError } from '../errors.js';
 import { addCompare } from './compare.js';
+import { addConvert } from './convert.js';
 import { addDemo } from './demo.js';
 import { addEvaluate } from './evaluate.js';
 import { addInspect } from './inspect.js';
@@ -20,7 +21,7 @@ const program = new Command('bitnibble')
   .showHelpAfterError('(add --help for the options)')
   .exitOverride();
 
-for (const add of [addInspect, addQuantize, addEvaluate, addCompare, addDemo]) add(program);
+for (const add of [addInspect, addQuantize, addEvaluate, addCompare, addConvert, addDemo]) add(program);
 for (const command of program.commands)
   command.exitOverride().showHelpAfterError('(add --help for the options)');
 

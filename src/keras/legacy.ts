@@ -1,9 +1,10 @@
 import { BitnibbleError } from '../errors.js';
 import type { Dtype, JsonObject } from '../model.js';
 import { checkShape } from './check-shapes.js';
-import { isObject, type LayerNode, layerTree, ownerOf, parseJson } from './config.js';
+import { isObject, type LayerNode, layerTree, type Owner, parseJson } from './config.js';
 import type { H5Attribute, H5File } from './h5.js';
 import type { KerasWeight } from './keras-model.js';
+import { ownersOf } from './owners.js';
 
 const MAX_CONFIG_CHARS = 2 ** 28;
 
@@ -90,7 +91,9 @@ export function readLegacyModel(file: H5File): LegacyModel {
       children: [],
       isModel: false,
     };
-    for (const weightName of nameList(file, group, 'weight_names') ?? []) {
+    const weightNames = nameList(file, group, 'weight_names') ?? [];
+    const owners = ownersOf(node, weightNames);
+    for (const [i, weightName] of weightNames.entries()) {
       const path = `${group}/${weightName}`;
       if (file.kind(path) !== 'dataset') {
         throw new BitnibbleError(
@@ -105,7 +108,7 @@ export function readLegacyModel(file: H5File): LegacyModel {
           `${file.name}: weight ${weightName} of layer ${name} is not an array of numbers`,
         );
       }
-      const owner = ownerOf(node, weightName);
+      const owner = owners[i] as Owner;
       const id = unique(ids, [owner.layer, ...owner.rest].join('/'));
       const weight = {
         id,

@@ -1,14 +1,49 @@
 import { BitnibbleError } from '../errors.js';
-import { isObject } from '../keras/config.js';
+import { isObject, type LayerNode, layerTree } from '../keras/config.js';
+import { outputShapes, type TensorShape } from '../keras/shapes.js';
 import type { Json, JsonObject, ModelInfo } from '../model.js';
+import { cleanConfig, dtypeOf } from './config.js';
+import {
+  callOrder,
+  callsOf,
+  endpoints,
+  type Graph,
+  type GraphLayer,
+  liveCalls,
+  type Ref,
+  withoutRepeats,
+} from './graph.js';
+import { PREFIX } from './layers/define.js';
+import { type Masked, withMasks } from './masks.js';
+import { type Converted, convertLayer, INSIDE } from './rules.js';
 
-/** Names that Keras and TensorFlow.js spell differently; anything else is the same in both. */
-const ACTIVATIONS: Readonly<Record<string, string>> = {
-  log_softmax: 'logSoftmax',
-  silu: 'swish',
-  hard_sigmoid: 'hardSigmoid',
-};
-const CLASSES: Readonly<Record<string, string>> = {
+/** A layer's weights on both sides. */
+export interface LayerWeightNames {
+  /** The layer in Keras, sub-models before it: {@link WeightInfo.layer}. */
+  readonly layer: string;
+  readonly className: string;
+  /** Full names in TensorFlow.js in the order in which Keras stores the values; null: not needed. */
+  readonly names: readonly (string | null)[] | 'any';
+}
+
+/** What TensorFlow.js's `loadLayersModel` takes, and what goes with it. */
+export interface Topology {
+  /** `{ class_name, config, keras_version, backend }` in the form of Keras 2. */
+  readonly modelTopology: JsonObject;
+  readonly weights: readonly LayerWeightNames[];
+  /** Classes and activations in use that `registerLayers` provides, without their prefix, sorted. */
+  readonly registered: readonly string[];
+  /** What was left out without changing any output. */
+  readonly remarks: readonly string[];
+}
+
+export interface TopologyOptions {
+  /** Keeps initializers and regularizers, so that the model can be trained on. Default: zeros and none. */
+  readonly keepTraining?: boolean;
+}
+
+/** Names that Keras gave a class before. */
+const OLD_NAMES: Readonly<Record<string, string>> = {
   BatchNormalizationV1: 'BatchNormalization',
   BatchNormalizationV2: 'BatchNormalization',
   LSTMV2: 'LSTM',
@@ -16,190 +51,313 @@ const CLASSES: Readonly<Record<string, string>> = {
   Convolution1D: 'Conv1D',
   Convolution2D: 'Conv2D',
   Convolution3D: 'Conv3D',
+  Conv2DTransposeV2: 'Conv2DTranspose',
+  Deconvolution2D: 'Conv2DTranspose',
+  MaxPool1D: 'MaxPooling1D',
+  MaxPool2D: 'MaxPooling2D',
+  AvgPool2D: 'AveragePooling2D',
+  Convolution2DTranspose: 'Conv2DTranspose',
+  SeparableConvolution1D: 'SeparableConv1D',
+  SeparableConvolution2D: 'SeparableConv2D',
 };
-const INERT = /_(initializer|regularizer|constraint)$/;
-
-/** What keeps a model from being run, layer by layer. */
-interface Problem {
-  readonly layer: string;
-  readonly className: string;
-  readonly reason: string;
-}
 
 /**
- * Turns the architecture of any Keras into the topology that TensorFlow.js's `loadLayersModel` takes:
- * Keras 3's `batch_shape`, dtype policies, module wrappers and `__keras_tensor__` nodes become their Keras 2 forms.
- * Initializers become zeros and regularizers and constraints go: weights are set afterwards, and nothing trains.
+ * Turns the architecture of any Keras into the topology that TensorFlow.js's `loadLayersModel` takes: `batch_shape`,
+ * dtype policies, module and registered-name wrappers and `__keras_tensor__` nodes become their Keras 2 forms, masks
+ * become inputs, and classes that TensorFlow.js lacks or computes otherwise become those of `registerLayers`.
  *
- * @param isKnown whether TensorFlow.js has a layer of a class
- * @throws BitnibbleError `unsupported-layer`, naming every layer that cannot be run, and why
+ * @throws BitnibbleError `unsupported-layer`, naming every layer that cannot be run, its class, and why
  */
-export function toTopology(model: ModelInfo, isKnown: (className: string) => boolean): JsonObject {
-  const problems: Problem[] = [];
-  const converter = new Converter(model, isKnown, problems);
-  const topology = converter.layer(model.architecture, 'model');
-  if (problems.length > 0) {
-    const list = problems.map(({ layer, className, reason }) => `${layer} (${className}): ${reason}`);
+export function toTopology(model: ModelInfo, options: TopologyOptions = {}): Topology {
+  const converter = new Converter(model, options.keepTraining === true);
+  const top = converter.model(model.architecture, '', 'model');
+  if (converter.problems.length > 0) {
+    const list = converter.problems;
+    const what = list.length === 1 ? 'the layer' : `${list.length} layers:`;
     throw new BitnibbleError(
       'unsupported-layer',
-      `${model.file}: TensorFlow.js cannot run ${list.length === 1 ? 'the layer' : `${list.length} layers`} ${list.join('; ')}`,
+      `${model.file}: TensorFlow.js cannot run ${what} ${list.join('; ')}`,
     );
   }
-  return { ...topology, keras_version: model.kerasVersion, backend: 'tensorflow' };
+  return {
+    modelTopology: { ...top, keras_version: model.kerasVersion, backend: 'tensorflow' },
+    weights: converter.weights,
+    registered: [...converter.registered].sort(),
+    remarks: [...converter.remarks],
+  };
 }
 
+const OPERATION = 'an operation of keras.ops instead of a layer';
+const SAFE_NAME = /^[A-Za-z0-9][-A-Za-z0-9._/]*$/;
+
 class Converter {
+  readonly problems: string[] = [];
+  readonly remarks = new Set<string>();
+  readonly registered = new Set<string>();
+  readonly weights: LayerWeightNames[] = [];
   readonly #isKeras3: boolean;
+  readonly #shapes = new Map<JsonObject, TensorShape>();
+  /** Names of layers with weights; TensorFlow.js tells weights apart by the name of their layer alone. */
+  readonly #names = new Set<string>();
 
   constructor(
     model: ModelInfo,
-    readonly isKnown: (className: string) => boolean,
-    readonly problems: Problem[],
+    readonly keepTraining: boolean,
   ) {
     this.#isKeras3 = Number.parseInt(model.kerasVersion, 10) >= 3;
+    const layers = layerTree(model.architecture, model.file);
+    const shapes: Map<LayerNode, TensorShape> = outputShapes(layers, String(model.architecture.class_name));
+    for (const [node, shape] of shapes) this.#shapes.set(node.entry, shape);
   }
 
-  /** A layer's or model's entry, all that it holds included. */
-  layer(entry: JsonObject, fallbackName: string): JsonObject {
-    const given = String(entry.class_name);
-    const className = CLASSES[given] ?? given;
+  /** A model's entry. `path` is that of its layers: empty, or the names of the models around them, each with `/`. */
+  model(entry: JsonObject, path: string, fallbackName: string): JsonObject {
     const raw = entry.config;
-    const config: JsonObject = Array.isArray(raw) ? { layers: raw } : isObject(raw) ? { ...raw } : {};
+    const config: JsonObject = isObject(raw) ? raw : {};
     const name = String(config.name ?? entry.name ?? fallbackName);
-    config.name = name;
-    const problem = (reason: string) => this.problems.push({ layer: name, className: given, reason });
-    if (Array.isArray(config.layers)) this.#model(className, config);
-    else this.#plain(className, config, problem);
-    const isModel = Array.isArray(config.layers);
-    if (!isModel && !this.isKnown(className)) {
-      const isCode = className === 'Lambda' || className === 'TFOpLambda';
-      problem(isCode ? 'it holds code, which is never executed' : 'TensorFlow.js has no such layer');
+    const list = (Array.isArray(raw) ? raw : (config.layers as Json[])).filter(isObject);
+    const isSequential = entry.class_name === 'Sequential';
+    const graph = isSequential ? this.#chain(list, config, name) : this.#functional(list, config);
+    const { graph: followed, masked } = this.#masks(graph);
+    if (isSequential && masked.size === 0) {
+      const layers = followed.layers.map((layer) => this.#entry(layer, path).entry);
+      return { class_name: 'Sequential', config: { name, layers } };
     }
-    const kind = isModel ? (className === 'Sequential' ? 'Sequential' : 'Model') : className;
-    return { class_name: kind, config };
+    return { class_name: 'Model', config: { name, ...this.#emit(followed, path) } };
   }
 
-  /** Sequential and functional models: layers, nodes, inputs and outputs. */
-  #model(className: string, config: JsonObject): void {
-    const entries = (config.layers as Json[]).filter(isObject);
-    const layers = entries.map((entry, i) => this.layer(entry, `layer_${i}`));
-    if (className === 'Sequential') {
-      const first = layers[0];
-      const shape = config.build_input_shape ?? null;
-      const hasInput =
-        first?.class_name === 'InputLayer' || (isObject(first?.config) && first.config.batch_input_shape);
-      if (!hasInput && Array.isArray(shape)) {
-        const input = {
-          name: `${config.name}_input`,
-          batch_input_shape: shape,
-          dtype: 'float32',
-          sparse: false,
-        };
-        layers.unshift({ class_name: 'InputLayer', config: input });
-      }
-      config.layers = layers;
-      return;
+  /** Layers in a row; an input layer comes first where the model says its input's shape. */
+  #chain(list: readonly JsonObject[], config: JsonObject, name: string): Graph {
+    const first = list[0];
+    const firstConfig = isObject(first?.config) ? first.config : {};
+    const given = firstConfig.batch_shape ?? firstConfig.batch_input_shape ?? config.build_input_shape;
+    const entries = [...list];
+    if (first?.class_name !== 'InputLayer' && Array.isArray(given)) {
+      const inputName = `${name}_input`;
+      const dtype = first?.class_name === 'Embedding' ? 'int32' : 'float32';
+      entries.unshift({
+        class_name: 'InputLayer',
+        config: { name: inputName, batch_input_shape: given, dtype },
+      });
     }
-    const names = layers.map(({ config: layer }) => String((layer as JsonObject).name));
-    const models = new Set(
-      names.filter((_, i) => {
-        const inner = layers[i]?.config;
-        return isObject(inner) && 'layers' in inner;
-      }),
-    );
-    config.layers = layers.map((layer, i) => ({
-      ...layer,
-      name: names[i] as string,
-      inbound_nodes: this.#nodes(entries[i]?.inbound_nodes, models),
-    }));
-    config.input_layers = this.#tensors(config.input_layers, new Set());
-    config.output_layers = this.#tensors(config.output_layers, models);
-  }
-
-  #nodes(nodes: Json | undefined, models: ReadonlySet<string>): Json[] {
-    if (!Array.isArray(nodes)) return [];
-    return nodes.map((node) => {
-      if (!isObject(node)) return this.#tensors(node, models);
-      const found: Json[] = [];
-      collectTensors([node.args ?? [], node.kwargs ?? {}], found);
-      return found.map((tensor) => this.#reindexed(tensor as Json[], models));
+    let previous: Ref | undefined;
+    const layers = entries.map((entry, i): GraphLayer => {
+      const layerName = nameOf(entry, `layer_${i}`);
+      const inputs = previous ? [previous] : [];
+      const isInput = entry.class_name === 'InputLayer';
+      previous = { layer: layerName, call: 0, tensor: 0 };
+      const call = { inputs, roles: inputs.map(() => 'x'), flags: {}, problems: [] };
+      return { name: layerName, entry, isModel: isModel(entry), calls: isInput ? [] : [call] };
     });
+    const start = layers[0];
+    const inputs = start ? [{ layer: start.name, call: 0, tensor: 0 }] : [];
+    return { layers, inputs, outputs: previous ? [previous] : [] };
   }
 
-  /** One `[layer, node, tensor]` or any nesting of them, as a flat list. */
-  #tensors(value: Json | undefined, models: ReadonlySet<string>): Json[] {
-    if (isObject(value)) return Object.values(value).flatMap((item) => this.#tensors(item, models));
-    if (!Array.isArray(value)) return [];
-    if (typeof value[0] === 'string') return [this.#reindexed(value, models)];
-    return value.flatMap((item) => this.#tensors(item, models));
+  #functional(list: readonly JsonObject[], config: JsonObject): Graph {
+    const byName = new Map(list.map((entry, i) => [nameOf(entry, `layer_${i}`), entry]));
+    const isOperation = (entry: JsonObject | undefined) =>
+      this.#isKeras3 && entry !== undefined && isBare(entry);
+    const isAutomatic = ({ layer }: Ref) => isOperation(byName.get(layer));
+    const shift = (ref: Ref): Ref => {
+      // A model inside a model has a node 0 of its own in Keras 2; Keras 3 counts calls from 0.
+      const target = byName.get(ref.layer);
+      const isInner = target !== undefined && isModel(target) && !this.#isKeras3;
+      return isInner ? { ...ref, call: Math.max(ref.call - 1, 0) } : ref;
+    };
+    const layers = [...byName].map(([name, entry]): GraphLayer => {
+      const className = isOperation(entry) ? 'operation' : String(entry.class_name);
+      const calls = callsOf(className, entry.inbound_nodes, isAutomatic).map((call) => ({
+        ...call,
+        inputs: call.inputs.map(shift),
+        problems: isOperation(entry) ? [OPERATION] : call.problems,
+      }));
+      return { name, entry, isModel: isModel(entry), calls };
+    });
+    return {
+      layers,
+      inputs: endpoints(config.input_layers),
+      outputs: endpoints(config.output_layers).map(shift),
+    };
   }
 
-  /**
-   * A model inside a model has node 0 of its own in Keras 2 and TensorFlow.js, linking its inputs to its outputs;
-   * Keras 3 counts calls from 0.
-   */
-  #reindexed([layer, node, tensor, ...rest]: Json[], models: ReadonlySet<string>): Json[] {
-    const shift = this.#isKeras3 && models.has(String(layer)) ? 1 : 0;
-    return [layer as Json, Number(node) + shift, tensor as Json, ...rest];
+  /** Follows masks through what is alive. */
+  #masks(graph: Graph): Masked {
+    const live = liveCalls(graph);
+    const layers = graph.layers.filter(({ name }) => live.has(name));
+    const report = (layer: GraphLayer, reason: string) => this.#problem(layer.name, layer.entry, reason);
+    const followed = withMasks({ ...graph, layers }, ({ entry }) => makesMasks(entry), report);
+    return { ...followed, graph: withoutRepeats(followed.graph) };
   }
 
-  #plain(className: string, config: JsonObject, problem: (reason: string) => void): void {
-    if (Array.isArray(config.batch_shape)) {
-      config.batch_input_shape = config.batch_shape;
-      delete config.batch_shape;
+  #problem(name: string, entry: JsonObject, reason: string): void {
+    const text = `${name} (${String(entry.class_name)}): ${reason}`;
+    if (!this.problems.includes(text)) this.problems.push(text);
+  }
+
+  /** Layers with their calls, inputs and outputs, in the notation of Keras 2. */
+  #emit(graph: Graph, path: string): JsonObject {
+    const order = callOrder(graph.layers);
+    if (!order) this.problems.push(`${path || 'the model'}: its layers depend on each other in a circle`);
+    const done = graph.layers.map((layer) => this.#entry(layer, path));
+    const names = new Map(graph.layers.map(({ name }, i) => [name, done[i]?.name ?? name]));
+    const models = new Set(graph.layers.filter((layer) => layer.isModel).map(({ name }) => name));
+    const reference = ({ layer, call, tensor }: Ref): Json[] => {
+      const at = order?.get(layer)?.indexOf(call) ?? call;
+      const index = Math.max(at, 0) + (models.has(layer) ? 1 : 0);
+      return [names.get(layer) ?? layer, index, tensor];
+    };
+    const layers = graph.layers.map(({ name, calls }, i) => ({
+      ...(done[i]?.entry ?? {}),
+      name: names.get(name) ?? name,
+      inbound_nodes: (order?.get(name) ?? []).map((k) =>
+        (calls[k]?.inputs ?? []).map((ref) => [...reference(ref), {}]),
+      ),
+    }));
+    return { layers, input_layers: graph.inputs.map(reference), output_layers: graph.outputs.map(reference) };
+  }
+
+  /** One layer or inner model; its weights are noted. */
+  #entry(layer: GraphLayer, path: string): { name: string; entry: JsonObject } {
+    const { name, entry, calls } = layer;
+    const live = calls[0];
+    if (layer.isModel) {
+      for (const reason of calls.flatMap(({ problems }) => problems))
+        this.#problem(path + name, entry, reason);
+      return { name, entry: { name, ...this.model(entry, `${path}${name}/`, name) } };
     }
-    if (isObject(config.dtype)) config.dtype = dtypeOf(config.dtype);
-    for (const key of Object.keys(config)) {
-      if (INERT.test(key)) {
-        config[key] = key.endsWith('_initializer') ? { class_name: 'Zeros', config: {} } : null;
-      } else if (key === 'activation' || key === 'recurrent_activation') {
-        config[key] = this.#activation(config[key] as Json, problem);
-      } else if (key === 'layer' || key === 'backward_layer') {
-        const inner = config[key];
-        if (isObject(inner)) config[key] = this.layer(inner, `${String(config.name)}_${key}`);
+    const roles = live?.roles ?? [];
+    if (calls.some((call) => call.roles.join() !== roles.join() && call.roles.some((role) => role !== 'x'))) {
+      this.#problem(path + name, entry, 'calls with different arguments');
+    }
+    const shape = this.#shapes.get(entry);
+    const owner = path + name;
+    const problem = (reason: string, inner = '') =>
+      this.#problem(owner, { class_name: `${String(entry.class_name)}${inner}` }, reason);
+    if (calls.some(({ problems }) => problems.includes(OPERATION))) {
+      problem(OPERATION);
+      return { name, entry: {} };
+    }
+    const converted = this.#layer(entry, name, {
+      roles,
+      flags: live?.flags ?? {},
+      shape,
+      path: `${owner}/`,
+      problem,
+    });
+    if (!converted) return { name, entry: {} };
+    for (const reason of calls.flatMap(({ problems }) => problems)) problem(reason);
+    const { weights } = converted;
+    const hasWeights = weights === 'any' ? false : weights.length > 0;
+    const own = hasWeights || !SAFE_NAME.test(name) ? this.#uniqueName(name, path) : name;
+    const names = weights === 'any' ? weights : weights.map((weight) => weight && `${own}/${weight}`);
+    this.weights.push({ layer: owner, className: String(entry.class_name), names });
+    return {
+      name: own,
+      entry: { class_name: converted.className, config: { ...converted.config, name: own } },
+    };
+  }
+
+  /** The layer's own name, or, where another layer with weights has it, that of its model with it. */
+  #uniqueName(name: string, path: string): string {
+    const safe = name.replace(/[^-A-Za-z0-9._/]/g, '_').replace(/^(?![A-Za-z0-9])/, 'layer');
+    const candidates = [safe, `${path.replace(/[^-A-Za-z0-9]/g, '_')}${safe}`];
+    let free = candidates.find((candidate) => !this.#names.has(candidate));
+    for (let n = 2; free === undefined; n++)
+      if (!this.#names.has(`${candidates[1]}_${n}`)) free = `${candidates[1]}_${n}`;
+    this.#names.add(free);
+    return free;
+  }
+
+  #layer(
+    entry: JsonObject,
+    name: string,
+    place: {
+      roles: readonly string[];
+      flags: JsonObject;
+      shape: TensorShape | undefined;
+      path: string;
+      /** `inner`: classes inside the wrapper, each after a `/`. */
+      problem: (reason: string, inner?: string) => void;
+    },
+  ): (Converted & { config: JsonObject }) | undefined {
+    const { roles, flags, shape, path, problem } = place;
+    const given = String(entry.class_name).replace(/^.*>/, '');
+    const className = OLD_NAMES[given] ?? given;
+    const config = isObject(entry.config) ? entry.config : {};
+    if (className === 'InputLayer') {
+      const batch = config.batch_shape ?? config.batch_input_shape ?? null;
+      if (!Array.isArray(batch)) problem('an input without a shape');
+      const dtype = dtypeOf(config.dtype, problem);
+      return { className, config: { name, batch_input_shape: batch, dtype, sparse: false }, weights: [] };
+    }
+    const found: string[] = [];
+    const clean = cleanConfig(config, {
+      isKeras3: this.#isKeras3,
+      keepTraining: this.keepTraining,
+      problem: (reason) => found.push(reason),
+      remark: (text) => this.remarks.add(`${path.slice(0, -1)}: ${text}`),
+    });
+    // Types of strings and the like show in the dtype policy.
+    dtypeOf(config.dtype, (reason) => found.push(reason));
+    const inner = (value: Json | undefined): Converted | undefined => {
+      if (!isObject(value)) return undefined;
+      const innerName = nameOf(value, `${name}_layer`);
+      if (!isModel(value)) {
+        const report = (reason: string, deeper = '') =>
+          problem(reason, `/${String(value.class_name)}${deeper}`);
+        return this.#layer(value, innerName, { roles, flags: {}, shape: undefined, path, problem: report });
       }
+      return this.#innerModel(value, path, innerName);
+    };
+    const converted = convertLayer({
+      className,
+      config: { ...clean, name },
+      isKeras3: this.#isKeras3,
+      roles,
+      flags,
+      shape,
+      inner,
+    });
+    if (typeof converted === 'string') {
+      if (converted !== INSIDE) problem(converted);
+      return undefined;
     }
-    if (typeof config.groups === 'number' && config.groups > 1)
-      problem(`grouped convolution (groups: ${config.groups})`);
-    if (config.keepdims === true) problem('keepdims: true');
-    if (className === 'BatchNormalization' && Array.isArray(config.axis))
-      config.axis = config.axis[0] as Json;
-    if (className === 'ReLU' && (config.threshold || config.negative_slope)) {
-      problem('a threshold or a negative slope');
+    for (const reason of found) problem(reason);
+    if (converted.className.startsWith(PREFIX)) this.registered.add(converted.className.slice(PREFIX.length));
+    for (const value of [converted.config.activation, converted.config.recurrent_activation]) {
+      if (typeof value === 'string' && value.startsWith(PREFIX))
+        this.registered.add(value.slice(PREFIX.length));
     }
-    if (className === 'GRU' && config.reset_after === true) problem('reset_after: true');
+    return converted;
   }
 
-  /** Activations by name; Keras 3 writes objects, `{ class_name: 'function', config: 'relu' }`. */
-  #activation(value: Json, problem: (reason: string) => void): Json {
-    const name = isObject(value)
-      ? typeof value.config === 'string'
-        ? value.config
-        : value.class_name
-      : value;
-    if (typeof name !== 'string') return name ?? null;
-    if (name === 'hard_sigmoid' && this.#isKeras3)
-      problem('hard_sigmoid, which Keras 3 defines as relu6(x + 3) / 6');
-    if (name === 'gelu') problem('gelu, which TensorFlow.js approximates');
-    return ACTIVATIONS[name] ?? name;
+  /** A model inside a wrapper: its layers name their weights themselves. */
+  #innerModel(entry: JsonObject, path: string, name: string): Converted {
+    const { class_name: className, config } = this.model(entry, path, name);
+    return { className: String(className), config: config as JsonObject, weights: [] };
   }
 }
 
-/** `{ class_name: 'DTypePolicy', config: { name: 'mixed_float16' } }` to the type that it computes weights in. */
-function dtypeOf(policy: JsonObject): string {
-  const name = isObject(policy.config) ? policy.config.name : undefined;
-  return typeof name === 'string' && /^(float|int|bool|complex)\d*$/.test(name) && name !== 'float16'
-    ? name
-    : 'float32';
+/** Whether an entry of Keras 3 is an operation, `x + y` or one behind a mask: no dtype, which every layer has. */
+function isBare(entry: JsonObject): boolean {
+  return (
+    isObject(entry.config) && !isModel(entry) && !('dtype' in entry.config) && !('trainable' in entry.config)
+  );
 }
 
-/** `[layer, node, tensor]` of each `__keras_tensor__`, wherever it stands among the arguments, in order. */
-function collectTensors(value: Json, found: Json[]): void {
-  if (Array.isArray(value)) {
-    for (const item of value) collectTensors(item, found);
-  } else if (isObject(value)) {
-    const history = isObject(value.config) ? value.config.keras_history : undefined;
-    if (value.class_name === '__keras_tensor__' && Array.isArray(history)) found.push(history);
-    else for (const item of Object.values(value)) collectTensors(item, found);
-  }
+/** Whether an entry holds layers of its own. */
+function isModel(entry: JsonObject): boolean {
+  return Array.isArray(entry.config) || (isObject(entry.config) && Array.isArray(entry.config.layers));
+}
+
+function nameOf(entry: JsonObject, fallback: string): string {
+  const config = isObject(entry.config) ? entry.config : {};
+  return String(config.name ?? entry.name ?? fallback);
+}
+
+/** Whether masks that a model makes inside may reach its outputs. */
+function makesMasks(entry: JsonObject): boolean {
+  const text = JSON.stringify(entry);
+  return text.includes('"mask_zero":true') || text.includes('"Masking"');
 }

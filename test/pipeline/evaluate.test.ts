@@ -121,7 +121,7 @@ test('layers that cannot be run are all named, before any weight is read', async
     assert.unreachable();
   } catch (error) {
     assert.is((error as BitnibbleError).code, 'unsupported-layer');
-    assert.match((error as Error).message, /2 layers secret \(Lambda\): it holds code.*odd \(Mystery\)/);
+    assert.match((error as Error).message, /2 layers: secret \(Lambda\): it holds code.*odd \(Mystery\)/);
   }
 });
 

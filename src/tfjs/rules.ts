@@ -1,0 +1,370 @@
+import type { TensorShape } from '../keras/shapes.js';
+import type { Json, JsonObject } from '../model.js';
+import { PREFIX } from './layers/define.js';
+
+/** A layer to be converted, its config clean. */
+export interface Given {
+  readonly className: string;
+  readonly config: JsonObject;
+  readonly isKeras3: boolean;
+  /** What its inputs are, call by call the same. */
+  readonly roles: readonly string[];
+  /** Arguments of its calls. */
+  readonly flags: JsonObject;
+  /** Output shape where it is known, batch included. */
+  readonly shape: TensorShape | undefined;
+  /** Converts the layer inside a wrapper. */
+  readonly inner: (entry: Json | undefined) => Converted | undefined;
+}
+
+/** A layer for TensorFlow.js. */
+export interface Converted {
+  readonly className: string;
+  readonly config: JsonObject;
+  /**
+   * Names of its weights in TensorFlow.js, in the order in which Keras stores them, without the layer's own name;
+   * null: stored by Keras and not needed. `any`: whatever Keras stores is not needed.
+   */
+  readonly weights: readonly (string | null)[] | 'any';
+}
+
+/** The layer inside a wrapper cannot be run, which was said of it. */
+export const INSIDE = 'the layer inside';
+
+/** What a layer becomes, or why it cannot be run. */
+type Rule = (given: Given) => Converted | string;
+
+const bias = (config: JsonObject) => (config.use_bias === false ? [] : ['bias']);
+const own = (className: string, config: JsonObject, weights: Converted['weights'] = []): Converted => ({
+  className: PREFIX + className,
+  config,
+  weights,
+});
+const native = (className: string, config: JsonObject, weights: Converted['weights'] = []): Converted => ({
+  className,
+  config,
+  weights,
+});
+
+/** The class of TensorFlow.js of the same name, whatever its config. */
+const same: Rule = ({ className, config }) => native(className, config);
+/** bitnibble's class of the same name. */
+const mine: Rule = ({ className, config }) => own(className, config);
+/** An image-augmenting or regularizing layer does nothing outside of training. */
+const identity: Rule = ({ config: { name = null, trainable = true, batch_input_shape } }) => {
+  const config: JsonObject = { name, trainable, dtype: 'float32', activation: 'linear' };
+  return native('Activation', batch_input_shape ? { ...config, batch_input_shape } : config, 'any');
+};
+
+const first = (value: Json | undefined): Json | undefined => (Array.isArray(value) ? value[0] : value);
+const isMany = (value: Json | undefined) =>
+  (Array.isArray(value) ? value : [value]).some((n) => typeof n === 'number' && n > 1);
+const isChannelsFirst = (config: JsonObject) => config.data_format === 'channels_first';
+
+const conv: Rule = ({ className, config }) => {
+  const weights = ['kernel', ...bias(config)];
+  const rank = Number(className[4]);
+  const needs =
+    Number(config.groups ?? 1) > 1 ||
+    config.padding === 'causal' ||
+    (rank === 1 && isChannelsFirst(config)) ||
+    (rank === 3 && isMany(config.dilation_rate));
+  return needs ? own(className, config, weights) : native(className, config, weights);
+};
+
+const convTranspose: Rule = ({ className, config }) => {
+  const weights = ['kernel', ...bias(config)];
+  // TensorFlow.js's WebAssembly backend computes Conv3DTranspose wrongly.
+  const needs =
+    className !== 'Conv2DTranspose' ||
+    isMany(config.dilation_rate) ||
+    (config.output_padding ?? null) !== null;
+  return needs ? own(className, config, weights) : native(className, config, weights);
+};
+
+const depthwise: Rule = ({ className, config }) => {
+  const weights = ['depthwise_kernel', ...bias(config)];
+  const needs = className === 'DepthwiseConv1D' || isMany(config.dilation_rate);
+  return needs ? own(className, config, weights) : native(className, config, weights);
+};
+
+const separable: Rule = ({ className, config }) => {
+  const { kernel_initializer: _, kernel_regularizer: __, groups: ___, ...rest } = config;
+  const weights = ['depthwise_kernel', 'pointwise_kernel', ...bias(config)];
+  const needs = className === 'SeparableConv1D' || isChannelsFirst(config) || isMany(config.dilation_rate);
+  return needs ? own(className, rest, weights) : native(className, rest, weights);
+};
+
+const RNN_CELLS: Readonly<Record<string, string>> = {
+  LSTMCell: 'LSTM',
+  GRUCell: 'GRU',
+  SimpleRNNCell: 'SimpleRNN',
+};
+
+/** Whether a recurrent layer is one that TensorFlow.js computes as Keras does. */
+const isNativeRnn = (className: string, config: JsonObject, roles: readonly string[]) =>
+  roles.every((role) => role === 'x') &&
+  roles.length <= 1 &&
+  !(className === 'GRU' && config.reset_after === true);
+
+const rnn: Rule = ({ className, config, roles }) => {
+  const weights = ['kernel', 'recurrent_kernel', ...bias(config)];
+  if (isNativeRnn(className, config, roles)) {
+    return native(className, config, weights);
+  }
+  if (config.stateful === true) return 'stateful: true';
+  return own(className, { ...config, masked: roles.includes('mask') }, weights);
+};
+
+/** `RNN(LSTMCell)` is an LSTM; cells of code or in stacks are not converted. */
+const rnnOfCell: Rule = (given) => {
+  const cell = given.inner(given.config.cell);
+  if (!cell) return INSIDE;
+  const className = RNN_CELLS[cell.className.replace(PREFIX, '')];
+  if (!className) return `the cell ${cell.className.replace(PREFIX, '')}`;
+  const { cell: _, ...config } = given.config;
+  return rnn({ ...given, className, config: { ...cell.config, ...config } });
+};
+
+const convLstm: Rule = ({ className, config, roles }) => {
+  if (className !== 'ConvLSTM2D') return 'TensorFlow.js has no such layer';
+  if (roles.some((role) => role !== 'x')) return 'a mask or an initial state';
+  return native(className, config, ['kernel', 'recurrent_kernel', ...bias(config)]);
+};
+
+/** Config of a layer without what differs between the two directions. */
+const direction = (value: Json | undefined): string => {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return '';
+  const { name: _, go_backwards: __, ...config } = (value.config ?? {}) as JsonObject;
+  return JSON.stringify([value.class_name, config]);
+};
+
+const bidirectional: Rule = ({ config, roles, inner }) => {
+  const { layer: entry, backward_layer: back, ...rest } = config;
+  if (back && direction(back) !== direction(entry)) return 'a backward layer unlike the forward layer';
+  const layer = inner(entry);
+  if (!layer) return INSIDE;
+  if (layer.weights === 'any') return `${layer.className} inside`;
+  const className = layer.className.replace(PREFIX, '');
+  const name = String(layer.config.name);
+  const isPlain =
+    roles.every((role) => role === 'x') &&
+    !layer.className.startsWith(PREFIX) &&
+    layer.config.return_state !== true;
+  const wrapped = (config: JsonObject, className: string): JsonObject => ({
+    ...rest,
+    layer: { class_name: className, config },
+  });
+  if (isPlain) {
+    const weights = ['forward', 'backward'].flatMap((way) =>
+      (layer.weights as string[]).map((w) => `${way}_${name}/${w}`),
+    );
+    return native('Bidirectional', wrapped(layer.config, className), weights);
+  }
+  if (!/^(LSTM|GRU|SimpleRNN)$/.test(className)) return `${className} with a mask or states`;
+  if (layer.config.stateful === true) return 'stateful: true';
+  const weights = ['forward', 'backward'].flatMap((way) =>
+    (layer.weights as string[]).map((w) => `${way}_${w}`),
+  );
+  return own(
+    'Bidirectional',
+    { ...wrapped(layer.config, className), masked: roles.includes('mask') },
+    weights,
+  );
+};
+
+const timeDistributed: Rule = ({ config, inner }) => {
+  const layer = inner(config.layer);
+  if (!layer) return INSIDE;
+  return native(
+    'TimeDistributed',
+    { ...config, layer: { class_name: layer.className, config: layer.config } },
+    layer.weights,
+  );
+};
+
+/** Rank of input and output, where both are the same and the shape is known. */
+const rankOf = ({ shape }: Given) => shape?.length;
+
+const batchNorm: Rule = (given) => {
+  const config: JsonObject = { ...given.config, axis: first(given.config.axis) ?? -1 };
+  const weights = [
+    ...(config.scale === false ? [] : ['gamma']),
+    ...(config.center === false ? [] : ['beta']),
+    'moving_mean',
+    'moving_variance',
+  ];
+  const rank = rankOf(given);
+  const axis = Number(config.axis);
+  const isLast = axis === -1 || (rank !== undefined && axis === rank - 1);
+  // Without a known rank only -1 is surely the last axis, and ranks above 4 go to bitnibble's class.
+  return isLast && (rank ?? 9) <= 4
+    ? native('BatchNormalization', config, weights)
+    : own('BatchNormalization', config, weights);
+};
+
+const layerNorm: Rule = (given) => {
+  const { config } = given;
+  const weights = config.rms_scaling
+    ? ['gamma']
+    : [...(config.scale === false ? [] : ['gamma']), ...(config.center === false ? [] : ['beta'])];
+  const rank = rankOf(given);
+  const needs = config.rms_scaling === true || rank === undefined || rank > 4;
+  return needs ? own('LayerNormalization', config, weights) : native('LayerNormalization', config, weights);
+};
+
+const groupNorm: Rule = ({ config }) =>
+  own('GroupNormalization', config, [
+    ...(config.scale === false ? [] : ['gamma']),
+    ...(config.center === false ? [] : ['beta']),
+  ]);
+
+const normalization: Rule = ({ config }) => {
+  const isGiven = (config.mean ?? null) !== null;
+  const axis = config.axis === null ? [] : (config.axis ?? -1);
+  // Keras stores the number of samples seen behind mean and variance.
+  return own('Normalization', { ...config, axis }, isGiven ? 'any' : ['mean', 'variance', null]);
+};
+
+const relu: Rule = ({ config }) =>
+  config.threshold || config.negative_slope ? own('ReLU', config) : native('ReLU', config);
+
+const softmax: Rule = ({ config, shape }) => {
+  const axis = first(config.axis) ?? -1;
+  const isLast = axis === -1 || (shape !== undefined && axis === shape.length - 1);
+  const isOne = !Array.isArray(config.axis) || config.axis.length === 1;
+  return isLast && isOne ? native('Softmax', { ...config, axis: -1 }) : own('Softmax', config);
+};
+
+const globalPooling: Rule = ({ className, config, roles }) => {
+  const masked = roles.includes('mask');
+  const isThree = className.endsWith('3D');
+  const needs =
+    masked || isThree || config.keepdims === true || (className.endsWith('1D') && isChannelsFirst(config));
+  return needs ? own(className, { ...config, masked }) : native(className, config);
+};
+
+const attention: Rule = ({ className, config, roles, flags, isKeras3 }) => {
+  const camel = (name: string) => name.replace(/_(\w)/g, (_, c: string) => c.toUpperCase());
+  const full: JsonObject = { ...config, ...flags, roles: roles.map(camel) };
+  if (!roles.includes('value')) return 'a call without value';
+  if (className !== 'MultiHeadAttention') {
+    if (config.score_mode === 'concat') return 'score_mode: concat';
+    const isScaled = className === 'Attention' ? config.use_scale === true : config.use_scale !== false;
+    return own(className, { ...full, use_scale: isScaled }, isScaled ? ['scale'] : []);
+  }
+  const axes = config.attention_axes;
+  if (Array.isArray(axes) && axes.some((axis, i) => axis !== i + 1))
+    return `attention_axes: ${JSON.stringify(axes)}`;
+  if (Array.isArray(config.output_shape) && config.output_shape.length > 1)
+    return 'an output_shape of several axes';
+  if (config.use_gate === true) return 'use_gate: true';
+  if ((config.sliding_window ?? null) !== null) return 'a sliding window';
+  full.zero_masked = isKeras3 && (Number(config.dropout ?? 0) > 0 || flags.return_attention_scores === true);
+  const weights = ['query', 'key', 'value', 'attention_output'].flatMap((part) => [
+    `${part}/kernel`,
+    ...bias(config).map((b) => `${part}/${b}`),
+  ]);
+  return own(className, full, weights);
+};
+
+const reshaped = (config: JsonObject, target: Json): JsonObject => {
+  const { data_format: _, ...rest } = config;
+  return { ...rest, target_shape: target };
+};
+
+const isKnown = (shape: TensorShape | undefined): shape is TensorShape =>
+  shape?.slice(1).every((n) => n !== null) ?? false;
+
+const flatten: Rule = ({ config, shape }) =>
+  // TensorFlow.js's Flatten refuses inputs of two axes and of unknown length.
+  isChannelsFirst(config) || !isKnown(shape)
+    ? native('Flatten', config)
+    : native('Reshape', reshaped(config, shape.slice(1)));
+
+/** TensorFlow.js leaves an axis of -1 unknown, which layers behind cannot use. */
+const reshape: Rule = ({ config, shape }) =>
+  native('Reshape', isKnown(shape) ? { ...config, target_shape: shape.slice(1) } : config);
+
+const resizing: Rule = ({ className, config }) => {
+  if (config.crop_to_aspect_ratio || config.pad_to_aspect_ratio || config.antialias)
+    return 'cropping, padding or antialiasing';
+  if (className === 'Resizing' && !/^(bilinear|nearest)$/.test(String(config.interpolation ?? 'bilinear'))) {
+    return `interpolation: ${String(config.interpolation)}`;
+  }
+  return own(className, config);
+};
+
+const upSampling: Rule = ({ className, config }) => {
+  const how = config.interpolation ?? 'nearest';
+  if (how === 'nearest' && className === 'UpSampling2D') {
+    const size = config.size ?? 2;
+    return native(className, { ...config, size: typeof size === 'number' ? [size, size] : size });
+  }
+  return how === 'nearest' || how === 'bilinear' ? own(className, config) : `interpolation: ${String(how)}`;
+};
+
+const CODE = 'it holds code, which is never executed';
+
+/** Rules by class. What stands in no row is not supported. */
+const RULES: readonly (readonly [RegExp, Rule])[] = [
+  [/^Conv[123]D$/, conv],
+  [/^Conv[123]DTranspose$/, convTranspose],
+  [/^DepthwiseConv[12]D$/, depthwise],
+  [/^SeparableConv[12]D$/, separable],
+  [/^Dense$/, ({ config }) => native('Dense', config, ['kernel', ...bias(config)])],
+  [
+    /^EinsumDense$/,
+    ({ config }) => own('EinsumDense', config, ['kernel', ...(config.bias_axes ? ['bias'] : [])]),
+  ],
+  // Masks travel as inputs: see masks.ts.
+  [/^Embedding$/, ({ config }) => native('Embedding', { ...config, mask_zero: false }, ['embeddings'])],
+  [/^(LSTM|GRU|SimpleRNN)$/, rnn],
+  [/^RNN$/, rnnOfCell],
+  [/^(LSTM|GRU|SimpleRNN)Cell$/, ({ className, config }) => native(className, config)],
+  [/^ConvLSTM[123]D$/, convLstm],
+  [/^Bidirectional$/, bidirectional],
+  [/^TimeDistributed$/, timeDistributed],
+  [/^(MultiHeadAttention|Attention|AdditiveAttention)$/, attention],
+  [/^(Sync)?BatchNormalization$/, batchNorm],
+  [/^LayerNormalization$/, layerNorm],
+  [/^GroupNormalization$/, groupNorm],
+  [/^RMSNormalization$/, ({ config }) => own('RMSNormalization', config, ['scale'])],
+  [/^(UnitNormalization|Masking|Subtract|ComputeMask|ZeroPadding[13]D|Cropping[13]D)$/, mine],
+  [/^Normalization$/, normalization],
+  [/^ReLU$/, relu],
+  [
+    /^LeakyReLU$/,
+    ({ config }) => native('LeakyReLU', { ...config, alpha: config.negative_slope ?? config.alpha ?? 0.3 }),
+  ],
+  [/^ELU$/, ({ config }) => ((config.alpha ?? 1) === 1 ? native('ELU', config) : own('ELU', config))],
+  [/^PReLU$/, ({ config }) => native('PReLU', config, ['alpha'])],
+  [/^Softmax$/, softmax],
+  [/^Global(Average|Max)Pooling[123]D$/, globalPooling],
+  [/^UpSampling[123]D$/, upSampling],
+  [/^(Resizing|CenterCrop)$/, resizing],
+  [/^Flatten$/, flatten],
+  [/^Reshape$/, reshape],
+  [/^MaxPooling3D$/, mine],
+  [/^(MaxPooling[12]D|AveragePooling[123]D)$/, same],
+  [/^(Add|Multiply|Average|Maximum|Minimum|Concatenate|Dot)$/, same],
+  [/^(InputLayer|Activation|ThresholdedReLU|Permute|RepeatVector|Rescaling|ZeroPadding2D|Cropping2D)$/, same],
+  [
+    /^(Dropout|SpatialDropout1D|GaussianNoise|GaussianDropout|AlphaDropout)$/,
+    ({ className, config }) => native(className, config, 'any'),
+  ],
+  [
+    /^(SpatialDropout[23]D|ActivityRegularization|Identity|Random[A-Z]\w*|AutoContrast|AugMix|CutMix|MixUp|RandAugment|MaxNumBoundingBoxes)$/,
+    identity,
+  ],
+  [
+    /^(Lambda|TFOpLambda|SlicingOpLambda|TensorFlowOpLayer|TorchModuleWrapper|JaxLayer|FlaxLayer|TFSMLayer)$/,
+    () => CODE,
+  ],
+];
+
+/** Converts a layer by the rule of its class. */
+export function convertLayer(given: Given): Converted | string {
+  const rule = RULES.find(([classes]) => classes.test(given.className));
+  return rule ? rule[1](given) : 'TensorFlow.js has no such layer';
+}

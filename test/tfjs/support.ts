@@ -1,0 +1,103 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { LayersModel, Tensor } from '@tensorflow/tfjs';
+import { openNpz } from '../../src/formats/npz.js';
+import type { Kernels } from '../../src/kernels/types.js';
+import type { ModelSource } from '../../src/model.js';
+import { openKeras } from '../../src/node/models.js';
+import { quantizeModel } from '../../src/pipeline/quantize.js';
+import { loadLayersModel } from '../../src/tfjs/load.js';
+import type { TensorFlow } from '../../src/tfjs/types.js';
+import { root } from '../support/needs.js';
+
+/** Models of `make_models.py`. */
+export const folder = path.join(root, 'test/fixtures/tfjs');
+
+/** Names of all of them. */
+export const names = readdirSync(folder)
+  .filter((file) => file.endsWith('.h5'))
+  .map((file) => file.slice(0, -3));
+
+/** What a fixture's file is. */
+export const fileOf = (name: string): string => path.join(folder, `${name}.h5`);
+
+/** Every int4 weight, one scale per output channel. */
+export async function quantized(name: string, kernels: Kernels) {
+  const model = await openKeras(fileOf(name));
+  const recipe = { default: { scheme: 'int4', granularity: 'channel', scale: 'absmax' } } as const;
+  return { float: model, packed: quantizeModel(model, recipe, { kernels }).model };
+}
+
+/** Inputs of a fixture as tensors, and what Keras made of them: `y` in float, `q` after int4. */
+export function stored(tf: TensorFlow, name: string, outputs: 'y' | 'q') {
+  const file = openNpz(readFileSync(path.join(folder, `${name}.npz`)));
+  const list = (letter: string) => {
+    const count = file.names.filter((key) => key.startsWith(letter)).length;
+    return Array.from({ length: count }, (_, i) => file.read(`${letter}${i}`));
+  };
+  const inputs = list('x').map((x) => {
+    const dtype = /int|bool/.test(String(x.dtype)) || !(x.data instanceof Float32Array) ? 'int32' : 'float32';
+    return tf.tensor(
+      dtype === 'int32' ? Int32Array.from(x.data as ArrayLike<number>, Number) : (x.data as Float32Array),
+      [...x.shape],
+      dtype,
+    );
+  });
+  return { inputs, expected: list(outputs) };
+}
+
+/**
+ * Largest error of a model against Keras: `|output - expected| / max(|expected|, a hundredth of the largest)`.
+ */
+export async function largestError(
+  tf: TensorFlow,
+  model: LayersModel,
+  name: string,
+  outputs: 'y' | 'q',
+): Promise<number> {
+  const { inputs, expected } = stored(tf, name, outputs);
+  const result = model.predict(inputs.length === 1 ? (inputs[0] as Tensor) : inputs);
+  const tensors = Array.isArray(result) ? result : [result];
+  if (tensors.length !== expected.length)
+    throw new Error(`${name}: ${tensors.length} outputs, Keras has ${expected.length}`);
+  let largest = 0;
+  for (const [i, tensor] of tensors.entries()) {
+    const want = expected[i] as (typeof expected)[number];
+    if (tensor.shape.join() !== want.shape.join())
+      throw new Error(`${name}: output ${i} [${tensor.shape}], Keras [${want.shape}]`);
+    const got = await tensor.data();
+    const target = Float64Array.from(want.data as ArrayLike<number>, Number);
+    const floor = 0.01 * target.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
+    target.forEach((v, k) => {
+      const error = Math.abs((got[k] as number) - v) / Math.max(Math.abs(v), floor, 1e-30);
+      if (Number.isNaN(error)) throw new Error(`${name}: output ${i} is not a number at ${k}`);
+      largest = Math.max(largest, error);
+    });
+  }
+  tf.dispose([...inputs, ...tensors]);
+  return largest;
+}
+
+/** TensorFlow.js's own: `Dot` keeps a tensor, and a model that was called twice keeps its weights. */
+const LEAKING = new Set(['merges', 'nested_shared']);
+
+/** Errors of one fixture against Keras in float and after int4; no tensor may be left. */
+export async function parity(
+  tf: TensorFlow,
+  name: string,
+  kernels: Kernels,
+): Promise<{ float: number; int4: number }> {
+  const { float, packed } = await quantized(name, kernels);
+  const measure = async (model: ModelSource, outputs: 'y' | 'q') => {
+    const before = tf.memory().numTensors;
+    const network = await loadLayersModel(tf, model);
+    const error = await largestError(tf, network, name, outputs);
+    network.dispose();
+    const left = tf.memory().numTensors - before;
+    if (left !== 0 && !LEAKING.has(name)) throw new Error(`${name}: ${left} tensors are left`);
+    return error;
+  };
+  const errors = { float: await measure(float, 'y'), int4: await measure(packed, 'q') };
+  float.close();
+  return errors;
+}

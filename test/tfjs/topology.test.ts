@@ -1,0 +1,296 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { BitnibbleError } from '../../src/errors.js';
+import type { Json, JsonObject, ModelInfo } from '../../src/model.js';
+import { loadTensorFlow } from '../../src/node/tfjs.js';
+import { registerLayers, type Topology, toTopology } from '../../src/tfjs/index.js';
+import { LAYERS } from '../../src/tfjs/register.js';
+
+type Layer = [className: string, config: JsonObject];
+
+const base = { trainable: true, dtype: 'float32' };
+
+function info(architecture: JsonObject, kerasVersion = '2.15.0'): ModelInfo {
+  return { file: 'model.h5', architecture, kerasVersion, backend: 'tensorflow' };
+}
+
+/** Layers in a row, named by their class. */
+function sequential(shape: Json[], layers: readonly Layer[], kerasVersion?: string): ModelInfo {
+  const entries: Json[] = layers.map(([class_name, config], i) => ({
+    class_name,
+    config: {
+      name: `${class_name.toLowerCase()}_${i}`,
+      ...base,
+      ...(i === 0 ? { batch_input_shape: shape } : {}),
+      ...config,
+    },
+  }));
+  return info({ class_name: 'Sequential', config: { name: 'model', layers: entries } }, kerasVersion);
+}
+
+/** Functional, Keras 2: each layer with the calls that Keras writes. */
+function functional(
+  layers: readonly [...Layer, nodes: Json[]][],
+  outputs: Json[],
+  kerasVersion?: string,
+): ModelInfo {
+  const entries = layers.map(([class_name, config, inbound_nodes]) => ({
+    class_name,
+    name: config.name ?? null,
+    config: { ...base, ...config },
+    inbound_nodes,
+  }));
+  const inputs = layers
+    .filter(([name]) => name === 'InputLayer')
+    .map(([, { name }]): Json => [name ?? '', 0, 0]);
+  const config = { name: 'model', layers: entries, input_layers: inputs, output_layers: outputs };
+  return info({ class_name: 'Functional', config }, kerasVersion);
+}
+
+const input = (name: string, shape: Json[], dtype = 'float32'): [string, JsonObject, Json[]] => [
+  'InputLayer',
+  { name, batch_input_shape: shape, dtype },
+  [],
+];
+
+function fault(model: ModelInfo): string {
+  try {
+    toTopology(model);
+  } catch (error) {
+    assert.instance(error, BitnibbleError);
+    assert.is((error as BitnibbleError).code, 'unsupported-layer');
+    return (error as Error).message;
+  }
+  return assert.unreachable('nothing was thrown') as never;
+}
+
+const classes = ({ modelTopology }: Topology): string[] => {
+  const config = modelTopology.config as JsonObject;
+  return (config.layers as JsonObject[]).map(({ class_name }) => String(class_name));
+};
+
+test('one error names every layer, its class and the reason', () => {
+  const message = fault(
+    sequential(
+      [null, 8, 8, 3],
+      [
+        ['Lambda', {}],
+        ['Conv2D', { filters: 2, activation: 'my_activation' }],
+        ['ConvLSTM3D', {}],
+        ['StringLookup', {}],
+        ['Dense', { units: 2, dtype: 'string' }],
+        ['Bidirectional', { layer: { class_name: 'Custom>Cell', config: { name: 'cell' } } }],
+        ['Resizing', { interpolation: 'lanczos3' }],
+      ],
+    ),
+  );
+  for (const part of [
+    'model.h5: TensorFlow.js cannot run 7 layers',
+    'lambda_0 (Lambda): it holds code, which is never executed',
+    'conv2d_1 (Conv2D): activation my_activation',
+    'convlstm3d_2 (ConvLSTM3D)',
+    'stringlookup_3 (StringLookup): TensorFlow.js has no such layer',
+    'dense_4 (Dense): values of type string',
+    'bidirectional_5 (Bidirectional/Custom>Cell): TensorFlow.js has no such layer',
+    'resizing_6 (Resizing): interpolation: lanczos3',
+  ]) {
+    assert.ok(message.includes(part), `${part} is not in: ${message}`);
+  }
+});
+
+test('layers of code in functional models are named as such', () => {
+  const lambda = functional(
+    [
+      input('x', [null, 3]),
+      ['TFOpLambda', { name: 'tf.add', function: 'add' }, [['x', 0, 0, { y: 1, name: null }]]],
+    ],
+    [['tf.add', 0, 0]],
+  );
+  assert.match(fault(lambda), /the layer tf\.add \(TFOpLambda\): it holds code/);
+  const tensor = { class_name: '__keras_tensor__', config: { keras_history: ['x', 0, 0] } };
+  const operation = info(
+    {
+      class_name: 'Functional',
+      config: {
+        name: 'model',
+        layers: [
+          {
+            class_name: 'InputLayer',
+            name: 'x',
+            config: { name: 'x', batch_shape: [null, 3], dtype: 'float32' },
+            inbound_nodes: [],
+          },
+          {
+            class_name: 'Add',
+            name: 'add',
+            config: { name: 'add' },
+            inbound_nodes: [{ args: [tensor, 2], kwargs: {} }],
+          },
+        ],
+        input_layers: ['x', 0, 0],
+        output_layers: ['add', 0, 0],
+      },
+    },
+    '3.9.0',
+  );
+  assert.match(fault(operation), /add \(Add\): an operation of keras\.ops/);
+});
+
+test('calls that would be computed otherwise are refused', () => {
+  const dropout = functional(
+    [input('x', [null, 3]), ['Dropout', { name: 'd', rate: 0.5 }, [[['x', 0, 0, { training: true }]]]]],
+    [['d', 0, 0]],
+  );
+  assert.match(fault(dropout), /d \(Dropout\): a call with training=True/);
+  const mask = functional(
+    [
+      input('x', [null, 4, 3]),
+      input('m', [null, 4], 'bool'),
+      ['LSTM', { name: 'l', units: 2 }, [[['x', 0, 0, { mask: ['m', 0, 0] }]]]],
+    ],
+    [['l', 0, 0]],
+  );
+  assert.match(fault(mask), /l \(LSTM\): the argument mask/);
+  const merged = functional(
+    [
+      input('a', [null, 4]),
+      input('b', [null, 4]),
+      [
+        'Embedding',
+        { name: 'e', input_dim: 5, output_dim: 3, mask_zero: true },
+        [[['a', 0, 0, {}]], [['b', 0, 0, {}]]],
+      ],
+      [
+        'Add',
+        { name: 's' },
+        [
+          [
+            ['e', 0, 0, {}],
+            ['e', 1, 0, {}],
+          ],
+        ],
+      ],
+      ['LSTM', { name: 'l', units: 2 }, [[['s', 0, 0, {}]]]],
+    ],
+    [['l', 0, 0]],
+  );
+  assert.match(fault(merged), /l \(LSTM\): a mask merged from several others/);
+  const stateful = sequential(
+    [2, 4, 3],
+    [
+      ['Masking', {}],
+      ['LSTM', { units: 2, stateful: true }],
+    ],
+  );
+  assert.match(fault(stateful), /lstm_1 \(LSTM\): stateful: true/);
+  const two = { class_name: 'LSTM', config: { name: 'l', units: 2, ...base } };
+  const other = {
+    class_name: 'LSTM',
+    config: { name: 'b', units: 2, go_backwards: true, activation: 'relu', ...base },
+  };
+  assert.match(
+    fault(sequential([null, 4, 3], [['Bidirectional', { layer: two, backward_layer: other }]])),
+    /a backward layer unlike/,
+  );
+});
+
+test("TensorFlow.js's classes where they compute the same, bitnibble's where not", () => {
+  const image = (className: string, config: JsonObject) =>
+    sequential([null, 8, 8, 4], [[className, { ...config, kernel_size: [3, 3] }]]);
+  const one = (model: ModelInfo) => classes(toTopology(model)).at(-1);
+  assert.is(one(image('Conv2D', { filters: 4, groups: 1 })), 'Conv2D');
+  assert.is(one(image('Conv2D', { filters: 4, groups: 2 })), 'bitnibble>Conv2D');
+  assert.is(one(image('DepthwiseConv2D', { dilation_rate: [1, 1] })), 'DepthwiseConv2D');
+  assert.is(one(image('DepthwiseConv2D', { dilation_rate: [2, 2] })), 'bitnibble>DepthwiseConv2D');
+  assert.is(one(image('Conv2DTranspose', { filters: 2, output_padding: null })), 'Conv2DTranspose');
+  assert.is(
+    one(image('Conv2DTranspose', { filters: 2, output_padding: [0, 0] })),
+    'bitnibble>Conv2DTranspose',
+  );
+  assert.is(one(image('BatchNormalization', { axis: [3] })), 'BatchNormalization');
+  assert.is(one(image('BatchNormalization', { axis: [1] })), 'bitnibble>BatchNormalization');
+  assert.is(one(image('UpSampling2D', { interpolation: 'nearest' })), 'UpSampling2D');
+  assert.is(one(image('UpSampling2D', { interpolation: 'bilinear' })), 'bitnibble>UpSampling2D');
+  assert.is(one(image('ReLU', { max_value: 6, negative_slope: 0, threshold: 0 })), 'ReLU');
+  assert.is(one(image('RandomRotation', { factor: 0.1 })), 'Activation');
+  const rnn = (config: JsonObject) => sequential([null, 4, 3], [['GRU', { units: 2, ...config }]]);
+  assert.is(one(rnn({ reset_after: false })), 'GRU');
+  assert.is(one(rnn({ reset_after: true })), 'bitnibble>GRU');
+  const sigmoid = (version: string) =>
+    JSON.stringify(
+      toTopology(sequential([null, 3], [['Dense', { units: 1, activation: 'hard_sigmoid' }]], version)),
+    );
+  assert.match(sigmoid('2.15.0'), /"activation":"hardSigmoid"/);
+  assert.match(sigmoid('3.1.0'), /"activation":"bitnibble>hardSigmoid"/);
+});
+
+test('calls are numbered in the order in which TensorFlow.js makes them', async () => {
+  const dense = (name: string, ...nodes: string[]): [string, JsonObject, Json[]] => [
+    'Dense',
+    { name, units: 2, use_bias: false },
+    nodes.map((node) => [[...node.split(' ').map((part, i) => (i === 0 ? part : Number(part))), {}]]),
+  ];
+  // "shared" is listed first, and its second call is ready before its first.
+  const model = functional(
+    [input('x', [null, 2]), dense('shared', 'late 0 0', 'x 0 0'), dense('late', 'x 0 0')],
+    [
+      ['shared', 0, 0],
+      ['shared', 1, 0],
+    ],
+  );
+  const topology = toTopology(model);
+  const config = topology.modelTopology.config as JsonObject;
+  assert.equal(config.output_layers, [
+    ['shared', 1, 0],
+    ['shared', 0, 0],
+  ]);
+  const { tf } = await loadTensorFlow();
+  const network = await tf.loadLayersModel({ load: async () => ({ modelTopology: topology.modelTopology }) });
+  const sources = network.outputs.map(({ inputs }) => inputs[0]?.sourceLayer.name);
+  assert.equal(sources, ['late', 'x']);
+  network.dispose();
+  const circle = functional([input('x', [null, 2]), dense('a', 'b 0 0'), dense('b', 'a 0 0')], [['a', 0, 0]]);
+  assert.match(fault(circle), /in a circle/);
+});
+
+test('names are unique and safe', () => {
+  const block: JsonObject = {
+    class_name: 'Sequential',
+    config: {
+      name: 'block',
+      layers: [
+        { class_name: 'Dense', config: { name: 'dense', units: 2, batch_input_shape: [null, 2], ...base } },
+      ],
+    },
+  };
+  const layers: Json[] = [
+    { class_name: 'Dense', config: { name: 'dense', units: 2, batch_input_shape: [null, 2], ...base } },
+    block,
+  ];
+  const odd = { class_name: 'Dense', config: { name: '_my dense:1', units: 2, ...base } };
+  const { weights } = toTopology(
+    info({ class_name: 'Sequential', config: { name: 'm', layers: [...layers, odd] } }),
+  );
+  assert.equal(
+    weights.filter(({ names }) => names.length > 0).map(({ layer, names }) => [layer, names]),
+    [
+      ['dense', ['dense/kernel', 'dense/bias']],
+      ['block/dense', ['block_dense/kernel', 'block_dense/bias']],
+      ['_my dense:1', ['layer_my_dense_1/kernel', 'layer_my_dense_1/bias']],
+    ],
+  );
+});
+
+test('registering twice does nothing, and leaves the classes of TensorFlow.js', async () => {
+  const { tf } = await loadTensorFlow();
+  const map = () => ({ ...tf.serialization.SerializationMap.getMap().classNameMap });
+  const before = map();
+  registerLayers(tf);
+  const after = map();
+  for (const [name, entry] of Object.entries(before)) assert.is(after[name], entry);
+  for (const { className } of LAYERS) assert.ok(`bitnibble>${className}` in after, className);
+  registerLayers(tf);
+  assert.equal(Object.values(map()), Object.values(after));
+});
+
+test.run();
