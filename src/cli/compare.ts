@@ -42,8 +42,14 @@ export async function compareFile(file: string, flags: DataFlags): Promise<void>
       bar.stop();
     }
     json(flags, { file, data: dataset.name, preprocess, backend, samples: each, rows });
-    say(flags, table(['Weights', 'Bytes', 'Ratio', 'Bits', 'Accuracy', 'Loss', 'Drop, points'], rows.map(cells)));
-    say(flags, '\nBytes: the whole packed file (for float32: the weights alone). Bits: per quantized weight, scales included.');
+    say(
+      flags,
+      table(['Weights', 'Bytes', 'Ratio', 'Bits', 'Accuracy', 'Loss', 'Drop, points'], rows.map(cells)),
+    );
+    say(
+      flags,
+      '\nBytes: the whole packed file (for float32: the weights alone). Bits: per quantized weight, scales included.',
+    );
   } finally {
     model.close();
   }

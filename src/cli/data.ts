@@ -26,7 +26,10 @@ export function dataOptions(command: Command): Command {
     .option('--split <name>', 'test or train', 'test')
     .option('--limit <n>', 'samples at most', positive)
     .option('--batch <n>', 'samples at a time', positive, 100)
-    .option('--scale <factor>', 'inputs times this (default: 1/255 for 8-bit data, 1 where the model scales by itself)')
+    .option(
+      '--scale <factor>',
+      'inputs times this (default: 1/255 for 8-bit data, 1 where the model scales by itself)',
+    )
     .option('--mean <list>', 'then minus this: one number or one per channel')
     .option('--std <list>', 'then divided by this');
 }

@@ -10,7 +10,10 @@ const folder = fileURLToPath(new URL('../../examples/digits', import.meta.url));
 const digits = [folder, path.relative('', folder)].sort((a, b) => a.length - b.length)[0] as string;
 
 async function demo(options: CommonOptions): Promise<void> {
-  say(options, 'A small convolutional network for handwritten digits, rounded in every way, on 1,000 test digits.\n');
+  say(
+    options,
+    'A small convolutional network for handwritten digits, rounded in every way, on 1,000 test digits.\n',
+  );
   await compareFile(path.join(digits, 'digits.h5'), { ...options, data: digits, split: 'test', batch: 100 });
   say(
     options,
@@ -21,5 +24,7 @@ async function demo(options: CommonOptions): Promise<void> {
 }
 
 export function addDemo(program: Command): void {
-  common(program.command('demo').description('the comparison on a bundled model and data; needs no network')).action(demo);
+  common(
+    program.command('demo').description('the comparison on a bundled model and data; needs no network'),
+  ).action(demo);
 }

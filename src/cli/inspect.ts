@@ -81,7 +81,13 @@ async function inspect(file: string, options: CommonOptions): Promise<void> {
     const quantizable = kernels.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     const config = model.architecture.config;
     const name = isObject(config) && typeof config.name === 'string' ? config.name : 'model';
-    const head = { file, bytes, model: name, class: model.architecture.class_name, kerasVersion: model.kerasVersion };
+    const head = {
+      file,
+      bytes,
+      model: name,
+      class: model.architecture.class_name,
+      kerasVersion: model.kerasVersion,
+    };
     json(options, { ...head, parameters, quantizableParameters: quantizable, layers: rows });
     const title = `${colour.bold(name)} (${String(head.class)}, Keras ${model.kerasVersion || 'unknown'})`;
     say(options, `${title}, ${file}, ${count(bytes)} bytes\n`);
@@ -98,9 +104,15 @@ async function inspect(file: string, options: CommonOptions): Promise<void> {
         ...more.map((line) => ['', '', '', '', ...line]),
       ];
     });
-    say(options, table(['Layer', 'Class', 'Output shape', 'Parameters', 'Weight', 'Type', 'Quantized'], body));
+    say(
+      options,
+      table(['Layer', 'Class', 'Output shape', 'Parameters', 'Weight', 'Type', 'Quantized'], body),
+    );
     const share = parameters === 0 ? 0 : (100 * quantizable) / parameters;
-    say(options, `\n${count(parameters)} parameters, ${count(quantizable)} (${share.toFixed(1)} %) in kernels that are quantized by default`);
+    say(
+      options,
+      `\n${count(parameters)} parameters, ${count(quantizable)} (${share.toFixed(1)} %) in kernels that are quantized by default`,
+    );
   } finally {
     close();
   }

@@ -21,7 +21,8 @@ const program = new Command('bitnibble')
   .exitOverride();
 
 for (const add of [addInspect, addQuantize, addEvaluate, addCompare, addDemo]) add(program);
-for (const command of program.commands) command.exitOverride().showHelpAfterError('(add --help for the options)');
+for (const command of program.commands)
+  command.exitOverride().showHelpAfterError('(add --help for the options)');
 
 /** 0 done, 1 bad file or failed work, 2 usage. */
 function exitCodeOf(error: unknown): number {
@@ -33,11 +34,13 @@ try {
   await program.parseAsync();
 } catch (error) {
   if (!(error instanceof CommanderError)) {
-    const isExpected = error instanceof BitnibbleError || error instanceof UsageError || error instanceof RangeError;
+    const isExpected =
+      error instanceof BitnibbleError || error instanceof UsageError || error instanceof RangeError;
     const message = isExpected ? (error as Error).message : ((error as Error)?.stack ?? String(error));
     process.stderr.write(`${colour.red('error:')} ${message.slice(0, 2000)}\n`);
     if (process.argv.includes('--json')) {
-      const code = error instanceof BitnibbleError ? error.code : error instanceof UsageError ? 'usage' : 'failed';
+      const code =
+        error instanceof BitnibbleError ? error.code : error instanceof UsageError ? 'usage' : 'failed';
       process.stdout.write(`${JSON.stringify({ error: { code, message } }, undefined, 2)}\n`);
     }
   }

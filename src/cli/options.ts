@@ -34,8 +34,11 @@ export interface CodingFlags {
 /** The flags of a coding, checked together. @throws UsageError */
 export function codingFlags(flags: CodingFlags): QuantizeOptions | undefined {
   if (flags.scheme === undefined) {
-    const stray = (['granularity', 'groupSize', 'scale', 'scaleDtype'] as const).find((key) => flags[key] !== undefined);
-    if (stray) throw new UsageError(`--${stray.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)} needs --scheme`);
+    const stray = (['granularity', 'groupSize', 'scale', 'scaleDtype'] as const).find(
+      (key) => flags[key] !== undefined,
+    );
+    if (stray)
+      throw new UsageError(`--${stray.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)} needs --scheme`);
     return undefined;
   }
   const options = {

@@ -22,8 +22,21 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
     colAligns: head.map((_, column) => (rows.length > 0 && numeric(column) ? 'right' : 'left')),
     style: { head: [], border: [], compact: true, 'padding-left': 0 },
     chars: {
-      top: '', 'top-mid': '', 'top-left': '', 'top-right': '', bottom: '', 'bottom-mid': '', 'bottom-left': '',
-      'bottom-right': '', left: '', 'left-mid': '', mid: '─', 'mid-mid': '─', right: '', 'right-mid': '', middle: ' ',
+      top: '',
+      'top-mid': '',
+      'top-left': '',
+      'top-right': '',
+      bottom: '',
+      'bottom-mid': '',
+      'bottom-left': '',
+      'bottom-right': '',
+      left: '',
+      'left-mid': '',
+      mid: '─',
+      'mid-mid': '─',
+      right: '',
+      'right-mid': '',
+      middle: ' ',
     },
   });
   grid.push(...rows.map((row) => [...row]));

@@ -28,7 +28,8 @@ function recipeOf(flags: Flags): Recipe {
     throw new BitnibbleError('recipe', `${flags.recipe}: not JSON: ${(error as Error).message}`);
   }
   const recipe = parseRecipe(value, flags.recipe);
-  if (fallback && recipe.default) throw new UsageError(`--scheme and the "default" of ${flags.recipe} exclude each other`);
+  if (fallback && recipe.default)
+    throw new UsageError(`--scheme and the "default" of ${flags.recipe} exclude each other`);
   return fallback ? { ...recipe, default: fallback } : recipe;
 }
 
@@ -81,11 +82,17 @@ export function addQuantize(program: Command): void {
     .command('quantize')
     .description('rounds the weights of a Keras model to 1 bit or 4 bits')
     .argument('<file>', 'Keras .h5')
-    .requiredOption('-o, --output <file>', '.safetensors: packed codes and scales; .h5: the same Keras file, decoded')
+    .requiredOption(
+      '-o, --output <file>',
+      '.safetensors: packed codes and scales; .h5: the same Keras file, decoded',
+    )
     .option('--scheme <name>', 'binary or int4')
     .option('--granularity <name>', 'one scale per tensor, channel or group (default: channel)')
     .option('--group-size <n>', 'rows that share a scale, with --granularity group', positive)
-    .option('--scale <rule>', 'none, mean or lsq for binary (default: mean); absmax or lsq for int4 (default: absmax)')
+    .option(
+      '--scale <rule>',
+      'none, mean or lsq for binary (default: mean); absmax or lsq for int4 (default: absmax)',
+    )
     .option('--scale-dtype <type>', 'f32 or f16: how scales are stored (default: f32)')
     .option('--recipe <file>', 'JSON rules that choose a scheme by layer, class or weight');
   common(command).action(quantize);

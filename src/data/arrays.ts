@@ -31,7 +31,10 @@ function labelsOf({ data, shape }: NdArray, count: number, name: string): Int32A
   if (width === 1) {
     const bad = values.findIndex((label) => !Number.isInteger(label) || label < 0);
     if (bad >= 0) {
-      throw new BitnibbleError('data-mismatch', `${name}: expected class numbers, got ${values[bad]} at index ${bad}`);
+      throw new BitnibbleError(
+        'data-mismatch',
+        `${name}: expected class numbers, got ${values[bad]} at index ${bad}`,
+      );
     }
     return Int32Array.from(values);
   }
@@ -42,7 +45,12 @@ function labelsOf({ data, shape }: NdArray, count: number, name: string): Int32A
 }
 
 function dataset(name: string, images: NdArray, labels?: Int32Array): Dataset {
-  return arrayDataset({ name, inputShape: sampleShape(images.shape), values: valuesOf(images), ...(labels ? { labels } : {}) });
+  return arrayDataset({
+    name,
+    inputShape: sampleShape(images.shape),
+    values: valuesOf(images),
+    ...(labels ? { labels } : {}),
+  });
 }
 
 /**
@@ -52,9 +60,13 @@ function dataset(name: string, images: NdArray, labels?: Int32Array): Dataset {
 export function readIdxDataset(images: NamedBytes, labels?: NamedBytes): Dataset {
   const x = readIdx(images.bytes, { name: images.name });
   if (x.shape.length < 2) {
-    throw new BitnibbleError('data-mismatch', `${images.name}: expected images, got an array of shape [${x.shape}]`);
+    throw new BitnibbleError(
+      'data-mismatch',
+      `${images.name}: expected images, got an array of shape [${x.shape}]`,
+    );
   }
-  const y = labels && labelsOf(readIdx(labels.bytes, { name: labels.name }), x.shape[0] as number, labels.name);
+  const y =
+    labels && labelsOf(readIdx(labels.bytes, { name: labels.name }), x.shape[0] as number, labels.name);
   return dataset(images.name, x, y);
 }
 
@@ -76,8 +88,13 @@ export function readNpzDataset({ name, bytes }: NamedBytes, split: 'test' | 'tra
   }
   const x = file.read(`x${suffix}`);
   if (x.shape.length < 2) {
-    throw new BitnibbleError('data-mismatch', `${name}: expected x with samples along its first axis, got shape [${x.shape}]`);
+    throw new BitnibbleError(
+      'data-mismatch',
+      `${name}: expected x with samples along its first axis, got shape [${x.shape}]`,
+    );
   }
-  const y = has(`y${suffix}`) ? labelsOf(file.read(`y${suffix}`), x.shape[0] as number, `${name}: y${suffix}`) : undefined;
+  const y = has(`y${suffix}`)
+    ? labelsOf(file.read(`y${suffix}`), x.shape[0] as number, `${name}: y${suffix}`)
+    : undefined;
   return dataset(name, x, y);
 }

@@ -5,7 +5,16 @@ const PLANE = 32 * 32;
 const RECORD = 1 + 3 * PLANE;
 
 export const CIFAR10_CLASSES = [
-  'airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck',
+  'airplane',
+  'automobile',
+  'bird',
+  'cat',
+  'deer',
+  'dog',
+  'frog',
+  'horse',
+  'ship',
+  'truck',
 ] as const;
 
 /**
@@ -16,7 +25,9 @@ export const CIFAR10_CLASSES = [
  * @throws BitnibbleError `corrupt-file`, naming the file
  * Source: https://www.cs.toronto.edu/~kriz/cifar.html, section Binary version
  */
-export function readCifar10(files: readonly { readonly name: string; readonly bytes: Uint8Array }[]): Dataset {
+export function readCifar10(
+  files: readonly { readonly name: string; readonly bytes: Uint8Array }[],
+): Dataset {
   for (const { name, bytes } of files) {
     if (bytes.length === 0 || bytes.length % RECORD !== 0) {
       throw new BitnibbleError(
@@ -33,7 +44,10 @@ export function readCifar10(files: readonly { readonly name: string; readonly by
     for (let at = 0; at < bytes.length; at += RECORD, sample++) {
       const label = bytes[at] as number;
       if (label > 9) {
-        throw new BitnibbleError('corrupt-file', `${name}: expected labels 0 to 9, got ${label} at byte ${at}`);
+        throw new BitnibbleError(
+          'corrupt-file',
+          `${name}: expected labels 0 to 9, got ${label} at byte ${at}`,
+        );
       }
       labels[sample] = label;
       for (let p = 0, out = sample * 3 * PLANE, from = at + 1; p < PLANE; p++, from++, out += 3) {

@@ -34,7 +34,10 @@ function damaged(what: string, fault: string): BitnibbleError {
  */
 export function safetensorsHeaderBytes(prefix: Uint8Array, what: string): number {
   if (prefix.length < 8) {
-    throw new BitnibbleError('not-safetensors', `${what}: expected a safetensors file, got ${prefix.length} bytes`);
+    throw new BitnibbleError(
+      'not-safetensors',
+      `${what}: expected a safetensors file, got ${prefix.length} bytes`,
+    );
   }
   const view = new DataView(prefix.buffer, prefix.byteOffset, 8);
   const length = view.getUint32(0, true) + view.getUint32(4, true) * 2 ** 32;
@@ -67,7 +70,10 @@ export function readSafetensorsHeader(
     throw damaged(what, `cut off in the header, at ${bytes.length} of ${dataStart} bytes`);
   }
   if (bytes[8] !== 0x7b) {
-    throw new BitnibbleError('not-safetensors', `${what}: expected a safetensors file, its header is not JSON`);
+    throw new BitnibbleError(
+      'not-safetensors',
+      `${what}: expected a safetensors file, its header is not JSON`,
+    );
   }
   let parsed: unknown;
   try {
@@ -112,14 +118,18 @@ function readEntry(name: string, value: Record<string, unknown>, what: string): 
     throw damaged(what, `tensor ${name} has the unknown type ${JSON.stringify(dtype)}`);
   }
   const isCount = (n: unknown): n is number => Number.isSafeInteger(n) && (n as number) >= 0;
-  if (!Array.isArray(shape) || !shape.every(isCount)) throw damaged(what, `tensor ${name} has no proper shape`);
+  if (!Array.isArray(shape) || !shape.every(isCount))
+    throw damaged(what, `tensor ${name} has no proper shape`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) {
     throw damaged(what, `tensor ${name} has no proper data_offsets`);
   }
   const [start, end] = offsets as [number, number];
   const bytes = sizeOf(shape) * DTYPE_BYTES[dtype as Dtype];
   if (end - start !== bytes) {
-    throw damaged(what, `tensor ${name} spans ${end - start} bytes, its shape [${shape}] of ${dtype} needs ${bytes}`);
+    throw damaged(
+      what,
+      `tensor ${name} spans ${end - start} bytes, its shape [${shape}] of ${dtype} needs ${bytes}`,
+    );
   }
   return { name, dtype: dtype as Dtype, shape, start, end };
 }
@@ -165,7 +175,9 @@ export function* writeSafetensors(
   for (const { name, bytes, dtype, shape } of ordered) {
     const data = bytes();
     if (data.length !== sizeOf(shape) * DTYPE_BYTES[dtype]) {
-      throw new RangeError(`tensor ${name} has ${data.length} bytes, its shape [${shape}] of ${dtype} needs others`);
+      throw new RangeError(
+        `tensor ${name} has ${data.length} bytes, its shape [${shape}] of ${dtype} needs others`,
+      );
     }
     yield data;
   }

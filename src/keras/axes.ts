@@ -8,8 +8,19 @@ export type Role =
   | { readonly kind: 'other'; readonly reason: string };
 
 const VECTORS = new Set([
-  'bias', 'b', 'beta', 'gamma', 'mean', 'variance', 'count', 'moving_mean', 'moving_variance', 'running_mean',
-  'running_std', 'alpha', 'scale',
+  'bias',
+  'b',
+  'beta',
+  'gamma',
+  'mean',
+  'variance',
+  'count',
+  'moving_mean',
+  'moving_variance',
+  'running_mean',
+  'running_std',
+  'alpha',
+  'scale',
 ]);
 
 const NORMALIZATIONS =
@@ -45,10 +56,22 @@ const TABLE: readonly (readonly [className: RegExp, weight: RegExp, axes: Axes])
   [/^Separable(Conv|Convolution)[12]D$/, /^pointwise_kernel$/, last],
   [/^(Dense|TimeDistributedDense)$/, /^(kernel|W)$/, last],
   [/^Embedding$/, /^(embeddings|W)$/, first],
-  [/^((CuDNN)?LSTM|(CuDNN)?GRU|SimpleRNN|ConvLSTM[123]D|RNN|StackedRNNCells|LSTMCell|GRUCell|SimpleRNNCell)(V\d)?$/, /^(recurrent_)?kernel$/, last],
+  [
+    /^((CuDNN)?LSTM|(CuDNN)?GRU|SimpleRNN|ConvLSTM[123]D|RNN|StackedRNNCells|LSTMCell|GRUCell|SimpleRNNCell)(V\d)?$/,
+    /^(recurrent_)?kernel$/,
+    last,
+  ],
   [/^(LSTM|GRU|SimpleRNN|ConvLSTM2D)$/, /^[WU](_[a-z])?$/, last],
-  [/^(MultiHeadAttention|GroupedQueryAttention|GroupQueryAttention)$/, /(^|\/)(query|key|value)\/kernel$/, lastTwo],
-  [/^(MultiHeadAttention|GroupedQueryAttention|GroupQueryAttention)$/, /(^|\/)attention_output\/kernel$/, last],
+  [
+    /^(MultiHeadAttention|GroupedQueryAttention|GroupQueryAttention)$/,
+    /(^|\/)(query|key|value)\/kernel$/,
+    lastTwo,
+  ],
+  [
+    /^(MultiHeadAttention|GroupedQueryAttention|GroupQueryAttention)$/,
+    /(^|\/)attention_output\/kernel$/,
+    last,
+  ],
 ];
 
 /**

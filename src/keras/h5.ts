@@ -80,7 +80,8 @@ function mount(module: H5Module, source: ByteSource): string {
   node.node_ops = {
     ...node.node_ops,
     setattr: (_: object, attributes: { size?: number }) => {
-      if (attributes.size !== undefined && attributes.size !== source.size) source.truncate?.(attributes.size);
+      if (attributes.size !== undefined && attributes.size !== source.size)
+        source.truncate?.(attributes.size);
     },
   };
   return path;
@@ -201,7 +202,14 @@ export class H5File {
     }
     const out = new Uint8Array(bytes);
     this.#eachSlice(path, shape, metadata.size, (pointer, count, offset, at, length) => {
-      const status = this.#module.get_dataset_data(this.#id, path, count, offset, count && shape.map(() => 1n), BigInt(pointer));
+      const status = this.#module.get_dataset_data(
+        this.#id,
+        path,
+        count,
+        offset,
+        count && shape.map(() => 1n),
+        BigInt(pointer),
+      );
       if (status < 0) throw new Error('the data cannot be read');
       out.set(this.#module.HEAPU8.subarray(pointer, pointer + length), at);
     });
@@ -227,7 +235,14 @@ export class H5File {
     }
     this.#eachSlice(path, shape, 4, (pointer, count, offset, at, length) => {
       this.#module.HEAPU8.set(bytes.subarray(at, at + length), pointer);
-      const status = this.#module.set_dataset_data(this.#id, path, count, offset, count && shape.map(() => 1n), BigInt(pointer));
+      const status = this.#module.set_dataset_data(
+        this.#id,
+        path,
+        count,
+        offset,
+        count && shape.map(() => 1n),
+        BigInt(pointer),
+      );
       if (status < 0) throw new Error('the data cannot be written');
     });
   }

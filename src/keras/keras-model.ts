@@ -47,7 +47,8 @@ export class KerasModel implements ModelSource {
   /** Name of the model itself. */
   get name(): string {
     const config = this.architecture.config;
-    const name = config !== null && typeof config === 'object' && !Array.isArray(config) ? config.name : undefined;
+    const name =
+      config !== null && typeof config === 'object' && !Array.isArray(config) ? config.name : undefined;
     return typeof name === 'string' ? name : 'model';
   }
 

@@ -121,7 +121,8 @@ export function readLegacyModel(file: H5File): LegacyModel {
   return {
     architecture,
     trainingConfig: config(file, 'training_config'),
-    kerasVersion: text(file.attribute(root, 'keras_version')) ?? text(file.attribute('/', 'keras_version')) ?? '',
+    kerasVersion:
+      text(file.attribute(root, 'keras_version')) ?? text(file.attribute('/', 'keras_version')) ?? '',
     backend: text(file.attribute(root, 'backend')) ?? text(file.attribute('/', 'backend')) ?? '',
     layers,
     weights,

@@ -5,10 +5,33 @@ import { isObject, type LayerNode } from './config.js';
 export type TensorShape = readonly (number | null)[];
 
 const SAME = new Set([
-  'Activation', 'ActivityRegularization', 'AlphaDropout', 'BatchNormalization', 'Dropout', 'ELU', 'GaussianDropout',
-  'GaussianNoise', 'GroupNormalization', 'LayerNormalization', 'LeakyReLU', 'Masking', 'Normalization', 'PReLU',
-  'ReLU', 'Rescaling', 'Softmax', 'SpatialDropout1D', 'SpatialDropout2D', 'SpatialDropout3D', 'ThresholdedReLU',
-  'UnitNormalization', 'RandomFlip', 'RandomRotation', 'RandomZoom', 'RandomContrast', 'RandomTranslation',
+  'Activation',
+  'ActivityRegularization',
+  'AlphaDropout',
+  'BatchNormalization',
+  'Dropout',
+  'ELU',
+  'GaussianDropout',
+  'GaussianNoise',
+  'GroupNormalization',
+  'LayerNormalization',
+  'LeakyReLU',
+  'Masking',
+  'Normalization',
+  'PReLU',
+  'ReLU',
+  'Rescaling',
+  'Softmax',
+  'SpatialDropout1D',
+  'SpatialDropout2D',
+  'SpatialDropout3D',
+  'ThresholdedReLU',
+  'UnitNormalization',
+  'RandomFlip',
+  'RandomRotation',
+  'RandomZoom',
+  'RandomContrast',
+  'RandomTranslation',
 ]);
 const MERGES = new Set(['Add', 'Average', 'Maximum', 'Minimum', 'Multiply', 'Subtract']);
 
@@ -18,7 +41,13 @@ function numbers(value: Json | undefined): number[] | undefined {
 }
 
 /** `n` sliding windows of `size` along an axis: `ceil(n / stride)` with padding, else `floor((n - size) / stride) + 1`. */
-function windows(n: number | null, size: number, stride: number, dilation: number, padding: Json | undefined): number | null {
+function windows(
+  n: number | null,
+  size: number,
+  stride: number,
+  dilation: number,
+  padding: Json | undefined,
+): number | null {
   if (n === null) return null;
   if (padding === 'same') return Math.ceil(n / stride);
   const reach = padding === 'causal' ? 1 : (size - 1) * dilation + 1;
@@ -64,17 +93,25 @@ function outputShape(layer: LayerNode, inputs: readonly TensorShape[]): TensorSh
   const stride = repeat(config.strides ?? config.stride ?? config.subsample ?? config.pool_size, 1);
   const dilation = repeat(config.dilation_rate, 1);
   const padding = config.padding ?? config.border_mode;
-  const slide = (n: number | null, axis: number) => windows(n, size(axis), stride(axis), dilation(axis), padding);
+  const slide = (n: number | null, axis: number) =>
+    windows(n, size(axis), stride(axis), dilation(axis), padding);
   if (/^(Separable)?(Conv|Convolution)[123]D$/.test(className)) {
     return spatial(input, config, slide, (config.filters as number | undefined) ?? null);
   }
   if (/^DepthwiseConv[12]D$/.test(className)) {
     const channels = input[config.data_format === 'channels_first' ? 1 : input.length - 1] ?? null;
-    return spatial(input, config, slide, channels === null ? null : channels * Number(config.depth_multiplier ?? 1));
+    return spatial(
+      input,
+      config,
+      slide,
+      channels === null ? null : channels * Number(config.depth_multiplier ?? 1),
+    );
   }
   if (/^Conv[123]DTranspose$/.test(className)) {
     const grow = (n: number | null, axis: number) =>
-      n === null ? null : n * stride(axis) + (padding === 'same' ? 0 : Math.max(size(axis) - stride(axis), 0));
+      n === null
+        ? null
+        : n * stride(axis) + (padding === 'same' ? 0 : Math.max(size(axis) - stride(axis), 0));
     return config.output_padding ? undefined : spatial(input, config, grow, Number(config.filters));
   }
   if (/^(Max|Average)Pooling[123]D$/.test(className)) return spatial(input, config, slide);
@@ -118,7 +155,9 @@ function outputShape(layer: LayerNode, inputs: readonly TensorShape[]): TensorSh
   }
   if (className === 'Concatenate') {
     const axis = (Number(config.axis ?? -1) + input.length) % input.length;
-    const sum = inputs.map((shape) => shape[axis]).reduce<number | null>((a, b) => (a === null || b == null ? null : a + b), 0);
+    const sum = inputs
+      .map((shape) => shape[axis])
+      .reduce<number | null>((a, b) => (a === null || b == null ? null : a + b), 0);
     return input.map((n, i) => (i === axis ? sum : n));
   }
   return undefined;
@@ -159,7 +198,9 @@ export function outputShapes(
     const inputs =
       modelClass === 'Sequential'
         ? chained
-        : sources(layer).map((name) => byName.get(name)).filter((shape) => shape !== undefined);
+        : sources(layer)
+            .map((name) => byName.get(name))
+            .filter((shape) => shape !== undefined);
     let shape: TensorShape | undefined;
     if (layer.isModel) {
       const inner = outputShapes(layer.children, layer.className, inputs[0]);

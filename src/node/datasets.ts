@@ -46,7 +46,10 @@ export interface OpenDatasetOptions {
   readonly onProgress?: (bytes: number, total: number) => void;
 }
 
-const CIFAR10_FILES: Readonly<Record<Split, RegExp>> = { test: /^test_batch\.bin$/, train: /^data_batch_\d\.bin$/ };
+const CIFAR10_FILES: Readonly<Record<Split, RegExp>> = {
+  test: /^test_batch\.bin$/,
+  train: /^data_batch_\d\.bin$/,
+};
 const IDX_IMAGES: Readonly<Record<Split, RegExp>> = {
   test: /^(t10k|test).*images.*idx\d.*ubyte(\.gz)?$/,
   train: /^train.*images.*idx\d.*ubyte(\.gz)?$/,
@@ -72,10 +75,14 @@ export async function openDataset(where: string, options: OpenDatasetOptions = {
     const members = readTar(gunzip(readFile(file), { name: file }), file)
       .map(({ name, bytes }) => ({ name: path.posix.basename(name), bytes }))
       .filter(({ name }) => CIFAR10_FILES[split].test(name));
-    if (members.length === 0) throw new BitnibbleError('corrupt-file', `${file}: no ${split} batches of CIFAR-10 in it`);
+    if (members.length === 0)
+      throw new BitnibbleError('corrupt-file', `${file}: no ${split} batches of CIFAR-10 in it`);
     return readCifar10(members);
   }
-  throw new BitnibbleError('not-found', `${where}: no such file or folder, and no dataset of that name (cifar10, mnist)`);
+  throw new BitnibbleError(
+    'not-found',
+    `${where}: no such file or folder, and no dataset of that name (cifar10, mnist)`,
+  );
 }
 
 const load = (file: string): NamedBytes => ({ name: file, bytes: readFile(file) });
@@ -88,7 +95,10 @@ function openFolder(folder: string, split: Split): Dataset {
   if (images) return openFile(path.join(folder, images), split);
   const inner = path.join(folder, 'cifar-10-batches-bin');
   if (existsSync(inner)) return openFolder(inner, split);
-  const wanted = split === 'test' ? 'test_batch.bin or t10k-images-idx3-ubyte' : 'data_batch_N.bin or train-images-idx3-ubyte';
+  const wanted =
+    split === 'test'
+      ? 'test_batch.bin or t10k-images-idx3-ubyte'
+      : 'data_batch_N.bin or train-images-idx3-ubyte';
   throw new BitnibbleError('not-found', `${folder}: no ${split} data in it, expected ${wanted} (or .gz)`);
 }
 

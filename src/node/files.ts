@@ -1,4 +1,19 @@
-import { closeSync, constants, copyFileSync, fstatSync, ftruncateSync, fsyncSync, openSync, readFileSync, readSync, realpathSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { BitnibbleError, type ErrorCode } from '../errors.js';
 import type { ByteSource } from '../keras/source.js';
@@ -112,7 +127,8 @@ async function atomically(path: string, make: (temporary: string) => void | Prom
     renameSync(temporary, path);
   } catch (error) {
     remove();
-    if (error instanceof BitnibbleError || !(error as NodeJS.ErrnoException).code?.startsWith('E')) throw error;
+    if (error instanceof BitnibbleError || !(error as NodeJS.ErrnoException).code?.startsWith('E'))
+      throw error;
     throw translated(error, path, 'written');
   } finally {
     process.removeListener('SIGINT', onSignal).removeListener('SIGTERM', onSignal);

@@ -65,11 +65,17 @@ export async function saveModelWeights(model: KerasModel, weights: NewWeights, p
  * @param original the model that was quantized, still open
  * @throws BitnibbleError `same-file`, `not-writable`; RangeError for another ending
  */
-export async function saveQuantized(quantized: QuantizedModel, original: KerasModel, path: string): Promise<void> {
+export async function saveQuantized(
+  quantized: QuantizedModel,
+  original: KerasModel,
+  path: string,
+): Promise<void> {
   requireOtherFile(original.file, path);
   if (/\.safetensors$/i.test(path)) return writeFile(path, writePacked(quantized));
   if (!/\.(h5|hdf5)$/i.test(path)) {
-    throw new RangeError(`"output" expected a name ending in .safetensors or .h5, got ${JSON.stringify(path)}`);
+    throw new RangeError(
+      `"output" expected a name ending in .safetensors or .h5, got ${JSON.stringify(path)}`,
+    );
   }
   await editCopy(original.file, path, (copy) => writeWeights(original, decodedWeights(quantized), copy));
 }

@@ -1,10 +1,14 @@
 import { BitnibbleError } from '../errors.js';
 import { toFloat32 } from '../formats/dtypes.js';
-import { readSafetensorsHeader, type SafetensorsEntry, type SafetensorsHeader } from '../formats/safetensors.js';
+import {
+  readSafetensorsHeader,
+  type SafetensorsEntry,
+  type SafetensorsHeader,
+} from '../formats/safetensors.js';
 import type { Kernels } from '../kernels/types.js';
 import { DTYPE_BYTES, type Dtype, type JsonObject, type WeightInfo } from '../model.js';
 import { codingOf, SCHEMES } from '../schemes/quantize.js';
-import type { QuantizeOptions, QuantizedTensor, ScaleDtype } from '../schemes/types.js';
+import type { QuantizedTensor, QuantizeOptions, ScaleDtype } from '../schemes/types.js';
 import { blockLayout, blockShape, sizeOf } from '../shape.js';
 import { FORMAT, VERSION } from './format.js';
 import { type PackedWeight, QuantizedModel } from './quantized-model.js';
@@ -27,7 +31,10 @@ export function openPacked(bytes: Uint8Array, kernels: Kernels, what = 'packed m
   }
   const version = metadata.get('format_version');
   if (version !== VERSION) {
-    throw new BitnibbleError('unsupported-version', `${what}: expected format version ${VERSION}, got ${version}`);
+    throw new BitnibbleError(
+      'unsupported-version',
+      `${what}: expected format version ${VERSION}, got ${version}`,
+    );
   }
   const reader = new Reader(bytes, header, what);
   const weights = reader.json('weights');
@@ -74,7 +81,8 @@ class Reader {
   }
 
   weight(value: unknown): PackedWeight {
-    if (typeof value !== 'object' || value === null) throw this.damaged('an entry of weights is not an object');
+    if (typeof value !== 'object' || value === null)
+      throw this.damaged('an entry of weights is not an object');
     const entry = value as Record<string, unknown>;
     const text = (key: string): string => {
       const field = entry[key];
@@ -86,7 +94,8 @@ class Reader {
     this.#ids.add(id);
     const shape = entry.shape;
     const isShape = Array.isArray(shape) && shape.every((n) => Number.isSafeInteger(n) && n >= 0);
-    if (!isShape || !Number.isSafeInteger(sizeOf(shape as number[]))) throw this.damaged(`weight ${id} has no proper shape`);
+    if (!isShape || !Number.isSafeInteger(sizeOf(shape as number[])))
+      throw this.damaged(`weight ${id} has no proper shape`);
     const dtype = text('dtype');
     if (!Object.hasOwn(DTYPE_BYTES, dtype)) throw this.damaged(`weight ${id} has the unknown type ${dtype}`);
     const info: WeightInfo = {
@@ -128,8 +137,14 @@ class Reader {
       throw this.damaged((error as Error).message);
     }
     const [groups, channels] = blockShape(layout);
-    if (scalesEntry.shape.length !== 2 || scalesEntry.shape[0] !== groups || scalesEntry.shape[1] !== channels) {
-      throw this.damaged(`tensor ${id}.scales expected shape [${groups},${channels}], got [${scalesEntry.shape}]`);
+    if (
+      scalesEntry.shape.length !== 2 ||
+      scalesEntry.shape[0] !== groups ||
+      scalesEntry.shape[1] !== channels
+    ) {
+      throw this.damaged(
+        `tensor ${id}.scales expected shape [${groups},${channels}], got [${scalesEntry.shape}]`,
+      );
     }
     const bits = SCHEMES[coding.scheme].bits * sizeOf(shape);
     const codes = this.#data(this.#tensor(`${id}.codes`, ['U8'], [Math.ceil(bits / 8)]));

@@ -33,7 +33,10 @@ export const VARIANTS: readonly Variant[] = [
     name: 'every array to +1 / -1, biases too',
     recipe: { rules: [{ weight: '*', scheme: 'binary', granularity: 'tensor', scale: 'none' }] },
   },
-  { name: 'kernels to +1 / -1', recipe: { default: { scheme: 'binary', granularity: 'tensor', scale: 'none' } } },
+  {
+    name: 'kernels to +1 / -1',
+    recipe: { default: { scheme: 'binary', granularity: 'tensor', scale: 'none' } },
+  },
   { name: 'binary, scale per tensor', recipe: { default: { scheme: 'binary', granularity: 'tensor' } } },
   { name: 'binary, scale per channel', recipe: { default: { scheme: 'binary', granularity: 'channel' } } },
   {

@@ -42,10 +42,13 @@ const CLIP = 1e-7;
 
 /** The activation that a model ends with, through sub-models, dropouts and reshapes. */
 export function outputKind(model: ModelSource): OutputKind {
-  const name = (value: Json | undefined) => (isObject(value) ? String(value.config ?? value.class_name) : String(value));
+  const name = (value: Json | undefined) =>
+    isObject(value) ? String(value.config ?? value.class_name) : String(value);
   let layers = layerTree(model.architecture, model.file);
   for (;;) {
-    const last = layers.filter(({ className }) => !/^(Dropout|Flatten|Reshape|InputLayer)$/.test(className)).at(-1);
+    const last = layers
+      .filter(({ className }) => !/^(Dropout|Flatten|Reshape|InputLayer)$/.test(className))
+      .at(-1);
     if (!last) return 'logits';
     if (last.isModel) {
       layers = [...last.children];
@@ -59,7 +62,9 @@ export function outputKind(model: ModelSource): OutputKind {
 
 /** Whether the model scales its own inputs: a Rescaling or Normalization layer. */
 export function scalesItself(model: ModelSource): boolean {
-  return layerTree(model.architecture, model.file).some(({ className }) => /^(Rescaling|Normalization)$/.test(className));
+  return layerTree(model.architecture, model.file).some(({ className }) =>
+    /^(Rescaling|Normalization)$/.test(className),
+  );
 }
 
 /**
@@ -90,14 +95,19 @@ async function evaluateLayersModel(
   dataset: Dataset,
   { batchSize = 100, limit = dataset.count, preprocess, onProgress }: EvaluateOptions,
 ): Promise<Evaluation> {
-  const mismatch = (fault: string) => new BitnibbleError('data-mismatch', `${file} and ${dataset.name}: ${fault}`);
+  const mismatch = (fault: string) =>
+    new BitnibbleError('data-mismatch', `${file} and ${dataset.name}: ${fault}`);
   if (model.inputs.length !== 1 || model.outputs.length !== 1) {
-    throw mismatch(`expected one input and one output, got ${model.inputs.length} and ${model.outputs.length}`);
+    throw mismatch(
+      `expected one input and one output, got ${model.inputs.length} and ${model.outputs.length}`,
+    );
   }
   if (!dataset.labels) throw mismatch('the data has no labels');
   const inputShape = sampleShape(model.inputs[0]?.shape ?? [], dataset.inputShape);
   if (!inputShape) {
-    throw mismatch(`the model expects inputs of shape [${model.inputs[0]?.shape.slice(1)}], the data has [${dataset.inputShape}]`);
+    throw mismatch(
+      `the model expects inputs of shape [${model.inputs[0]?.shape.slice(1)}], the data has [${dataset.inputShape}]`,
+    );
   }
   const total = Math.min(limit, dataset.count);
   let samples = 0;
@@ -114,7 +124,12 @@ async function evaluateLayersModel(
     classes = outputs === 'probability' ? 2 : width;
     for (let i = 0; i < size; i++) {
       const row = values.subarray(i * width, (i + 1) * width);
-      const p = outputs === 'probability' ? [1 - (row[0] as number), row[0] as number] : outputs === 'logits' ? softmax(row) : row;
+      const p =
+        outputs === 'probability'
+          ? [1 - (row[0] as number), row[0] as number]
+          : outputs === 'logits'
+            ? softmax(row)
+            : row;
       const label = y[i] as number;
       if (label < 0 || label >= classes) throw mismatch(`label ${label}, the model has ${classes} classes`);
       const own = p[label] as number;

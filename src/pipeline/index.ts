@@ -1,3 +1,5 @@
+export { type ComparisonRow, compare, VARIANTS, type Variant } from './compare.js';
+export { type EvaluateOptions, type Evaluation, evaluateModel, type OutputKind } from './evaluate.js';
 export { postTrainBinarization, postTrainQuantization, type WithWeights } from './posttrain.js';
 export {
   decodedWeights,
@@ -7,5 +9,3 @@ export {
   type TensorReport,
 } from './quantize.js';
 export { type Match, type Pattern, parseRecipe, type Recipe, type Rule } from './recipe.js';
-export { type ComparisonRow, compare, VARIANTS, type Variant } from './compare.js';
-export { type EvaluateOptions, type Evaluation, evaluateModel, type OutputKind } from './evaluate.js';

@@ -38,7 +38,9 @@ export function postTrainQuantization(
   options: Omit<QuantizeOptions, 'scheme' | 'axes'> = {},
 ): WithWeights<Omit<LayerWeight, 'values'> & { readonly tensor: QuantizedTensor }>[] {
   const optionsFor = (shape: readonly number[]): QuantizeOptions =>
-    shape.length < 2 ? { scheme: 'int4', granularity: 'tensor', scale: options.scale } : { ...options, scheme: 'int4' };
+    shape.length < 2
+      ? { scheme: 'int4', granularity: 'tensor', scale: options.scale }
+      : { ...options, scheme: 'int4' };
   return layers.map((layer) => ({
     ...layer,
     weights: layer.weights.map(({ id, name, shape, values }) => ({

@@ -112,7 +112,8 @@ function reportOf(tensors: readonly TensorReport[]): QuantizeReport {
     quantizedParameters,
     bytesBefore: sum(tensors, (row) => row.bytesBefore),
     bytesAfter: sum(tensors, (row) => row.bytesAfter),
-    bitsPerWeight: quantizedParameters === 0 ? 0 : (8 * sum(quantized, (row) => row.bytesAfter)) / quantizedParameters,
+    bitsPerWeight:
+      quantizedParameters === 0 ? 0 : (8 * sum(quantized, (row) => row.bytesAfter)) / quantizedParameters,
   };
 }
 

@@ -33,7 +33,10 @@ export interface Recipe {
 /** What is to be done with one weight. */
 export type Decision =
   | { readonly keep: string }
-  | { readonly options: QuantizeOptions; /** The axis is a guess: the class is not known. */ readonly guess: boolean };
+  | {
+      readonly options: QuantizeOptions /** The axis is a guess: the class is not known. */;
+      readonly guess: boolean;
+    };
 
 /** A pattern as a test of whole names. */
 export function matcher(pattern: Pattern): (name: string) => boolean {
@@ -43,7 +46,10 @@ export function matcher(pattern: Pattern): (name: string) => boolean {
     const expression = new RegExp(slashed[1] as string, slashed[2]);
     return (name) => expression.test(name);
   }
-  const source = pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*').replace(/\?/g, '.');
+  const source = pattern
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replace(/\*/g, '.*')
+    .replace(/\?/g, '.');
   const glob = new RegExp(`^${source}$`, 's');
   return (name) => glob.test(name);
 }
@@ -56,9 +62,14 @@ function invalid(what: string, fault: string): BitnibbleError {
 }
 
 function optionsOf(value: Record<string, unknown>, what: string): QuantizeOptions {
-  const options = Object.fromEntries(OPTION_KEYS.filter((key) => key in value).map((key) => [key, value[key]]));
+  const options = Object.fromEntries(
+    OPTION_KEYS.filter((key) => key in value).map((key) => [key, value[key]]),
+  );
   const { axes } = options;
-  if (axes !== undefined && !(Array.isArray(axes) && axes.every((axis) => Number.isInteger(axis) && axis >= 0))) {
+  if (
+    axes !== undefined &&
+    !(Array.isArray(axes) && axes.every((axis) => Number.isInteger(axis) && axis >= 0))
+  ) {
     throw invalid(what, '"axes" expected a list of axis numbers');
   }
   try {
@@ -75,7 +86,8 @@ function optionsOf(value: Record<string, unknown>, what: string): QuantizeOption
  * @throws BitnibbleError `recipe`, naming the rule
  */
 export function parseRecipe(value: unknown, what = 'recipe'): Recipe {
-  const isRecord = (v: unknown): v is Record<string, unknown> => typeof v === 'object' && v !== null && !Array.isArray(v);
+  const isRecord = (v: unknown): v is Record<string, unknown> =>
+    typeof v === 'object' && v !== null && !Array.isArray(v);
   if (!isRecord(value)) throw invalid(what, 'expected an object with "rules" and "default"');
   const stray = Object.keys(value).find((key) => key !== 'rules' && key !== 'default');
   if (stray) throw invalid(what, `unknown field "${stray}", expected "rules" or "default"`);
@@ -84,7 +96,9 @@ export function parseRecipe(value: unknown, what = 'recipe'): Recipe {
   const checked = rules.map((rule: unknown, index): Rule => {
     const name = `${what}, rule ${index + 1}`;
     if (!isRecord(rule)) throw invalid(name, 'expected an object');
-    const unknownKey = Object.keys(rule).find((key) => ![...MATCH_KEYS, 'keep', ...OPTION_KEYS].includes(key));
+    const unknownKey = Object.keys(rule).find(
+      (key) => ![...MATCH_KEYS, 'keep', ...OPTION_KEYS].includes(key),
+    );
     if (unknownKey) throw invalid(name, `unknown field "${unknownKey}"`);
     const match: { [key in (typeof MATCH_KEYS)[number]]?: Pattern } = {};
     for (const key of MATCH_KEYS) {
@@ -100,9 +114,11 @@ export function parseRecipe(value: unknown, what = 'recipe'): Recipe {
       }
       match[key] = pattern;
     }
-    if (Object.keys(match).length === 0) throw invalid(name, `expected one of ${MATCH_KEYS.join(', ')} to match`);
+    if (Object.keys(match).length === 0)
+      throw invalid(name, `expected one of ${MATCH_KEYS.join(', ')} to match`);
     if (rule.keep !== undefined) {
-      if (rule.keep !== true || rule.scheme !== undefined) throw invalid(name, 'expected "keep": true or a "scheme"');
+      if (rule.keep !== true || rule.scheme !== undefined)
+        throw invalid(name, 'expected "keep": true or a "scheme"');
       return { ...match, keep: true };
     }
     return { ...match, ...optionsOf(rule, name) };
@@ -132,7 +148,9 @@ export function decide(recipe: Recipe, weights: readonly WeightInfo[], file: str
     const role = roleOf(weight);
     const matching = rules.filter(
       (r) =>
-        (r.layer === undefined || r.layer(weight.layer) || r.layer(weight.layer.split('/').at(-1) as string)) &&
+        (r.layer === undefined ||
+          r.layer(weight.layer) ||
+          r.layer(weight.layer.split('/').at(-1) as string)) &&
         (r.class?.(weight.className) ?? true) &&
         (r.weight === undefined || r.weight(weight.name) || r.weight(weight.id)) &&
         ('keep' in r.rule || role.kind === 'kernel' || r.weight !== undefined),
@@ -144,9 +162,14 @@ export function decide(recipe: Recipe, weights: readonly WeightInfo[], file: str
   }
   for (const [index, { rule, matched, used }] of rules.entries()) {
     if (used > 0) continue;
-    const shown = MATCH_KEYS.filter((key) => rule[key] !== undefined).map((key) => `${key} ${String(rule[key])}`);
+    const shown = MATCH_KEYS.filter((key) => rule[key] !== undefined).map(
+      (key) => `${key} ${String(rule[key])}`,
+    );
     const fault = matched === 0 ? 'matches no weight' : 'matches only weights that earlier rules take';
-    throw new BitnibbleError('recipe', `rule ${index + 1} of the recipe (${shown.join(', ')}) ${fault} of ${file}`);
+    throw new BitnibbleError(
+      'recipe',
+      `rule ${index + 1} of the recipe (${shown.join(', ')}) ${fault} of ${file}`,
+    );
   }
   return decisions;
 }
@@ -171,5 +194,8 @@ function decision(
   }
   const { layer: _l, class: _c, weight: _w, ...options } = chosen as Match & QuantizeOptions;
   const axes = options.axes ?? (role.kind === 'kernel' ? role.axes : [Math.max(0, weight.shape.length - 1)]);
-  return { options: { ...options, axes }, guess: role.kind === 'kernel' && role.guess && options.axes === undefined };
+  return {
+    options: { ...options, axes },
+    guess: role.kind === 'kernel' && role.guess && options.axes === undefined,
+  };
 }

@@ -20,7 +20,12 @@ interface Scheme {
   readonly bits: number;
   readonly fits: Partial<Record<ScaleRule, FitFunction>>;
   readonly defaultScale: ScaleRule;
-  pack(kernels: Kernels, weights: Float32Array, scales: Float32Array, layout: FitContext['layout']): Uint8Array;
+  pack(
+    kernels: Kernels,
+    weights: Float32Array,
+    scales: Float32Array,
+    layout: FitContext['layout'],
+  ): Uint8Array;
   unpackInto(kernels: Kernels, tensor: QuantizedTensor, out: Float32Array): Float32Array;
 }
 
@@ -30,14 +35,16 @@ export const SCHEMES: Readonly<Record<SchemeName, Scheme>> = {
     fits: { mean: fitMean, none: fitNone, lsq: fitLeastSquares },
     defaultScale: 'mean',
     pack: (kernels, weights) => kernels.packSign(weights),
-    unpackInto: (kernels, { codes, scales, layout }, out) => kernels.unpackSignInto(codes, scales, layout, out),
+    unpackInto: (kernels, { codes, scales, layout }, out) =>
+      kernels.unpackSignInto(codes, scales, layout, out),
   },
   int4: {
     bits: 4,
     fits: { absmax: fitAbsMax, lsq: fitLeastSquares },
     defaultScale: 'absmax',
     pack: (kernels, weights, scales, layout) => kernels.packInt4(weights, scales.map(inverseOf), layout),
-    unpackInto: (kernels, { codes, scales, layout }, out) => kernels.unpackInt4Into(codes, scales, layout, out),
+    unpackInto: (kernels, { codes, scales, layout }, out) =>
+      kernels.unpackInt4Into(codes, scales, layout, out),
   },
 };
 
@@ -67,7 +74,10 @@ export function codingOf(options: QuantizeOptions, rank: number, context?: strin
   if (granularity !== 'group' && options.groupSize !== undefined) {
     throw new RangeError(expected('groupSize', 'granularity group', granularity, context));
   }
-  if (granularity === 'group' && !(Number.isInteger(options.groupSize) && (options.groupSize as number) > 0)) {
+  if (
+    granularity === 'group' &&
+    !(Number.isInteger(options.groupSize) && (options.groupSize as number) > 0)
+  ) {
     throw new RangeError(expected('groupSize', 'an integer of at least 1', options.groupSize, context));
   }
   return {
@@ -98,13 +108,25 @@ export function quantizeTensor(
     throw new TypeError(expected('weights', 'a Float32Array', typeof weights, context));
   }
   if (weights.length !== sizeOf(shape)) {
-    throw new RangeError(expected('weights', `${sizeOf(shape)} values for shape [${shape}]`, weights.length, context));
+    throw new RangeError(
+      expected('weights', `${sizeOf(shape)} values for shape [${shape}]`, weights.length, context),
+    );
   }
   const coding = codingOf(options, shape.length, context);
   const axes = shape.length === 0 ? [] : coding.axes;
-  const layout = blockLayout(shape, shape.length === 0 ? 'tensor' : coding.granularity, axes, coding.groupSize, context);
+  const layout = blockLayout(
+    shape,
+    shape.length === 0 ? 'tensor' : coding.granularity,
+    axes,
+    coding.groupSize,
+    context,
+  );
   const scheme = SCHEMES[coding.scheme];
-  const fit = (scheme.fits[coding.scale] as FitFunction)(weights, coding.scheme, { kernels, layout, context });
+  const fit = (scheme.fits[coding.scale] as FitFunction)(weights, coding.scheme, {
+    kernels,
+    layout,
+    context,
+  });
   const { scales, codes } = coding.scaleDtype === 'F16' ? withHalfScales(fit) : fit;
   return { coding, shape: [...shape], layout, codes, scales };
 

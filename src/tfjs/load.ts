@@ -26,7 +26,9 @@ export async function loadLayersModel(tf: TensorFlow, source: ModelSource): Prom
     );
   }
   for (const [path, layer] of leaves(model.layers, '')) {
-    const weights = source.weights.filter(({ layer: owner }) => owner === path || owner.startsWith(`${path}/`));
+    const weights = source.weights.filter(
+      ({ layer: owner }) => owner === path || owner.startsWith(`${path}/`),
+    );
     setWeights(tf, layer, weights, path, source);
   }
   return model;

@@ -3,7 +3,11 @@ import { isObject } from '../keras/config.js';
 import type { Json, JsonObject, ModelInfo } from '../model.js';
 
 /** Names that Keras and TensorFlow.js spell differently; anything else is the same in both. */
-const ACTIVATIONS: Readonly<Record<string, string>> = { log_softmax: 'logSoftmax', silu: 'swish', hard_sigmoid: 'hardSigmoid' };
+const ACTIVATIONS: Readonly<Record<string, string>> = {
+  log_softmax: 'logSoftmax',
+  silu: 'swish',
+  hard_sigmoid: 'hardSigmoid',
+};
 const CLASSES: Readonly<Record<string, string>> = {
   BatchNormalizationV1: 'BatchNormalization',
   BatchNormalizationV2: 'BatchNormalization',
@@ -82,16 +86,24 @@ class Converter {
     if (className === 'Sequential') {
       const first = layers[0];
       const shape = config.build_input_shape ?? null;
-      const hasInput = first?.class_name === 'InputLayer' || (isObject(first?.config) && first.config.batch_input_shape);
+      const hasInput =
+        first?.class_name === 'InputLayer' || (isObject(first?.config) && first.config.batch_input_shape);
       if (!hasInput && Array.isArray(shape)) {
-        const input = { name: `${config.name}_input`, batch_input_shape: shape, dtype: 'float32', sparse: false };
+        const input = {
+          name: `${config.name}_input`,
+          batch_input_shape: shape,
+          dtype: 'float32',
+          sparse: false,
+        };
         layers.unshift({ class_name: 'InputLayer', config: input });
       }
       config.layers = layers;
       return;
     }
     const names = layers.map(({ config: layer }) => String((layer as JsonObject).name));
-    const models = new Set(names.filter((_, i) => isObject(layers[i]?.config) && 'layers' in (layers[i]?.config as JsonObject)));
+    const models = new Set(
+      names.filter((_, i) => isObject(layers[i]?.config) && 'layers' in (layers[i]?.config as JsonObject)),
+    );
     config.layers = layers.map((layer, i) => ({
       ...layer,
       name: names[i] as string,
@@ -144,9 +156,11 @@ class Converter {
         if (isObject(inner)) config[key] = this.layer(inner, `${String(config.name)}_${key}`);
       }
     }
-    if (typeof config.groups === 'number' && config.groups > 1) problem(`grouped convolution (groups: ${config.groups})`);
+    if (typeof config.groups === 'number' && config.groups > 1)
+      problem(`grouped convolution (groups: ${config.groups})`);
     if (config.keepdims === true) problem('keepdims: true');
-    if (className === 'BatchNormalization' && Array.isArray(config.axis)) config.axis = config.axis[0] as Json;
+    if (className === 'BatchNormalization' && Array.isArray(config.axis))
+      config.axis = config.axis[0] as Json;
     if (className === 'ReLU' && (config.threshold || config.negative_slope)) {
       problem('a threshold or a negative slope');
     }
@@ -155,9 +169,14 @@ class Converter {
 
   /** Activations by name; Keras 3 writes objects, `{ class_name: 'function', config: 'relu' }`. */
   #activation(value: Json, problem: (reason: string) => void): Json {
-    const name = isObject(value) ? (typeof value.config === 'string' ? value.config : value.class_name) : value;
+    const name = isObject(value)
+      ? typeof value.config === 'string'
+        ? value.config
+        : value.class_name
+      : value;
     if (typeof name !== 'string') return name ?? null;
-    if (name === 'hard_sigmoid' && this.#isKeras3) problem('hard_sigmoid, which Keras 3 defines as relu6(x + 3) / 6');
+    if (name === 'hard_sigmoid' && this.#isKeras3)
+      problem('hard_sigmoid, which Keras 3 defines as relu6(x + 3) / 6');
     if (name === 'gelu') problem('gelu, which TensorFlow.js approximates');
     return ACTIVATIONS[name] ?? name;
   }
@@ -166,7 +185,9 @@ class Converter {
 /** `{ class_name: 'DTypePolicy', config: { name: 'mixed_float16' } }` to the type that it computes weights in. */
 function dtypeOf(policy: JsonObject): string {
   const name = isObject(policy.config) ? policy.config.name : undefined;
-  return typeof name === 'string' && /^(float|int|bool|complex)\d*$/.test(name) && name !== 'float16' ? name : 'float32';
+  return typeof name === 'string' && /^(float|int|bool|complex)\d*$/.test(name) && name !== 'float16'
+    ? name
+    : 'float32';
 }
 
 /** `[layer, node, tensor]` of each `__keras_tensor__`, wherever it stands among the arguments, in order. */

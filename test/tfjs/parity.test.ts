@@ -26,7 +26,10 @@ for (const version of ['keras2', 'keras3']) {
       assert.equal(output.shape, [...y.shape]);
       values.forEach((value, i) => {
         const want = Number(y.data[i]);
-        assert.ok(Math.abs(value - want) <= 1e-4 * Math.max(Math.abs(want), 1e-2), `output ${i}: ${value}, Keras ${want}`);
+        assert.ok(
+          Math.abs(value - want) <= 1e-4 * Math.max(Math.abs(want), 1e-2),
+          `output ${i}: ${value}, Keras ${want}`,
+        );
       });
       network.dispose();
       model.close();

@@ -11,7 +11,11 @@ export function rowsOfBlock(layout: FitContext['layout'], block: number): number
 }
 
 /** Scale 1 everywhere: signs as they are. */
-export function fitNone(weights: Float32Array, _scheme: SchemeName, { kernels, layout, context }: FitContext): Fit {
+export function fitNone(
+  weights: Float32Array,
+  _scheme: SchemeName,
+  { kernels, layout, context }: FitContext,
+): Fit {
   const { codes, absSum } = kernels.packSignWithAbsSum(weights, layout);
   requireFinite(weights, absSum, { context });
   return { codes, scales: new Float32Array(blockCount(layout)).fill(1) };
@@ -21,7 +25,11 @@ export function fitNone(weights: Float32Array, _scheme: SchemeName, { kernels, l
  * `scale = mean |w|`, the minimum of `sum (w - scale sign(w))^2`.
  * Source: Rastegari et al., XNOR-Net (2016), equation 6.
  */
-export function fitMean(weights: Float32Array, _scheme: SchemeName, { kernels, layout, context }: FitContext): Fit {
+export function fitMean(
+  weights: Float32Array,
+  _scheme: SchemeName,
+  { kernels, layout, context }: FitContext,
+): Fit {
   const { codes, absSum } = kernels.packSignWithAbsSum(weights, layout);
   requireFinite(weights, absSum, { context });
   const sums = absSum.every(Number.isFinite) ? absSum : absSumInFloat64(weights, layout);
@@ -43,7 +51,11 @@ function absSumInFloat64(weights: Float32Array, layout: FitContext['layout']): F
 }
 
 /** `scale = amax / 7`, codes by `inverse = 7 / amax`: the largest weight of a block is code 7 or -7. */
-export function fitAbsMax(weights: Float32Array, _scheme: SchemeName, { kernels, layout, context }: FitContext): Fit {
+export function fitAbsMax(
+  weights: Float32Array,
+  _scheme: SchemeName,
+  { kernels, layout, context }: FitContext,
+): Fit {
   const { codes, absMax } = kernels.packInt4WithAbsMax(weights, layout);
   requireFinite(weights, absMax, { context });
   return { codes, scales: absMax.map((max) => max / 7) };

@@ -26,9 +26,19 @@ export function fitLeastSquares(weights: Float32Array, scheme: SchemeName, stats
   const { kernels, layout } = stats;
   const absMax = kernels.absMax(weights, layout);
   requireFinite(weights, absMax, stats);
-  const a = converge(weights, absMax.map((max) => max / 7), stats);
-  const b = converge(weights, absMax.map((max) => max / 8), stats);
-  const scales = a.scales.map((scale, i) => ((b.gain[i] as number) > (a.gain[i] as number) ? (b.scales[i] as number) : scale));
+  const a = converge(
+    weights,
+    absMax.map((max) => max / 7),
+    stats,
+  );
+  const b = converge(
+    weights,
+    absMax.map((max) => max / 8),
+    stats,
+  );
+  const scales = a.scales.map((scale, i) =>
+    (b.gain[i] as number) > (a.gain[i] as number) ? (b.scales[i] as number) : scale,
+  );
   return { scales, codes: kernels.packInt4(weights, scales.map(inverseOf), layout) };
 }
 
