@@ -1,5 +1,6 @@
+import { expected } from '../errors.js';
 import { DTYPE_BYTES, type Dtype } from '../model.js';
-import { bfloat16ToFloat, halfToFloat } from './float16.js';
+import { bfloat16ToFloat, floatToBfloat16, floatToHalf, halfToFloat } from './float16.js';
 
 type Values = ArrayLike<number> | ArrayLike<bigint>;
 type View = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => Values;
@@ -18,24 +19,53 @@ const VIEWS: Readonly<Record<Exclude<Dtype, 'F16' | 'BF16'>, View>> = {
   F64: Float64Array,
 };
 
-/** Bytes whose offset is a multiple of 8: a view where it can be one, else a copy. */
-function aligned(bytes: Uint8Array): Uint8Array {
-  return bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
+/** Bytes at a multiple of `size`: a view where it can be one, else a copy. (`slice` of a Node Buffer is no copy.) */
+function aligned(bytes: Uint8Array, size: number): Uint8Array {
+  return bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
 }
 
 /**
- * Little-endian numbers of any type as float32, rounded to the nearest where they do not fit.
- * float32 itself is a view of the same memory where its alignment allows.
+ * Little-endian numbers of any type as float32, rounded to the nearest where they do not fit (64-bit integers by way
+ * of float64). float32 itself is a view of the same memory where its alignment allows.
+ *
+ * @throws RangeError for bytes that are no whole number of elements
  */
 export function toFloat32(bytes: Uint8Array, dtype: Dtype): Float32Array {
-  if (dtype === 'F32') {
-    const at = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
-    return new Float32Array(at.buffer, at.byteOffset, at.byteLength / 4);
+  const size = DTYPE_BYTES[dtype];
+  if (bytes.length % size !== 0) {
+    throw new RangeError(expected('bytes', `a multiple of ${size} for ${dtype}`, bytes.length));
   }
-  const { buffer, byteOffset, byteLength } = aligned(bytes);
-  if (dtype === 'F16') return halfToFloat(new Uint16Array(buffer, byteOffset, byteLength / 2));
-  if (dtype === 'BF16') return bfloat16ToFloat(new Uint16Array(buffer, byteOffset, byteLength / 2));
-  return Float32Array.from(new VIEWS[dtype](buffer, byteOffset, byteLength / DTYPE_BYTES[dtype]), Number);
+  const { buffer, byteOffset } = aligned(bytes, size);
+  const length = bytes.length / size;
+  if (dtype === 'F32') return new Float32Array(buffer, byteOffset, length);
+  if (dtype === 'F16') return halfToFloat(new Uint16Array(buffer, byteOffset, length));
+  if (dtype === 'BF16') return bfloat16ToFloat(new Uint16Array(buffer, byteOffset, length));
+  const values = new VIEWS[dtype](buffer, byteOffset, length);
+  const is64 = values instanceof BigInt64Array || values instanceof BigUint64Array;
+  return is64 ? Float32Array.from(values, Number) : new Float32Array(values as ArrayLike<number>);
+}
+
+/** Whether numbers of this type are floating-point: what a quantizer takes. */
+export function isFloat(dtype: Dtype): boolean {
+  return dtype === 'F16' || dtype === 'BF16' || dtype === 'F32' || dtype === 'F64';
+}
+
+/**
+ * Numbers as little-endian bytes of a type: floating-point ones rounded half to even, others cut off and wrapped.
+ * A finite number that is too large for a floating-point type becomes infinite.
+ */
+export function fromNumbers(values: ArrayLike<number>, dtype: Dtype): Uint8Array {
+  const floats = () => (values instanceof Float32Array ? values : Float32Array.from(values));
+  if (dtype === 'F32') return bytesOf(floats());
+  if (dtype === 'F16') return bytesOf(floatToHalf(floats()));
+  if (dtype === 'BF16') return bytesOf(floatToBfloat16(floats()));
+  if (dtype === 'I64' || dtype === 'U64') {
+    const big = Array.from(values, (value) => BigInt(Math.trunc(value)));
+    return bytesOf(dtype === 'I64' ? BigInt64Array.from(big) : BigUint64Array.from(big));
+  }
+  const view = new VIEWS[dtype](new ArrayBuffer(values.length * DTYPE_BYTES[dtype]), 0, values.length);
+  (view as Float64Array).set(values);
+  return bytesOf(view as Float64Array);
 }
 
 /** The bytes of a typed array, as they lie in memory. */

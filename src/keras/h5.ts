@@ -29,12 +29,18 @@ export function isHdf5(source: ByteSource): boolean {
 }
 
 let library: Promise<typeof H5wasm> | undefined;
-let mounted = 0;
 
-/** The library, with HDF5's own error stack turned into exceptions instead of text on stderr. */
+/**
+ * The library, with HDF5's own error stack turned into exceptions instead of text on stderr, and without the
+ * devices that a file could name as its external storage.
+ */
 function loadLibrary(): Promise<typeof H5wasm> {
   library ??= import('h5wasm').then(async (loaded) => {
-    (await loaded.ready).activate_throwing_error_handler();
+    const module = await loaded.ready;
+    module.activate_throwing_error_handler();
+    for (const device of ['stdin', 'tty', 'tty1', 'random', 'urandom']) {
+      if (module.FS.analyzePath(`/dev/${device}`).exists) module.FS.unlink(`/dev/${device}`);
+    }
     return loaded;
   });
   return library;
@@ -54,10 +60,10 @@ interface MemoryNode {
 
 /**
  * Puts a source into the library's in-memory file system, reads and writes going straight to the source.
- * That file system holds nothing else, so links to other files lead nowhere.
+ * That file system holds open models only, under names that no file can know: links to other files lead nowhere.
  */
 function mount(module: H5Module, source: ByteSource): string {
-  const path = `/source-${mounted++}`;
+  const path = `/${crypto.randomUUID()}`;
   const fs = module.FS as unknown as {
     open(path: string, flags: string): { node: MemoryNode };
     close(stream: object): void;
@@ -87,9 +93,13 @@ function mount(module: H5Module, source: ByteSource): string {
   return path;
 }
 
-/** A dataset's number type, or undefined where no weight has it (strings, compounds, references). */
+/**
+ * A dataset's number type, or undefined where no weight has it (strings, compounds, references).
+ * h5py stores bfloat16 as two opaque bytes.
+ */
 function datasetDtype({ type, size, signed, enum_type }: Metadata): Dtype | undefined {
   if (type === 1) return ({ 2: 'F16', 4: 'F32', 8: 'F64' } as const)[size as 2 | 4 | 8];
+  if (type === 5 && size === 2) return 'BF16';
   if (type === 8 && enum_type && size === 1) return 'BOOL';
   if (type !== 0 || ![1, 2, 4, 8].includes(size)) return undefined;
   return `${signed ? 'I' : 'U'}${size * 8}` as Dtype;
@@ -108,6 +118,8 @@ export class H5File {
   readonly #module: H5Module;
   readonly #id: bigint;
   readonly #mounted: string;
+  /** Groups that are known to be reached without links. */
+  readonly #checked = new Set<string>();
 
   private constructor(
     /** For messages. */
@@ -150,12 +162,44 @@ export class H5File {
     this.#module.FS.unlink(this.#mounted);
   }
 
-  kind(path: string): 'group' | 'dataset' | 'link' | undefined {
-    const type = this.#guard(path, () => this.#module.get_type(this.#id, path));
-    if (type === this.#module.H5G_GROUP) return 'group';
-    if (type === this.#module.H5G_DATASET) return 'dataset';
-    if (type === this.#module.H5G_LINK || type === this.#module.H5G_UDLINK) return 'link';
-    return undefined;
+  /**
+   * What a path leads to; undefined where there is nothing.
+   * @throws BitnibbleError `corrupt-file` where it leads over a soft or external link: Keras writes none, and they
+   *   can form cycles
+   */
+  kind(path: string): 'group' | 'dataset' | undefined {
+    const { H5G_GROUP, H5G_DATASET } = this.#module;
+    if (path === '/') return 'group';
+    for (let end = path.indexOf('/', 1); ; end = path.indexOf('/', end + 1)) {
+      const prefix = end < 0 ? path : path.slice(0, end);
+      if (this.#checked.has(prefix)) {
+        if (end < 0) return 'group';
+        continue;
+      }
+      if (this.#isLink(prefix)) {
+        throw new BitnibbleError(
+          'corrupt-file',
+          `${this.name}: ${prefix} is a link to another object or file, which is not followed`,
+        );
+      }
+      const type = this.#guard(prefix, () => this.#module.get_type(this.#id, prefix));
+      if (type === H5G_GROUP) this.#checked.add(prefix);
+      if (end < 0) return type === H5G_GROUP ? 'group' : type === H5G_DATASET ? 'dataset' : undefined;
+      if (type !== H5G_GROUP) return undefined;
+    }
+  }
+
+  /** Whether the last name of a path is a soft or external link; no where there is no such name. */
+  #isLink(path: string): boolean {
+    try {
+      const module = this.#module;
+      return (
+        module.get_symbolic_link(this.#id, path) !== null ||
+        module.get_external_link(this.#id, path)?.filename !== undefined
+      );
+    } catch {
+      return false;
+    }
   }
 
   /** Names in a group, in the order that HDF5 keeps. */
@@ -186,7 +230,7 @@ export class H5File {
   }
 
   /**
-   * The values of a dataset as little-endian bytes, C order.
+   * The values of a dataset as little-endian bytes, C order; HDF5 turns big-endian ones round.
    * @throws BitnibbleError `unsupported-filter`, or `corrupt-file` for sizes out of all reason and damaged data
    */
   readBytes(path: string): Uint8Array {
@@ -213,28 +257,25 @@ export class H5File {
       if (status < 0) throw new Error('the data cannot be read');
       out.set(this.#module.HEAPU8.subarray(pointer, pointer + length), at);
     });
-    if (!metadata.littleEndian) reverseElements(out, metadata.size);
     return out;
   }
 
-  /** Overwrites a float32 dataset in place; everything else of the file stays. */
-  writeFloat32(path: string, values: Float32Array): void {
+  /**
+   * Overwrites a dataset in place with little-endian bytes, C order; everything else of the file stays.
+   * @throws BitnibbleError `shape-mismatch`, `unsupported-filter`
+   */
+  writeBytes(path: string, values: Uint8Array): void {
     const metadata = this.#metadata(path);
     const shape = metadata.shape ?? [];
     this.#checkFilters(path);
-    if (datasetDtype(metadata) !== 'F32' || sizeOf(shape) !== values.length) {
+    if (sizeOf(shape) * metadata.size !== values.length) {
       throw new BitnibbleError(
         'shape-mismatch',
-        `${this.name}: dataset ${path} holds [${shape}] of ${metadata.size}-byte numbers, expected ${values.length} float32 values`,
+        `${this.name}: dataset ${path} holds [${shape}] of ${metadata.size}-byte numbers, expected ${values.length} bytes`,
       );
     }
-    let bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    if (!metadata.littleEndian) {
-      bytes = bytes.slice();
-      reverseElements(bytes, 4);
-    }
-    this.#eachSlice(path, shape, 4, (pointer, count, offset, at, length) => {
-      this.#module.HEAPU8.set(bytes.subarray(at, at + length), pointer);
+    this.#eachSlice(path, shape, metadata.size, (pointer, count, offset, at, length) => {
+      this.#module.HEAPU8.set(values.subarray(at, at + length), pointer);
       const status = this.#module.set_dataset_data(
         this.#id,
         path,
@@ -248,7 +289,14 @@ export class H5File {
   }
 
   #metadata(path: string): Metadata {
-    return this.#guard(path, () => this.#module.get_dataset_metadata(this.#id, path));
+    const metadata = this.#guard(path, () => this.#module.get_dataset_metadata(this.#id, path));
+    if (metadata.virtual_sources !== undefined) {
+      throw new BitnibbleError(
+        'corrupt-file',
+        `${this.name}: dataset ${path} is put together from others, which is not followed`,
+      );
+    }
+    return metadata;
   }
 
   #checkFilters(path: string): void {
@@ -312,9 +360,4 @@ export class H5File {
       );
     }
   }
-}
-
-/** Byte order of every element of `size` bytes turned round, in place. */
-function reverseElements(bytes: Uint8Array, size: number): void {
-  for (let at = 0; at < bytes.length; at += size) bytes.subarray(at, at + size).reverse();
 }

@@ -64,7 +64,7 @@ export function quantizeModel(
   const packed: PackedWeight[] = [];
   const tensors: TensorReport[] = [];
   let done = 0;
-  for (const { group: _group, path: _path, ...weight } of model.weights) {
+  for (const { group: _group, path: _path, file: _file, copies: _copies, ...weight } of model.weights) {
     const decision = decisions.get(weight.id);
     if (!decision || 'keep' in decision) {
       const reason = decision?.keep ?? 'no rule';

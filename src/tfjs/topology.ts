@@ -1,5 +1,5 @@
 import { BitnibbleError } from '../errors.js';
-import { isObject } from '../keras/config.js';
+import { isObject, requireArchitecture } from '../keras/config.js';
 import type { Json, JsonObject, ModelInfo } from '../model.js';
 
 /** Names that Keras and TensorFlow.js spell differently; anything else is the same in both. */
@@ -37,7 +37,7 @@ interface Problem {
 export function toTopology(model: ModelInfo, isKnown: (className: string) => boolean): JsonObject {
   const problems: Problem[] = [];
   const converter = new Converter(model, isKnown, problems);
-  const topology = converter.layer(model.architecture, 'model');
+  const topology = converter.layer(requireArchitecture(model), 'model');
   if (problems.length > 0) {
     const list = problems.map(({ layer, className, reason }) => `${layer} (${className}): ${reason}`);
     throw new BitnibbleError(
@@ -102,7 +102,7 @@ class Converter {
     }
     const names = layers.map(({ config: layer }) => String((layer as JsonObject).name));
     const models = new Set(
-      names.filter((_, i) => isObject(layers[i]?.config) && 'layers' in (layers[i]?.config as JsonObject)),
+      names.filter((_, i) => isObject(layers[i]?.config) && 'layers' in (layers[i]?.config ?? {})),
     );
     config.layers = layers.map((layer, i) => ({
       ...layer,
