@@ -159,7 +159,7 @@ export function ownerOf(top: LayerNode, weightName: string): Owner {
     if (way) enter(way);
   }
   let rest = from > 0 && from < parts.length ? parts.slice(from) : [last];
-  if (rest.length === 1 && last.startsWith(`${node.name}_`)) rest = [last.slice(node.name.length + 1)];
+  if (parts.length === 1 && last.startsWith(`${node.name}_`)) rest = [last.slice(node.name.length + 1)];
   return { layer: path.join('/'), node, rest };
 }
 

@@ -178,7 +178,8 @@ class Placer {
       return;
     }
     const name = node.name ?? partName(part, attribute, inner, place);
-    const rest = [...place.rest, name];
+    // Keras 2 names the variables of a wrapped layer without the layer.
+    const rest = this.keras2 && part === 'layer' ? place.rest : [...place.rest, name];
     if (inner) {
       const partClass = String(inner.entry.class_name);
       this.layer(node, { ...place, rest, partClass, partConfig: inner.config, inner: inner.children });
