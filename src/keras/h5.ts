@@ -2,6 +2,7 @@ import type * as H5wasm from 'h5wasm';
 import { BitnibbleError } from '../errors.js';
 import type { Dtype } from '../model.js';
 import { sizeOf } from '../shape.js';
+import { boxes } from './boxes.js';
 import type { ByteSource } from './source.js';
 
 type H5Module = Awaited<typeof H5wasm.ready>;
@@ -13,7 +14,7 @@ export type H5Attribute = string | string[] | number | bigint | ArrayLike<number
 /** Largest dataset that is read as a whole: above it a size is taken for a fault of the file. */
 const MAX_TENSOR_BYTES = 8 * 2 ** 30;
 /** Read in pieces of this many bytes: HDF5's heap stops at 2 GiB, and a small one is soon reused. */
-const SLICE_BYTES = 32 * 2 ** 20;
+const BOX_BYTES = 4 * 2 ** 20;
 /** Filters compiled into the library: deflate, shuffle, fletcher32, szip, nbit, scale-offset. */
 const FILTERS = new Set([1, 2, 3, 4, 5, 6]);
 const SIGNATURE = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
@@ -231,61 +232,56 @@ export class H5File {
 
   /**
    * The values of a dataset as little-endian bytes, C order; HDF5 turns big-endian ones round.
+   *
+   * @param range elements from and to, in C order; all of them unless given
+   * @param out memory to fill; new unless given
    * @throws BitnibbleError `unsupported-filter`, or `corrupt-file` for sizes out of all reason and damaged data
    */
-  readBytes(path: string): Uint8Array {
-    const metadata = this.#metadata(path);
-    const shape = metadata.shape ?? [];
-    const bytes = sizeOf(shape) * metadata.size;
-    this.#checkFilters(path);
-    if (!(bytes <= MAX_TENSOR_BYTES)) {
-      throw new BitnibbleError(
-        'corrupt-file',
-        `${this.name}: dataset ${path} claims ${bytes} bytes, expected at most ${MAX_TENSOR_BYTES}`,
-      );
-    }
-    const out = new Uint8Array(bytes);
-    this.#eachSlice(path, shape, metadata.size, (pointer, count, offset, at, length) => {
-      const status = this.#module.get_dataset_data(
-        this.#id,
-        path,
-        count,
-        offset,
-        count && shape.map(() => 1n),
-        BigInt(pointer),
-      );
+  readBytes(path: string, range?: readonly [from: number, to: number], out?: Uint8Array): Uint8Array {
+    const { shape, size } = this.#data(path);
+    const [from, to] = range ?? [0, sizeOf(shape)];
+    const target = out?.subarray(0, (to - from) * size) ?? new Uint8Array((to - from) * size);
+    this.#eachBox(path, shape, size, from, to, (pointer, count, offset, at, length) => {
+      const strides = count && shape.map(() => 1n);
+      const status = this.#module.get_dataset_data(this.#id, path, count, offset, strides, BigInt(pointer));
       if (status < 0) throw new Error('the data cannot be read');
-      out.set(this.#module.HEAPU8.subarray(pointer, pointer + length), at);
+      target.set(this.#module.HEAPU8.subarray(pointer, pointer + length), at);
     });
-    return out;
+    return target;
   }
 
   /**
-   * Overwrites a dataset in place with little-endian bytes, C order; everything else of the file stays.
+   * Overwrites a dataset in place, from one element on, with little-endian bytes, C order; everything else of the file
+   * stays.
    * @throws BitnibbleError `shape-mismatch`, `unsupported-filter`
    */
-  writeBytes(path: string, values: Uint8Array): void {
-    const metadata = this.#metadata(path);
-    const shape = metadata.shape ?? [];
-    this.#checkFilters(path);
-    if (sizeOf(shape) * metadata.size !== values.length) {
+  writeBytes(path: string, values: Uint8Array, from = 0): void {
+    const { shape, size } = this.#data(path);
+    const to = from + values.length / size;
+    if (!Number.isInteger(to) || to > sizeOf(shape)) {
       throw new BitnibbleError(
         'shape-mismatch',
-        `${this.name}: dataset ${path} holds [${shape}] of ${metadata.size}-byte numbers, expected ${values.length} bytes`,
+        `${this.name}: dataset ${path} holds [${shape}] of ${size}-byte numbers, expected ${from * size + values.length} bytes`,
       );
     }
-    this.#eachSlice(path, shape, metadata.size, (pointer, count, offset, at, length) => {
+    this.#eachBox(path, shape, size, from, to, (pointer, count, offset, at, length) => {
       this.#module.HEAPU8.set(values.subarray(at, at + length), pointer);
-      const status = this.#module.set_dataset_data(
-        this.#id,
-        path,
-        count,
-        offset,
-        count && shape.map(() => 1n),
-        BigInt(pointer),
-      );
+      const strides = count && shape.map(() => 1n);
+      const status = this.#module.set_dataset_data(this.#id, path, count, offset, strides, BigInt(pointer));
       if (status < 0) throw new Error('the data cannot be written');
     });
+  }
+
+  /** Shape and bytes per number of a dataset whose values can be had. */
+  #data(path: string): { shape: readonly number[]; size: number } {
+    const { shape, size } = this.#metadata(path);
+    this.#checkFilters(path);
+    const bytes = sizeOf(shape ?? []) * size;
+    if (bytes <= MAX_TENSOR_BYTES) return { shape: shape ?? [], size };
+    throw new BitnibbleError(
+      'corrupt-file',
+      `${this.name}: dataset ${path} claims ${bytes} bytes, expected at most ${MAX_TENSOR_BYTES}`,
+    );
   }
 
   #metadata(path: string): Metadata {
@@ -310,11 +306,13 @@ export class H5File {
     }
   }
 
-  /** Visits a dataset in slices of whole rows of its first axis, each at most {@link SLICE_BYTES} where rows allow. */
-  #eachSlice(
+  /** Visits elements of a dataset in boxes of at most {@link BOX_BYTES}. */
+  #eachBox(
     path: string,
     shape: readonly number[],
     itemBytes: number,
+    from: number,
+    to: number,
     visit: (
       pointer: number,
       count: bigint[] | null,
@@ -323,26 +321,24 @@ export class H5File {
       length: number,
     ) => void,
   ): void {
-    const total = sizeOf(shape) * itemBytes;
-    if (total === 0) return;
-    const rows = shape.length === 0 ? 1 : (shape[0] as number);
-    const rowBytes = total / rows;
-    const step = Math.max(1, Math.min(rows, Math.floor(SLICE_BYTES / rowBytes)));
+    if (from >= to) return;
+    const most = Math.floor(BOX_BYTES / itemBytes);
     const heap = this.#module as unknown as { _malloc(n: number): number; _free(p: number): void };
-    const pointer = heap._malloc(step * rowBytes);
-    if (pointer === 0) {
-      throw new BitnibbleError(
-        'corrupt-file',
-        `${this.name}: dataset ${path} has rows of ${rowBytes} bytes, too large to read`,
-      );
-    }
+    const pointer = heap._malloc(Math.min(most, to - from) * itemBytes);
+    if (pointer === 0) throw new BitnibbleError('too-large', `${this.name}: no memory for dataset ${path}`);
     try {
-      for (let row = 0; row < rows; row += step) {
-        const now = Math.min(step, rows - row);
-        const whole = shape.length === 0 || now === rows;
-        const count = whole ? null : [BigInt(now), ...shape.slice(1).map(BigInt)];
-        const offset = whole ? null : [BigInt(row), ...shape.slice(1).map(() => 0n)];
-        this.#guard(path, () => visit(pointer, count, offset, row * rowBytes, now * rowBytes));
+      for (const { offset, count, start, length } of boxes(shape, from, to, most)) {
+        const isWhole = length === sizeOf(shape);
+        const at = (start - from) * itemBytes;
+        this.#guard(path, () =>
+          visit(
+            pointer,
+            isWhole ? null : count.map(BigInt),
+            isWhole ? null : offset.map(BigInt),
+            at,
+            length * itemBytes,
+          ),
+        );
       }
     } finally {
       heap._free(pointer);

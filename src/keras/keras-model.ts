@@ -95,10 +95,14 @@ export class KerasModel implements ModelSource {
     return toFloat32(this.readBytes(id), this.weight(id).dtype);
   }
 
-  /** Values of any weight as little-endian bytes, C order. */
-  readBytes(id: string): Uint8Array {
+  /**
+   * Values of any weight as little-endian bytes, C order.
+   * @param range elements from and to, in C order; all unless given
+   * @param out memory to fill; new unless given
+   */
+  readBytes(id: string, range?: readonly [from: number, to: number], out?: Uint8Array): Uint8Array {
     const { file, path } = this.weight(id);
-    return (this.files.h5[file] as H5File).readBytes(path);
+    return (this.files.h5[file] as H5File).readBytes(path, range, out);
   }
 
   /** The whole file, as it was opened. */

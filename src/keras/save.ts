@@ -33,6 +33,11 @@ export function loadModelWeights(model: KerasModel): LayerWeights[] {
   }));
 }
 
+/** Values of a whole weight, or pieces of it one after the other. */
+export type NewValues =
+  | ArrayLike<number>
+  | Iterable<{ readonly from: number; readonly values: ArrayLike<number> }>;
+
 /** New values by weight id; what is not named stays as it is. */
 export type NewWeights =
   | ReadonlyMap<string, ArrayLike<number>>
@@ -51,12 +56,12 @@ export function weightEntries(weights: NewWeights): Iterable<readonly [string, A
  *
  * @param target a writable copy of the HDF5 file: of `model` itself, or of `model.weights.h5` in its archive; of each
  *   shard in order where it has several
- * @param weights pairs of weight id and values
+ * @param weights pairs of weight id and values, whole or in pieces
  * @throws BitnibbleError `missing-weight`, `shape-mismatch`, `not-finite` for values too large for the weight's type
  */
 export async function writeWeights(
   model: KerasModel,
-  weights: Iterable<readonly [id: string, values: ArrayLike<number>]>,
+  weights: Iterable<readonly [id: string, values: NewValues]>,
   target: ByteSource | readonly ByteSource[],
 ): Promise<void> {
   const targets = Array.isArray(target) ? (target as readonly ByteSource[]) : [target as ByteSource];
@@ -67,17 +72,23 @@ export async function writeWeights(
     for (const [id, values] of weights) {
       const weight = model.weight(id);
       const { shape, dtype } = weight;
-      if (values.length !== sizeOf(shape)) {
+      const size = sizeOf(shape);
+      let done = 0;
+      for (const { from, values: piece } of 'length' in values ? [{ from: 0, values }] : values) {
+        done += piece.length;
+        if (done > size) break;
+        const bytes = fromNumbers(piece, dtype);
+        if (dtype === 'F16' || dtype === 'BF16')
+          requireInRange(piece, bytes, dtype, `${model.file}: tensor ${id}`);
+        for (const { file, path } of [weight, ...weight.copies])
+          (copies[file] as H5File).writeBytes(path, bytes, from);
+      }
+      if (done !== size) {
         throw new BitnibbleError(
           'shape-mismatch',
-          `${model.file}: expected ${sizeOf(shape)} values of shape [${shape}], got ${values.length} (tensor ${id})`,
+          `${model.file}: expected ${size} values of shape [${shape}], got ${done} (tensor ${id})`,
         );
       }
-      const bytes = fromNumbers(values, dtype);
-      if (dtype === 'F16' || dtype === 'BF16')
-        requireInRange(values, bytes, dtype, `${model.file}: tensor ${id}`);
-      for (const { file, path } of [weight, ...weight.copies])
-        (copies[file] as H5File).writeBytes(path, bytes);
     }
   } finally {
     for (const copy of copies) copy.close();

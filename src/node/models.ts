@@ -6,7 +6,7 @@ import { isZip, WEIGHTS_MEMBER } from '../keras/archive.js';
 import { type H5File, isHdf5 } from '../keras/h5.js';
 import type { Container, KerasModel } from '../keras/keras-model.js';
 import { openKeras as openKerasSource } from '../keras/open.js';
-import { type NewWeights, weightEntries, writeWeights } from '../keras/save.js';
+import { type NewValues, type NewWeights, weightEntries, writeWeights } from '../keras/save.js';
 import { isJsonObject, readShardList } from '../keras/shards.js';
 import type { ByteSource } from '../keras/source.js';
 import type { Kernels } from '../kernels/types.js';
@@ -66,7 +66,7 @@ export async function saveModelWeights(model: KerasModel, weights: NewWeights, p
   await saveEntries(model, weightEntries(weights), path);
 }
 
-type Entries = Iterable<readonly [id: string, values: ArrayLike<number>]>;
+type Entries = Iterable<readonly [id: string, values: NewValues]>;
 
 async function saveEntries(model: KerasModel, entries: Entries, path: string): Promise<void> {
   requireOtherFile(model.file, path);
