@@ -47,14 +47,18 @@ export interface WeightInfo {
   readonly name: string;
   readonly shape: readonly number[];
   readonly dtype: Dtype;
+  /** The class was told from names: the file has no architecture, or it does not mention this layer. */
+  readonly guessed?: boolean;
+  /** Configuration of the layer that owns it, of the wrapped one where it is a wrapper. */
+  readonly config?: JsonObject;
 }
 
 /** Where a Keras model came from. */
 export interface ModelInfo {
   /** For messages: the file's name. */
   readonly file: string;
-  /** `{ class_name, config }` as Keras wrote it. */
-  readonly architecture: JsonObject;
+  /** `{ class_name, config }` as Keras wrote it; undefined for a file of weights alone. */
+  readonly architecture: JsonObject | undefined;
   readonly kerasVersion: string;
   readonly backend: string;
 }

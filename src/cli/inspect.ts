@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { roleOf } from '../keras/axes.js';
-import { isObject, type LayerNode, layerTree } from '../keras/config.js';
+import { isObject, type LayerNode, layersOfWeights, listedLayers } from '../keras/config.js';
 import { outputShapes, type TensorShape } from '../keras/shapes.js';
 import { loadKernels } from '../kernels/index.js';
 import type { ModelSource, WeightInfo } from '../model.js';
@@ -42,12 +42,13 @@ function fate(model: ModelSource, weight: WeightInfo): string {
 }
 
 function rowsOf(model: ModelSource): Row[] {
-  const layers = layerTree(model.architecture, model.file);
-  const shapes = outputShapes(layers, String(model.architecture.class_name));
+  const listed = model.architecture && listedLayers(model.architecture, model.file);
+  const layers = listed ?? layersOfWeights(model.weights);
+  const shapes = listed ? outputShapes(listed, String(model.architecture?.class_name)) : new Map();
   const rows: Row[] = [];
   const visit = (layer: LayerNode, prefix: string, depth: number): void => {
     const path = prefix + layer.name;
-    const inside = (owner: string) => owner === path || owner.startsWith(`${path}/`);
+    const inside = (owner: string) => owner === path || (listed && owner.startsWith(`${path}/`));
     const all = model.weights.filter(({ layer: owner }) => inside(owner));
     const own = layer.isModel ? [] : all;
     rows.push({
@@ -66,6 +67,26 @@ function rowsOf(model: ModelSource): Row[] {
     if (layer.isModel) for (const child of layer.children) visit(child, `${path}/`, depth + 1);
   };
   for (const layer of layers) visit(layer, '', 0);
+  if (!listed) return rows;
+  // What no layer of the architecture owns: weights of the model itself, layers of other makers outside its list.
+  const shown = new Set(rows.flatMap(({ weights }) => weights.map(({ id }) => id)));
+  const others = model.weights.filter(({ id }) => !shown.has(id));
+  for (const layer of layersOfWeights(others)) {
+    const own = others.filter((weight) => weight.layer === layer.name);
+    rows.push({
+      name: layer.name,
+      className: layer.className,
+      depth: 0,
+      outputShape: undefined,
+      parameters: own.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+      weights: own.map(({ id, shape, dtype }, i) => ({
+        id,
+        shape,
+        dtype,
+        quantized: fate(model, own[i] as WeightInfo),
+      })),
+    });
+  }
   return rows;
 }
 
@@ -79,13 +100,13 @@ async function inspect(file: string, options: CommonOptions): Promise<void> {
     const parameters = model.weights.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     const kernels = model.weights.filter((weight) => roleOf(weight).kind === 'kernel');
     const quantizable = kernels.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-    const config = model.architecture.config;
+    const config = model.architecture?.config;
     const name = isObject(config) && typeof config.name === 'string' ? config.name : 'model';
     const head = {
       file,
       bytes,
       model: name,
-      class: model.architecture.class_name,
+      class: model.architecture?.class_name ?? 'weights',
       kerasVersion: model.kerasVersion,
     };
     json(options, { ...head, parameters, quantizableParameters: quantizable, layers: rows });
@@ -122,6 +143,6 @@ export function addInspect(program: Command): void {
   const command = program
     .command('inspect')
     .description('layers, shapes, parameters and what would be quantized')
-    .argument('<file>', 'Keras .h5 or packed .safetensors');
+    .argument('<file>', 'Keras .h5, .keras, .weights.h5 or .weights.json, or packed .safetensors');
   common(command).action(inspect);
 }

@@ -51,8 +51,10 @@ export function reportTable(report: QuantizeReport): string {
 
 async function quantize(file: string, flags: Flags): Promise<void> {
   const recipe = recipeOf(flags);
-  if (!/\.(safetensors|h5|hdf5)$/i.test(flags.output)) {
-    throw new UsageError(`--output expected a name ending in .safetensors or .h5, got ${flags.output}`);
+  if (!/\.(safetensors|h5|hdf5|h5f|keras|weights\.json)$/i.test(flags.output)) {
+    throw new UsageError(
+      `--output expected a name ending in .safetensors, .h5, .keras or .weights.json, got ${flags.output}`,
+    );
   }
   requireOtherFile(file, flags.output);
   const kernels = await loadKernels();
@@ -81,7 +83,7 @@ export function addQuantize(program: Command): void {
   const command = program
     .command('quantize')
     .description('rounds the weights of a Keras model to 1 bit or 4 bits')
-    .argument('<file>', 'Keras .h5')
+    .argument('<file>', 'Keras .h5, .keras, .weights.h5 or .weights.json')
     .requiredOption(
       '-o, --output <file>',
       '.safetensors: packed codes and scales; .h5: the same Keras file, decoded',

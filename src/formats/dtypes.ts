@@ -1,6 +1,6 @@
 import { expected } from '../errors.js';
 import { DTYPE_BYTES, type Dtype } from '../model.js';
-import { bfloat16ToFloat, halfToFloat } from './float16.js';
+import { bfloat16ToFloat, floatToBfloat16, floatToHalf, halfToFloat } from './float16.js';
 
 type Values = ArrayLike<number> | ArrayLike<bigint>;
 type View = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => Values;
@@ -43,6 +43,29 @@ export function toFloat32(bytes: Uint8Array, dtype: Dtype): Float32Array {
   const values = new VIEWS[dtype](buffer, byteOffset, length);
   const is64 = values instanceof BigInt64Array || values instanceof BigUint64Array;
   return is64 ? Float32Array.from(values, Number) : new Float32Array(values as ArrayLike<number>);
+}
+
+/** Whether numbers of this type are floating-point: what a quantizer takes. */
+export function isFloat(dtype: Dtype): boolean {
+  return dtype === 'F16' || dtype === 'BF16' || dtype === 'F32' || dtype === 'F64';
+}
+
+/**
+ * Numbers as little-endian bytes of a type: floating-point ones rounded half to even, others cut off and wrapped.
+ * A finite number that is too large for a floating-point type becomes infinite.
+ */
+export function fromNumbers(values: ArrayLike<number>, dtype: Dtype): Uint8Array {
+  const floats = () => (values instanceof Float32Array ? values : Float32Array.from(values));
+  if (dtype === 'F32') return bytesOf(floats());
+  if (dtype === 'F16') return bytesOf(floatToHalf(floats()));
+  if (dtype === 'BF16') return bytesOf(floatToBfloat16(floats()));
+  if (dtype === 'I64' || dtype === 'U64') {
+    const big = Array.from(values, (value) => BigInt(Math.trunc(value)));
+    return bytesOf(dtype === 'I64' ? BigInt64Array.from(big) : BigUint64Array.from(big));
+  }
+  const view = new VIEWS[dtype](new ArrayBuffer(values.length * DTYPE_BYTES[dtype]), 0, values.length);
+  (view as Float64Array).set(values);
+  return bytesOf(view as Float64Array);
 }
 
 /** The bytes of a typed array, as they lie in memory. */

@@ -11,9 +11,23 @@ export interface ZipEntry {
   readonly crc: number;
   /** 0 stored, 8 deflated. */
   readonly method: number;
+  /** Where its local header begins. */
+  readonly headerAt: number;
   /** Where its compressed bytes begin. */
   readonly start: number;
+  /** Where its record in the central directory begins. */
+  readonly recordAt: number;
 }
+
+/** Bytes that are read where they lie: memory, or a file. */
+export interface RandomAccess {
+  readonly size: number;
+  /** Fills `target` from byte `position` on; returns how many bytes there were. */
+  read(target: Uint8Array, position: number): number;
+}
+
+/** Bytes read ahead at each place of the archive. */
+const WINDOW = 16384;
 
 const LOCAL = 0x04034b50;
 const CENTRAL = 0x02014b50;
@@ -25,39 +39,51 @@ const FULL = 0xffffffff;
 /** No deflate stream grows by more: 258 bytes from two bits. */
 const DEFLATE_GROWTH = 1032;
 
-class ZipReader {
-  private readonly view: DataView;
+/** Little-endian fields of an archive that is too large to hold: two windows, for the directory and the members. */
+export class ZipReader {
+  readonly size: number;
+  #windows: { readonly at: number; readonly bytes: Uint8Array }[] = [];
 
   constructor(
-    private readonly bytes: Uint8Array,
+    private readonly from: Uint8Array | RandomAccess,
     private readonly name: string,
   ) {
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.size = from instanceof Uint8Array ? from.length : from.size;
   }
 
   fail(what: string): never {
     throw new BitnibbleError('corrupt-file', `${this.name}: ${what}`);
   }
 
-  private need(at: number, count: number): number {
-    if (at < 0 || at + count > this.bytes.length) {
-      this.fail('the zip archive is cut off');
+  /** `count` bytes from `at` on; a view of the archive where that lies in memory. */
+  slice(at: number, count: number): Uint8Array {
+    if (at < 0 || at + count > this.size) this.fail('the zip archive is cut off');
+    if (this.from instanceof Uint8Array) return this.from.subarray(at, at + count);
+    let window = this.#windows.find((w) => at >= w.at && at + count <= w.at + w.bytes.length);
+    if (!window) {
+      const bytes = new Uint8Array(Math.min(Math.max(count, WINDOW), this.size - at));
+      if (this.from.read(bytes, at) !== bytes.length) this.fail('the zip archive is cut off');
+      window = { at, bytes };
+      this.#windows = [window, ...this.#windows.slice(0, 1)];
     }
-    return at;
+    return window.bytes.subarray(at - window.at, at - window.at + count);
   }
 
-  u16 = (at: number) => this.view.getUint16(this.need(at, 2), true);
-  u32 = (at: number) => this.view.getUint32(this.need(at, 4), true);
+  private view(at: number, count: number): DataView {
+    const { buffer, byteOffset } = this.slice(at, count);
+    return new DataView(buffer, byteOffset, count);
+  }
+
+  u16 = (at: number) => this.view(at, 2).getUint16(0, true);
+  u32 = (at: number) => this.view(at, 4).getUint32(0, true);
 
   u64(at: number): number {
-    const value = Number(this.view.getBigUint64(this.need(at, 8), true));
+    const value = Number(this.view(at, 8).getBigUint64(0, true));
     return Number.isSafeInteger(value) ? value : this.fail(`a size of ${value} bytes in the zip archive`);
   }
 
-  slice = (at: number, count: number) => this.bytes.subarray(this.need(at, count), at + count);
-
   /** Count and place of the central directory. */
-  directory(): { count: number; start: number; end: number } {
+  directory(): { count: number; start: number; end: number; endRecord: number } {
     const end = this.findEnd();
     let count = this.u16(end + 10);
     let size = this.u32(end + 12);
@@ -80,14 +106,16 @@ class ZipReader {
     if (start + size !== stop) {
       this.fail(`the zip directory ends at byte ${start + size}, expected ${stop}`);
     }
-    return { count, start, end: stop };
+    return { count, start, end: stop, endRecord: end };
   }
 
   /** The end record, whose comment reaches exactly to the last byte. */
   private findEnd(): number {
-    const last = this.bytes.length - 22;
-    for (let at = last; at >= Math.max(0, last - 0xffff); at--) {
-      if (this.u32(at) === END && at + 22 + this.u16(at + 20) === this.bytes.length) {
+    const last = this.size - 22;
+    const tail = Math.max(0, last - 0xffff);
+    this.slice(tail, this.size - tail);
+    for (let at = last; at >= tail; at--) {
+      if (this.u32(at) === END && at + 22 + this.u16(at + 20) === this.size) {
         return at;
       }
     }
@@ -98,7 +126,7 @@ class ZipReader {
   }
 
   /** One central record; `next` is where the following one begins. */
-  entry(at: number): { entry: ZipEntry; header: number; next: number } {
+  entry(at: number): { entry: ZipEntry; next: number } {
     if (this.u32(at) !== CENTRAL) {
       this.fail(`no zip directory record at byte ${at}`);
     }
@@ -106,7 +134,7 @@ class ZipReader {
     const method = this.u16(at + 10);
     const nameBytes = this.slice(at + 46, this.u16(at + 28));
     const extraAt = at + 46 + nameBytes.length;
-    const extraEnd = this.need(extraAt, this.u16(at + 30)) + this.u16(at + 30);
+    const extraEnd = extraAt + this.slice(extraAt, this.u16(at + 30)).length;
     const next = extraEnd + this.u16(at + 32);
     const name = decodeName(nameBytes, (flags & 0x800) !== 0) ?? this.fail(`a member name that is not UTF-8`);
     if (flags & 1) {
@@ -129,13 +157,15 @@ class ZipReader {
       compressedSize: compressedSize!,
       crc: this.u32(at + 16),
       method,
+      headerAt: header!,
       start,
+      recordAt: at,
     };
     const most = method === 0 ? entry.compressedSize : entry.compressedSize * DEFLATE_GROWTH;
     if (entry.size > most || (method === 0 && entry.size !== most)) {
       this.fail(`member ${name} claims ${entry.size} bytes from ${entry.compressedSize}, which cannot be`);
     }
-    return { entry, header: header!, next };
+    return { entry, next };
   }
 
   /** Replaces the fields that are full by those of the zip64 extra field, in its order. */
@@ -188,8 +218,8 @@ function decodeName(bytes: Uint8Array, isUtf8: boolean): string | undefined {
  *   each other, impossible sizes, bytes after the archive; `unsupported-filter` for encryption and methods other than
  *   stored and deflate. Source: PKWARE APPNOTE 6.3.10
  */
-export function readZipDirectory(bytes: Uint8Array, name = 'zip data'): ZipEntry[] {
-  const zip = new ZipReader(bytes, name);
+export function readZipDirectory(from: Uint8Array | RandomAccess, name = 'zip data'): ZipEntry[] {
+  const zip = new ZipReader(from, name);
   const { count, start, end } = zip.directory();
   const entries = new Map<string, ZipEntry>();
   const spans: { from: number; to: number; name: string }[] = [];
@@ -198,12 +228,12 @@ export function readZipDirectory(bytes: Uint8Array, name = 'zip data'): ZipEntry
     if (at >= end) {
       zip.fail(`${count} members stated, the zip directory holds ${i}`);
     }
-    const { entry, header, next } = zip.entry(at);
+    const { entry, next } = zip.entry(at);
     if (entries.has(entry.name)) {
       zip.fail(`two members are called ${entry.name}`);
     }
     entries.set(entry.name, entry);
-    spans.push({ from: header, to: entry.start + entry.compressedSize, name: entry.name });
+    spans.push({ from: entry.headerAt, to: entry.start + entry.compressedSize, name: entry.name });
     at = next;
   }
   if (at !== end) {
@@ -225,7 +255,11 @@ export function readZipDirectory(bytes: Uint8Array, name = 'zip data'): ZipEntry
  * @returns the bytes; those of a stored member are a view into the archive
  * @throws BitnibbleError `too-large`, `corrupt-file`
  */
-export function readZipEntry(bytes: Uint8Array, entry: ZipEntry, options: ReadOptions = {}): Uint8Array {
+export function readZipEntry(
+  from: Uint8Array | RandomAccess,
+  entry: ZipEntry,
+  options: ReadOptions = {},
+): Uint8Array {
   const { name = 'zip data', limit = UNPACK_LIMIT } = options;
   if (entry.size > limit) {
     throw new BitnibbleError(
@@ -233,7 +267,7 @@ export function readZipEntry(bytes: Uint8Array, entry: ZipEntry, options: ReadOp
       `${name}: member ${entry.name} unpacks to ${entry.size} bytes, the limit is ${limit}`,
     );
   }
-  const packed = bytes.subarray(entry.start, entry.start + entry.compressedSize);
+  const packed = new ZipReader(from, name).slice(entry.start, entry.compressedSize);
   const data = entry.method === 0 ? packed : inflate(packed, entry, name);
   if (data.length !== entry.size || crc32(data) !== entry.crc) {
     throw new BitnibbleError(

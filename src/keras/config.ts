@@ -1,5 +1,5 @@
 import { BitnibbleError } from '../errors.js';
-import type { Json, JsonObject } from '../model.js';
+import type { Json, JsonObject, ModelInfo, WeightInfo } from '../model.js';
 
 /** Deeper nesting of sub-models and wrappers than this is taken for a fault of the file. */
 const MAX_DEPTH = 32;
@@ -52,12 +52,28 @@ function wrapped(config: JsonObject): Json[] {
   );
 }
 
+/** Keras 2 calls a registered class `Package>Name`; Keras 3 has that name beside the class's. */
+function classLabel(className: string, registered: Json | undefined): string {
+  return typeof registered === 'string' && registered.endsWith(`>${className}`) ? registered : className;
+}
+
 /**
  * The tree of layers of an architecture, in its own order.
  * @param what names the file in errors
  * @throws BitnibbleError `corrupt-file` where entries lack a class or a name, or nest out of all reason
  */
 export function layerTree(architecture: JsonObject, what: string): LayerNode[] {
+  const layers = listedLayers(architecture, what);
+  if (layers) return layers;
+  throw new BitnibbleError(
+    'no-model-config',
+    `${what}: expected the architecture of a Sequential or Functional model, got class ${String(architecture.class_name)} without layers`,
+  );
+}
+
+/** {@link layerTree}, or undefined for a model of another class, whose architecture is code and not in the file. */
+export function listedLayers(architecture: JsonObject, what: string): LayerNode[] | undefined {
+  if (layerEntries(architecture.config) === undefined) return undefined;
   let count = 0;
   const visit = (entry: Json, depth: number): LayerNode => {
     if (!isObject(entry) || typeof entry.class_name !== 'string') {
@@ -71,9 +87,10 @@ export function layerTree(architecture: JsonObject, what: string): LayerNode[] {
     const entries = layerEntries(entry.config);
     const children = (entries ?? wrapped(config)).map((child) => visit(child, depth + 1));
     const inner = entries === undefined ? children[0] : undefined;
+    const label = classLabel(entry.class_name, entry.registered_name);
     return {
       name: name ?? inner?.name ?? entry.class_name,
-      className: inner && !inner.isModel ? `${entry.class_name}/${inner.className}` : entry.class_name,
+      className: inner && !inner.isModel ? `${label}/${inner.className}` : label,
       config,
       entry,
       children,
@@ -81,12 +98,6 @@ export function layerTree(architecture: JsonObject, what: string): LayerNode[] {
     };
   };
   const root = visit(architecture, 0);
-  if (!root.isModel) {
-    throw new BitnibbleError(
-      'no-model-config',
-      `${what}: expected the architecture of a Sequential or Functional model, got class ${root.className} without layers`,
-    );
-  }
   return [...root.children];
 }
 
@@ -99,31 +110,94 @@ export interface Owner {
   readonly rest: readonly string[];
 }
 
+/** The layers on the way from a model, or a wrapper around one, to the one that `matches`; nearer ones first. */
+function wayTo(node: LayerNode, matches: (name: string) => boolean): LayerNode[] | undefined {
+  const model = node.isModel ? node : node.children.find((child) => child.isModel);
+  for (const child of model?.children ?? []) if (matches(child.name)) return [child];
+  for (const child of model?.children ?? []) {
+    const way = wayTo(child, matches);
+    if (way) return [child, ...way];
+  }
+  return undefined;
+}
+
 /**
  * The layer that owns a weight stored in the group of `top` under `weightName`.
  *
- * Keras 2 writes `layer/kernel:0` or `layer/lstm_cell/kernel:0`; Keras 3 `model/sub/layer/kernel` or a bare
- * `kernel`; Keras 1 `layer_W`. The path is followed down through sub-models as far as it names their layers.
+ * Keras 2 writes `layer/kernel:0` or `layer/lstm_cell/kernel:0`, with `layer_1` where the graph already had a `layer`;
+ * Keras 3 `model/sub/layer/kernel` or a bare `kernel`; Keras 1 `layer_W`. The path is followed down through sub-models
+ * as far as it names their layers.
  */
 export function ownerOf(top: LayerNode, weightName: string): Owner {
   const parts = weightName
     .replace(/:\d+$/, '')
     .split('/')
     .filter((part) => part !== '');
+  const last = parts.at(-1) ?? weightName;
   let node = top;
   const path = [top.name];
-  let from = parts.lastIndexOf(top.name) + 1;
+  const renamed = (part: string) =>
+    part.startsWith(`${top.name}_`) && /^\d+$/.test(part.slice(top.name.length + 1));
+  let from = parts.lastIndexOf(top.name) + 1 || parts.slice(0, -1).findIndex(renamed) + 1;
+  const enter = (way: readonly LayerNode[]) => {
+    node = way.at(-1) as LayerNode;
+    path.push(...way.map(({ name }) => name));
+  };
   for (let search = from; search < parts.length; search++) {
-    const model = node.isModel ? node : node.children.find((child) => child.isModel);
-    const child = model?.children.find(({ name }) => name === parts[search]);
-    if (child) {
-      node = child;
-      path.push(child.name);
+    const way = wayTo(node, (name) => name === parts[search]);
+    if (way) {
+      enter(way);
       from = search + 1;
     }
   }
-  const last = parts.at(-1) ?? weightName;
+  if (parts.length === 1) {
+    const names = [...descendants(node)]
+      .map(({ name }) => name)
+      .filter((name) => last.startsWith(`${name}_`));
+    const longest = names.sort((a, b) => b.length - a.length)[0];
+    const way = longest === undefined ? undefined : wayTo(node, (name) => name === longest);
+    if (way) enter(way);
+  }
   let rest = from > 0 && from < parts.length ? parts.slice(from) : [last];
-  if (rest.length === 1 && last.startsWith(`${node.name}_`)) rest = [last.slice(node.name.length + 1)];
+  if (parts.length === 1 && last.startsWith(`${node.name}_`)) rest = [last.slice(node.name.length + 1)];
   return { layer: path.join('/'), node, rest };
+}
+
+function* descendants(node: LayerNode): Generator<LayerNode> {
+  for (const child of node.children) {
+    yield child;
+    yield* descendants(child);
+  }
+}
+
+/**
+ * The architecture of a model.
+ * @throws BitnibbleError `no-model-config` where its file holds weights alone
+ */
+export function requireArchitecture(model: ModelInfo): JsonObject {
+  if (model.architecture) return model.architecture;
+  throw new BitnibbleError(
+    'no-model-config',
+    `${model.file}: the file holds weights and no architecture: expected a whole model, saved with model.save`,
+  );
+}
+
+/** Layers as the weights tell them, for models whose architecture is not known or lists none. */
+export function layersOfWeights(weights: readonly WeightInfo[]): LayerNode[] {
+  const layers = new Map<string, LayerNode>();
+  for (const { layer, className } of weights) {
+    const entry = { class_name: className };
+    if (!layers.has(layer)) {
+      layers.set(layer, { name: layer, className, config: {}, entry, children: [], isModel: false });
+    }
+  }
+  return [...layers.values()];
+}
+
+/** The configuration of the layer that does the computing: of a wrapper, the wrapped one's. */
+export function configOf(layer: LayerNode): JsonObject {
+  const [inner] = layer.children;
+  return inner && !layer.isModel && !inner.isModel && isObject(layer.config.layer)
+    ? configOf(inner)
+    : layer.config;
 }

@@ -2,6 +2,7 @@ import type * as H5wasm from 'h5wasm';
 import { BitnibbleError } from '../errors.js';
 import type { Dtype } from '../model.js';
 import { sizeOf } from '../shape.js';
+import { boxes } from './boxes.js';
 import type { ByteSource } from './source.js';
 
 type H5Module = Awaited<typeof H5wasm.ready>;
@@ -13,7 +14,7 @@ export type H5Attribute = string | string[] | number | bigint | ArrayLike<number
 /** Largest dataset that is read as a whole: above it a size is taken for a fault of the file. */
 const MAX_TENSOR_BYTES = 8 * 2 ** 30;
 /** Read in pieces of this many bytes: HDF5's heap stops at 2 GiB, and a small one is soon reused. */
-const SLICE_BYTES = 32 * 2 ** 20;
+const BOX_BYTES = 4 * 2 ** 20;
 /** Filters compiled into the library: deflate, shuffle, fletcher32, szip, nbit, scale-offset. */
 const FILTERS = new Set([1, 2, 3, 4, 5, 6]);
 const SIGNATURE = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
@@ -29,12 +30,18 @@ export function isHdf5(source: ByteSource): boolean {
 }
 
 let library: Promise<typeof H5wasm> | undefined;
-let mounted = 0;
 
-/** The library, with HDF5's own error stack turned into exceptions instead of text on stderr. */
+/**
+ * The library, with HDF5's own error stack turned into exceptions instead of text on stderr, and without the
+ * devices that a file could name as its external storage.
+ */
 function loadLibrary(): Promise<typeof H5wasm> {
   library ??= import('h5wasm').then(async (loaded) => {
-    (await loaded.ready).activate_throwing_error_handler();
+    const module = await loaded.ready;
+    module.activate_throwing_error_handler();
+    for (const device of ['stdin', 'tty', 'tty1', 'random', 'urandom']) {
+      if (module.FS.analyzePath(`/dev/${device}`).exists) module.FS.unlink(`/dev/${device}`);
+    }
     return loaded;
   });
   return library;
@@ -54,10 +61,10 @@ interface MemoryNode {
 
 /**
  * Puts a source into the library's in-memory file system, reads and writes going straight to the source.
- * That file system holds nothing else, so links to other files lead nowhere.
+ * That file system holds open models only, under names that no file can know: links to other files lead nowhere.
  */
 function mount(module: H5Module, source: ByteSource): string {
-  const path = `/source-${mounted++}`;
+  const path = `/${crypto.randomUUID()}`;
   const fs = module.FS as unknown as {
     open(path: string, flags: string): { node: MemoryNode };
     close(stream: object): void;
@@ -87,9 +94,13 @@ function mount(module: H5Module, source: ByteSource): string {
   return path;
 }
 
-/** A dataset's number type, or undefined where no weight has it (strings, compounds, references). */
+/**
+ * A dataset's number type, or undefined where no weight has it (strings, compounds, references).
+ * h5py stores bfloat16 as two opaque bytes.
+ */
 function datasetDtype({ type, size, signed, enum_type }: Metadata): Dtype | undefined {
   if (type === 1) return ({ 2: 'F16', 4: 'F32', 8: 'F64' } as const)[size as 2 | 4 | 8];
+  if (type === 5 && size === 2) return 'BF16';
   if (type === 8 && enum_type && size === 1) return 'BOOL';
   if (type !== 0 || ![1, 2, 4, 8].includes(size)) return undefined;
   return `${signed ? 'I' : 'U'}${size * 8}` as Dtype;
@@ -108,6 +119,8 @@ export class H5File {
   readonly #module: H5Module;
   readonly #id: bigint;
   readonly #mounted: string;
+  /** Groups that are known to be reached without links. */
+  readonly #checked = new Set<string>();
 
   private constructor(
     /** For messages. */
@@ -150,12 +163,44 @@ export class H5File {
     this.#module.FS.unlink(this.#mounted);
   }
 
-  kind(path: string): 'group' | 'dataset' | 'link' | undefined {
-    const type = this.#guard(path, () => this.#module.get_type(this.#id, path));
-    if (type === this.#module.H5G_GROUP) return 'group';
-    if (type === this.#module.H5G_DATASET) return 'dataset';
-    if (type === this.#module.H5G_LINK || type === this.#module.H5G_UDLINK) return 'link';
-    return undefined;
+  /**
+   * What a path leads to; undefined where there is nothing.
+   * @throws BitnibbleError `corrupt-file` where it leads over a soft or external link: Keras writes none, and they
+   *   can form cycles
+   */
+  kind(path: string): 'group' | 'dataset' | undefined {
+    const { H5G_GROUP, H5G_DATASET } = this.#module;
+    if (path === '/') return 'group';
+    for (let end = path.indexOf('/', 1); ; end = path.indexOf('/', end + 1)) {
+      const prefix = end < 0 ? path : path.slice(0, end);
+      if (this.#checked.has(prefix)) {
+        if (end < 0) return 'group';
+        continue;
+      }
+      if (this.#isLink(prefix)) {
+        throw new BitnibbleError(
+          'corrupt-file',
+          `${this.name}: ${prefix} is a link to another object or file, which is not followed`,
+        );
+      }
+      const type = this.#guard(prefix, () => this.#module.get_type(this.#id, prefix));
+      if (type === H5G_GROUP) this.#checked.add(prefix);
+      if (end < 0) return type === H5G_GROUP ? 'group' : type === H5G_DATASET ? 'dataset' : undefined;
+      if (type !== H5G_GROUP) return undefined;
+    }
+  }
+
+  /** Whether the last name of a path is a soft or external link; no where there is no such name. */
+  #isLink(path: string): boolean {
+    try {
+      const module = this.#module;
+      return (
+        module.get_symbolic_link(this.#id, path) !== null ||
+        module.get_external_link(this.#id, path)?.filename !== undefined
+      );
+    } catch {
+      return false;
+    }
   }
 
   /** Names in a group, in the order that HDF5 keeps. */
@@ -186,69 +231,68 @@ export class H5File {
   }
 
   /**
-   * The values of a dataset as little-endian bytes, C order.
+   * The values of a dataset as little-endian bytes, C order; HDF5 turns big-endian ones round.
+   *
+   * @param range elements from and to, in C order; all of them unless given
+   * @param out memory to fill; new unless given
    * @throws BitnibbleError `unsupported-filter`, or `corrupt-file` for sizes out of all reason and damaged data
    */
-  readBytes(path: string): Uint8Array {
-    const metadata = this.#metadata(path);
-    const shape = metadata.shape ?? [];
-    const bytes = sizeOf(shape) * metadata.size;
-    this.#checkFilters(path);
-    if (!(bytes <= MAX_TENSOR_BYTES)) {
-      throw new BitnibbleError(
-        'corrupt-file',
-        `${this.name}: dataset ${path} claims ${bytes} bytes, expected at most ${MAX_TENSOR_BYTES}`,
-      );
-    }
-    const out = new Uint8Array(bytes);
-    this.#eachSlice(path, shape, metadata.size, (pointer, count, offset, at, length) => {
-      const status = this.#module.get_dataset_data(
-        this.#id,
-        path,
-        count,
-        offset,
-        count && shape.map(() => 1n),
-        BigInt(pointer),
-      );
+  readBytes(path: string, range?: readonly [from: number, to: number], out?: Uint8Array): Uint8Array {
+    const { shape, size } = this.#data(path);
+    const [from, to] = range ?? [0, sizeOf(shape)];
+    const target = out?.subarray(0, (to - from) * size) ?? new Uint8Array((to - from) * size);
+    this.#eachBox(path, shape, size, from, to, (pointer, count, offset, at, length) => {
+      const strides = count && shape.map(() => 1n);
+      const status = this.#module.get_dataset_data(this.#id, path, count, offset, strides, BigInt(pointer));
       if (status < 0) throw new Error('the data cannot be read');
-      out.set(this.#module.HEAPU8.subarray(pointer, pointer + length), at);
+      target.set(this.#module.HEAPU8.subarray(pointer, pointer + length), at);
     });
-    if (!metadata.littleEndian) reverseElements(out, metadata.size);
-    return out;
+    return target;
   }
 
-  /** Overwrites a float32 dataset in place; everything else of the file stays. */
-  writeFloat32(path: string, values: Float32Array): void {
-    const metadata = this.#metadata(path);
-    const shape = metadata.shape ?? [];
-    this.#checkFilters(path);
-    if (datasetDtype(metadata) !== 'F32' || sizeOf(shape) !== values.length) {
+  /**
+   * Overwrites a dataset in place, from one element on, with little-endian bytes, C order; everything else of the file
+   * stays.
+   * @throws BitnibbleError `shape-mismatch`, `unsupported-filter`
+   */
+  writeBytes(path: string, values: Uint8Array, from = 0): void {
+    const { shape, size } = this.#data(path);
+    const to = from + values.length / size;
+    if (!Number.isInteger(to) || to > sizeOf(shape)) {
       throw new BitnibbleError(
         'shape-mismatch',
-        `${this.name}: dataset ${path} holds [${shape}] of ${metadata.size}-byte numbers, expected ${values.length} float32 values`,
+        `${this.name}: dataset ${path} holds [${shape}] of ${size}-byte numbers, expected ${from * size + values.length} bytes`,
       );
     }
-    let bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    if (!metadata.littleEndian) {
-      bytes = bytes.slice();
-      reverseElements(bytes, 4);
-    }
-    this.#eachSlice(path, shape, 4, (pointer, count, offset, at, length) => {
-      this.#module.HEAPU8.set(bytes.subarray(at, at + length), pointer);
-      const status = this.#module.set_dataset_data(
-        this.#id,
-        path,
-        count,
-        offset,
-        count && shape.map(() => 1n),
-        BigInt(pointer),
-      );
+    this.#eachBox(path, shape, size, from, to, (pointer, count, offset, at, length) => {
+      this.#module.HEAPU8.set(values.subarray(at, at + length), pointer);
+      const strides = count && shape.map(() => 1n);
+      const status = this.#module.set_dataset_data(this.#id, path, count, offset, strides, BigInt(pointer));
       if (status < 0) throw new Error('the data cannot be written');
     });
   }
 
+  /** Shape and bytes per number of a dataset whose values can be had. */
+  #data(path: string): { shape: readonly number[]; size: number } {
+    const { shape, size } = this.#metadata(path);
+    this.#checkFilters(path);
+    const bytes = sizeOf(shape ?? []) * size;
+    if (bytes <= MAX_TENSOR_BYTES) return { shape: shape ?? [], size };
+    throw new BitnibbleError(
+      'corrupt-file',
+      `${this.name}: dataset ${path} claims ${bytes} bytes, expected at most ${MAX_TENSOR_BYTES}`,
+    );
+  }
+
   #metadata(path: string): Metadata {
-    return this.#guard(path, () => this.#module.get_dataset_metadata(this.#id, path));
+    const metadata = this.#guard(path, () => this.#module.get_dataset_metadata(this.#id, path));
+    if (metadata.virtual_sources !== undefined) {
+      throw new BitnibbleError(
+        'corrupt-file',
+        `${this.name}: dataset ${path} is put together from others, which is not followed`,
+      );
+    }
+    return metadata;
   }
 
   #checkFilters(path: string): void {
@@ -262,11 +306,13 @@ export class H5File {
     }
   }
 
-  /** Visits a dataset in slices of whole rows of its first axis, each at most {@link SLICE_BYTES} where rows allow. */
-  #eachSlice(
+  /** Visits elements of a dataset in boxes of at most {@link BOX_BYTES}. */
+  #eachBox(
     path: string,
     shape: readonly number[],
     itemBytes: number,
+    from: number,
+    to: number,
     visit: (
       pointer: number,
       count: bigint[] | null,
@@ -275,26 +321,24 @@ export class H5File {
       length: number,
     ) => void,
   ): void {
-    const total = sizeOf(shape) * itemBytes;
-    if (total === 0) return;
-    const rows = shape.length === 0 ? 1 : (shape[0] as number);
-    const rowBytes = total / rows;
-    const step = Math.max(1, Math.min(rows, Math.floor(SLICE_BYTES / rowBytes)));
+    if (from >= to) return;
+    const most = Math.floor(BOX_BYTES / itemBytes);
     const heap = this.#module as unknown as { _malloc(n: number): number; _free(p: number): void };
-    const pointer = heap._malloc(step * rowBytes);
-    if (pointer === 0) {
-      throw new BitnibbleError(
-        'corrupt-file',
-        `${this.name}: dataset ${path} has rows of ${rowBytes} bytes, too large to read`,
-      );
-    }
+    const pointer = heap._malloc(Math.min(most, to - from) * itemBytes);
+    if (pointer === 0) throw new BitnibbleError('too-large', `${this.name}: no memory for dataset ${path}`);
     try {
-      for (let row = 0; row < rows; row += step) {
-        const now = Math.min(step, rows - row);
-        const whole = shape.length === 0 || now === rows;
-        const count = whole ? null : [BigInt(now), ...shape.slice(1).map(BigInt)];
-        const offset = whole ? null : [BigInt(row), ...shape.slice(1).map(() => 0n)];
-        this.#guard(path, () => visit(pointer, count, offset, row * rowBytes, now * rowBytes));
+      for (const { offset, count, start, length } of boxes(shape, from, to, most)) {
+        const isWhole = length === sizeOf(shape);
+        const at = (start - from) * itemBytes;
+        this.#guard(path, () =>
+          visit(
+            pointer,
+            isWhole ? null : count.map(BigInt),
+            isWhole ? null : offset.map(BigInt),
+            at,
+            length * itemBytes,
+          ),
+        );
       }
     } finally {
       heap._free(pointer);
@@ -312,9 +356,4 @@ export class H5File {
       );
     }
   }
-}
-
-/** Byte order of every element of `size` bytes turned round, in place. */
-function reverseElements(bytes: Uint8Array, size: number): void {
-  for (let at = 0; at < bytes.length; at += size) bytes.subarray(at, at + size).reverse();
 }

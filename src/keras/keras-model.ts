@@ -1,9 +1,10 @@
 import { BitnibbleError } from '../errors.js';
+import { toFloat32 } from '../formats/dtypes.js';
 import type { JsonObject, ModelSource, WeightInfo } from '../model.js';
 import { sizeOf } from '../shape.js';
 import type { LayerNode } from './config.js';
 import type { H5File } from './h5.js';
-import { readLegacyModel } from './legacy.js';
+import type { ByteSource } from './source.js';
 
 /** A weight and where its file keeps it. */
 export interface KerasWeight extends WeightInfo {
@@ -11,42 +12,71 @@ export interface KerasWeight extends WeightInfo {
   readonly group: string;
   /** Dataset in the file. */
   readonly path: string;
+  /** Which HDF5 file, of a model in several. */
+  readonly file: number;
+  /** Where the file keeps it once more. */
+  readonly copies: readonly { readonly file: number; readonly path: string }[];
+}
+
+/** What a model's file says, whatever its container. */
+export interface KerasContents {
+  readonly architecture: JsonObject | undefined;
+  readonly trainingConfig: JsonObject | undefined;
+  readonly kerasVersion: string;
+  readonly backend: string;
+  readonly layers: readonly LayerNode[];
+  readonly weights: readonly KerasWeight[];
+}
+
+/** `h5`: one HDF5 file; `keras`: a zip archive that holds one; `shards`: several, listed in JSON. */
+export type Container = 'h5' | 'keras' | 'shards';
+
+/** Bytes and HDF5 files that a model is read from. */
+export interface KerasFiles {
+  readonly name: string;
+  readonly container: Container;
+  /** The file that was opened. */
+  readonly source: ByteSource;
+  /** The HDF5 files: the same, a member of it, or the shards. */
+  readonly h5: readonly H5File[];
 }
 
 /** A trained Keras model in a file that stays open: weights are read when asked for. Close it when done. */
 export class KerasModel implements ModelSource {
-  readonly architecture: JsonObject;
+  /** Undefined for a file of weights alone. */
+  readonly architecture: JsonObject | undefined;
   /** Optimizer, loss and metrics, where the model was compiled. */
   readonly trainingConfig: JsonObject | undefined;
   readonly kerasVersion: string;
   readonly backend: string;
-  /** Top-level layers in the order of the architecture. */
+  /** Top-level layers in the order of the architecture; without one, the layers that the weights tell. */
   readonly layers: readonly LayerNode[];
-  /** Every weight of every layer, in the file's order; optimizer state is not among them. */
+  /** Every weight of every layer, in the model's order; optimizer state is not among them. */
   readonly weights: readonly KerasWeight[];
-  readonly #file: H5File;
   readonly #byId: ReadonlyMap<string, KerasWeight>;
 
-  constructor(file: H5File) {
-    const model = readLegacyModel(file);
-    this.#file = file;
-    this.architecture = model.architecture;
-    this.trainingConfig = model.trainingConfig;
-    this.kerasVersion = model.kerasVersion;
-    this.backend = model.backend;
-    this.layers = model.layers;
-    this.weights = model.weights;
-    this.#byId = new Map(model.weights.map((weight) => [weight.id, weight]));
+  constructor(
+    /** Where it is read from. */
+    readonly files: KerasFiles,
+    contents: KerasContents,
+  ) {
+    this.architecture = contents.architecture;
+    this.trainingConfig = contents.trainingConfig;
+    this.kerasVersion = contents.kerasVersion;
+    this.backend = contents.backend;
+    this.layers = contents.layers;
+    this.weights = contents.weights;
+    this.#byId = new Map(contents.weights.map((weight) => [weight.id, weight]));
   }
 
   /** For messages: the file's name. */
   get file(): string {
-    return this.#file.name;
+    return this.files.name;
   }
 
   /** Name of the model itself. */
   get name(): string {
-    const config = this.architecture.config;
+    const config = this.architecture?.config;
     const name =
       config !== null && typeof config === 'object' && !Array.isArray(config) ? config.name : undefined;
     return typeof name === 'string' ? name : 'model';
@@ -58,30 +88,27 @@ export class KerasModel implements ModelSource {
   }
 
   /**
-   * Values of a float32 weight, C order.
-   * @throws BitnibbleError `unsupported-dtype` for other number types, `corrupt-file` for damaged data
+   * Values of a weight as float32, C order; other number types are rounded to it.
+   * @throws BitnibbleError `unsupported-filter`, `corrupt-file` for damaged data
    */
   read(id: string): Float32Array {
-    const weight = this.weight(id);
-    if (weight.dtype !== 'F32') {
-      throw new BitnibbleError(
-        'unsupported-dtype',
-        `${this.file}: expected float32 weights, got ${weight.dtype} (tensor ${id})`,
-      );
-    }
-    const bytes = this.readBytes(id);
-    return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+    return toFloat32(this.readBytes(id), this.weight(id).dtype);
   }
 
-  /** Values of any weight as little-endian bytes, C order. */
-  readBytes(id: string): Uint8Array {
-    return this.#file.readBytes(this.weight(id).path);
+  /**
+   * Values of any weight as little-endian bytes, C order.
+   * @param range elements from and to, in C order; all unless given
+   * @param out memory to fill; new unless given
+   */
+  readBytes(id: string, range?: readonly [from: number, to: number], out?: Uint8Array): Uint8Array {
+    const { file, path } = this.weight(id);
+    return (this.files.h5[file] as H5File).readBytes(path, range, out);
   }
 
-  /** The whole file. */
+  /** The whole file, as it was opened. */
   fileBytes(): Uint8Array {
-    const bytes = new Uint8Array(this.#file.source.size);
-    this.#file.source.read(bytes, 0);
+    const bytes = new Uint8Array(this.files.source.size);
+    this.files.source.read(bytes, 0);
     return bytes;
   }
 
@@ -93,7 +120,10 @@ export class KerasModel implements ModelSource {
   }
 
   close(): void {
-    this.#file.close();
-    this.#file.source.close?.();
+    for (const file of this.files.h5) {
+      file.close();
+      if (file.source !== this.files.source) file.source.close?.();
+    }
+    this.files.source.close?.();
   }
 }

@@ -1,22 +1,25 @@
 import { BitnibbleError } from '../errors.js';
-import type { Dtype, JsonObject } from '../model.js';
+import { isFloat } from '../formats/dtypes.js';
+import type { JsonObject } from '../model.js';
 import { checkShape } from './check-shapes.js';
-import { isObject, type LayerNode, layerTree, type Owner, parseJson } from './config.js';
+import {
+  configOf,
+  isObject,
+  type LayerNode,
+  layersOfWeights,
+  listedLayers,
+  type Owner,
+  ownerOf,
+  parseJson,
+} from './config.js';
 import type { H5Attribute, H5File } from './h5.js';
-import type { KerasWeight } from './keras-model.js';
+import type { KerasContents, KerasWeight } from './keras-model.js';
 import { ownersOf } from './owners.js';
+import { classOfName, knowsClass } from './variables.js';
 
 const MAX_CONFIG_CHARS = 2 ** 28;
-
-/** What the legacy HDF5 layout says of a whole model. */
-export interface LegacyModel {
-  readonly architecture: JsonObject;
-  readonly trainingConfig: JsonObject | undefined;
-  readonly kerasVersion: string;
-  readonly backend: string;
-  readonly layers: readonly LayerNode[];
-  readonly weights: readonly KerasWeight[];
-}
+const MODELS = /^(Sequential|Functional|Model)$/;
+const TOP_LEVEL = 'top_level_model_weights';
 
 function text(value: H5Attribute | undefined): string | undefined {
   const first = Array.isArray(value) ? value[0] : value;
@@ -36,7 +39,7 @@ function nameList(file: H5File, group: string, name: string): string[] | undefin
   for (let chunk = 0; ; chunk++) {
     const part = list(file.attribute(group, `${name}${chunk}`));
     if (!part) return chunk === 0 ? undefined : names;
-    names.push(...part);
+    for (const item of part) names.push(item);
   }
 }
 
@@ -53,91 +56,216 @@ function config(file: H5File, name: string): JsonObject | undefined {
   return parsed;
 }
 
+/** Whether an HDF5 file lists its layers as the writers before Keras 3, and Keras 3's legacy one, do. */
+export function isLegacy(file: H5File): boolean {
+  const names = file.attributeNames('/');
+  return (
+    file.kind('/model_weights') === 'group' ||
+    ['model_config', 'layer_names', 'layer_names0', 'nb_layers'].some((name) => names.includes(name))
+  );
+}
+
 /**
- * Reads a whole-model `.h5` of Keras 1, 2, tf.keras and Keras 3's legacy writer, weights by `weight_names`.
+ * Reads a `.h5` of Keras 0 to 2, tf.keras and Keras 3's legacy writer: whole models and weights alone.
  *
- * @throws BitnibbleError `no-model-config`, `missing-weight` (listed and not there), `corrupt-file`,
- *   `unsupported-dtype` (a weight that is not an array of numbers), `shape-mismatch` (with the architecture)
+ * @throws BitnibbleError `no-model-config` where there is neither an architecture nor a weight, `missing-weight`
+ *   (listed and not there), `corrupt-file`, `unsupported-dtype` (a weight that is not an array of numbers),
+ *   `shape-mismatch` (with the architecture)
  */
-export function readLegacyModel(file: H5File): LegacyModel {
+export function readLegacy(file: H5File): KerasContents {
   const architecture = config(file, 'model_config');
-  if (!architecture) {
-    throw new BitnibbleError(
-      'no-model-config',
-      `${file.name}: no attribute model_config, so no architecture: expected a whole model saved with model.save("name.h5")`,
-    );
-  }
-  const layers = layerTree(architecture, file.name);
+  const layers = architecture && listedLayers(architecture, file.name);
   const root = file.kind('/model_weights') === 'group' ? '/model_weights' : '/';
   const layerNames = nameList(file, root, 'layer_names');
-  if (!layerNames) {
+  const reader = new Reader(file, root === '/' ? '' : root, layers);
+  if (layerNames) reader.named(layerNames);
+  else if (file.attributeNames(root).includes('nb_layers')) reader.numbered();
+  else if (architecture) {
     throw new BitnibbleError('corrupt-file', `${file.name}: group ${root} lists no layer_names`);
   }
-  const nodes = new Map(layers.map((layer) => [layer.name, layer]));
-  const weights: KerasWeight[] = [];
-  const ids = new Set<string>();
-  for (const name of [...layerNames, 'top_level_model_weights']) {
-    const group = `${root === '/' ? '' : root}/${name}`;
-    const kind = file.kind(group);
-    if (kind !== 'group') {
-      if (name === 'top_level_model_weights') continue;
-      throw new BitnibbleError('missing-weight', `${file.name}: layer ${name} is listed and has no group`);
-    }
-    const node: LayerNode = nodes.get(name) ?? {
-      name,
-      className: name === 'top_level_model_weights' ? 'Model' : 'unknown',
-      config: {},
-      entry: {},
-      children: [],
-      isModel: false,
-    };
-    const weightNames = nameList(file, group, 'weight_names') ?? [];
-    const owners = ownersOf(node, weightNames);
-    for (const [i, weightName] of weightNames.entries()) {
-      const path = `${group}/${weightName}`;
-      if (file.kind(path) !== 'dataset') {
-        throw new BitnibbleError(
-          'missing-weight',
-          `${file.name}: layer ${name} lists the weight ${weightName}, which is not in the file`,
-        );
-      }
-      const { shape, dtype } = file.dataset(path);
-      if (dtype === undefined) {
-        throw new BitnibbleError(
-          'unsupported-dtype',
-          `${file.name}: weight ${weightName} of layer ${name} is not an array of numbers`,
-        );
-      }
-      const owner = owners[i] as Owner;
-      const id = unique(ids, [owner.layer, ...owner.rest].join('/'));
-      const weight = {
-        id,
-        layer: owner.layer,
-        className: owner.node.className,
-        name: owner.rest.at(-1) as string,
-        shape,
-        dtype: dtype as Dtype,
-        group: name,
-        path,
-      };
-      checkShape(file.name, owner.node, weight);
-      weights.push(weight);
-    }
+  const { weights } = reader;
+  if (!layers && weights.length === 0) {
+    throw new BitnibbleError(
+      'no-model-config',
+      `${file.name}: ${
+        architecture
+          ? `class ${String(architecture.class_name)} without layers`
+          : 'no attribute model_config, so no architecture'
+      }, and no weights: expected a model saved with model.save or model.save_weights`,
+    );
   }
+  const about = (name: string) => text(file.attribute(root, name)) ?? text(file.attribute('/', name));
   return {
     architecture,
     trainingConfig: config(file, 'training_config'),
-    kerasVersion:
-      text(file.attribute(root, 'keras_version')) ?? text(file.attribute('/', 'keras_version')) ?? '',
-    backend: text(file.attribute(root, 'backend')) ?? text(file.attribute('/', 'backend')) ?? '',
-    layers,
+    kerasVersion: about('keras_version') ?? '',
+    backend: about('backend') ?? about('keras_backend') ?? '',
+    layers: layers ?? layersOfWeights(weights),
     weights,
   };
 }
 
-function unique(taken: Set<string>, id: string): string {
-  let free = id;
-  for (let n = 2; taken.has(free); n++) free = `${id}#${n}`;
-  taken.add(free);
-  return free;
+/** A layer of which only its name is known. */
+function nodeOfName(name: string): LayerNode {
+  const className = name === TOP_LEVEL ? 'Model' : (classOfName(name) ?? 'unknown');
+  return { name, className, config: {}, entry: {}, children: [], isModel: false };
+}
+
+class Reader {
+  readonly weights: KerasWeight[] = [];
+  readonly #nodes: ReadonlyMap<string, LayerNode>;
+  readonly #ids = new Set<string>();
+  readonly #paths = new Set<string>();
+
+  constructor(
+    readonly file: H5File,
+    readonly root: string,
+    layers: readonly LayerNode[] | undefined,
+  ) {
+    this.#nodes = new Map((layers ?? []).map((layer) => [layer.name, layer]));
+  }
+
+  /** A group for each of `layer_names`, which lists its `weight_names`. */
+  named(layerNames: readonly string[]): void {
+    const listed = new Set(layerNames);
+    for (const name of [...listed, ...(listed.has(TOP_LEVEL) ? [] : [TOP_LEVEL])]) {
+      const group = `${this.root}/${name}`;
+      if (this.file.kind(group) !== 'group') {
+        if (name === TOP_LEVEL) continue;
+        throw new BitnibbleError(
+          'missing-weight',
+          `${this.file.name}: layer ${name} is listed and has no group`,
+        );
+      }
+      const names = nameList(this.file, group, 'weight_names') ?? [];
+      const known = this.#nodes.get(name);
+      const owners = known && ownersOf(known, names);
+      for (const [i, weightName] of names.entries()) {
+        this.#add(name, weightName, `${group}/${weightName}`, owners?.[i]);
+      }
+    }
+  }
+
+  /** Keras 0: `layer_N/param_K`, counted by attributes. */
+  numbered(): void {
+    const count = (path: string, name: string): number => {
+      const value = Number(this.file.attribute(path, name) ?? 0);
+      const most = this.file.keys(path).length;
+      if (Number.isInteger(value) && value >= 0 && value <= most) return value;
+      throw new BitnibbleError(
+        'missing-weight',
+        `${this.file.name}: ${path} claims ${value} ${name}, it holds ${most}`,
+      );
+    };
+    const layers = count(this.root || '/', 'nb_layers');
+    for (let n = 0; n < layers; n++) {
+      const group = `${this.root}/layer_${n}`;
+      if (this.file.kind(group) !== 'group') {
+        throw new BitnibbleError(
+          'missing-weight',
+          `${this.file.name}: layer ${n} is counted and has no group`,
+        );
+      }
+      const params = count(group, 'nb_params');
+      for (let k = 0; k < params; k++) this.#add(`layer_${n}`, `param_${k}`, `${group}/param_${k}`);
+    }
+  }
+
+  #add(group: string, weightName: string, path: string, known?: Owner): void {
+    const { file } = this;
+    if (file.kind(path) !== 'dataset') {
+      throw new BitnibbleError(
+        'missing-weight',
+        `${file.name}: layer ${group} lists the weight ${weightName}, which is not in the file`,
+      );
+    }
+    if (this.#paths.has(path)) {
+      throw new BitnibbleError(
+        'corrupt-file',
+        `${file.name}: layer ${group} lists the weight ${weightName} twice`,
+      );
+    }
+    this.#paths.add(path);
+    const { shape, dtype } = file.dataset(path);
+    if (dtype === undefined) {
+      throw new BitnibbleError(
+        'unsupported-dtype',
+        `${file.name}: weight ${weightName} of layer ${group} is not an array of numbers`,
+      );
+    }
+    const owner = known ? knownOwner(known) : guessedOwner(group, weightName);
+    const base = [owner.layer, ...owner.rest].join('/');
+    let id = base;
+    for (let n = 2; this.#ids.has(id); n++) id = `${base}#${n}`;
+    this.#ids.add(id);
+    const name = owner.rest.at(-1) as string;
+    const { layer, className, guessed, config } = owner;
+    const weight = { id, layer, className, name, shape, dtype, group, path, file: 0, copies: [] };
+    if (owner.node && isFloat(dtype)) checkShape(file.name, owner.node, weight);
+    this.weights.push({ ...weight, ...(guessed ? { guessed } : {}), ...(config ? { config } : {}) });
+  }
+}
+
+interface Placement {
+  readonly layer: string;
+  readonly className: string;
+  readonly rest: readonly string[];
+  readonly guessed: boolean;
+  readonly config: JsonObject | undefined;
+  readonly node?: LayerNode;
+}
+
+/** The owner by the architecture; of a layer of another maker, the layer within it that names tell, as a guess. */
+function knownOwner({ layer, node, rest }: Owner): Placement {
+  const { className } = node;
+  const within = knowsClass(className.split('/').at(-1) as string) ? undefined : classWithin(rest);
+  if (within !== undefined)
+    return { layer, className: `${className}/${within}`, rest, guessed: true, config: undefined, node };
+  return { layer, className, rest, guessed: false, config: configOf(node), node };
+}
+
+/** The class that the innermost telling name before a variable's tells. */
+function classWithin(rest: readonly string[]): string | undefined {
+  const classes = rest.slice(0, -1).map(classOfName);
+  return classes.findLast((name) => name !== undefined && !MODELS.test(name));
+}
+
+/**
+ * The owner by names alone. A group holds one layer, or a sub-model whose layers the weights' names tell:
+ * `dense_1/kernel:0`, in Keras 1 `dense_1_W`.
+ */
+function guessedOwner(group: string, weightName: string): Placement {
+  const all = weightName
+    .replace(/:\d+$/, '')
+    .split('/')
+    .filter((part) => part !== '');
+  const parts = all.slice(all.slice(0, -1).lastIndexOf(group) + 1);
+  const isModel = /^(sequential|functional|model)(_\d+)?$/.test(group);
+  const flat = isModel && parts.length === 1 ? /^(.+_\d+)_([^_].*)$/.exec(parts[0] as string) : null;
+  const head = flat ? [flat[1] as string, flat[2] as string] : parts;
+  if (head.length > 1 && (isModel || tellsOther(head[0] as string, group))) {
+    const path = head.slice(0, -1);
+    const at = Math.max(
+      0,
+      path.findIndex((part) => !MODELS.test(classOfName(part) ?? 'Model')),
+    );
+    const layer = [group, ...path.slice(0, at + 1)].join('/');
+    const className = classOfName(path[at] as string) ?? 'unknown';
+    return { layer, className, rest: head.slice(at + 1), guessed: true, config: undefined };
+  }
+  const { layer, node, rest } = ownerOf(nodeOfName(group), weightName);
+  const within = knowsClass(node.className) ? undefined : classWithin(rest);
+  const className = within === undefined ? node.className : `${node.className}/${within}`;
+  return { layer, className, rest, guessed: true, config: undefined };
+}
+
+/** Whether a name is that of another layer than the group's, not the group's with a number. */
+function tellsOther(name: string, group: string): boolean {
+  const tells = classOfName(name);
+  return (
+    tells !== undefined &&
+    !name.startsWith(`${group}_`) &&
+    tells !== classOfName(group) &&
+    !/cell(_\d+)?$/.test(name)
+  );
 }

@@ -1,6 +1,9 @@
 import { BitnibbleError } from '../errors.js';
+import { fromNumbers, toFloat32 } from '../formats/dtypes.js';
+import { replaceMember } from '../formats/zip-write.js';
 import type { JsonObject } from '../model.js';
 import { sizeOf } from '../shape.js';
+import { WEIGHTS_MEMBER } from './archive.js';
 import { H5File } from './h5.js';
 import type { KerasModel } from './keras-model.js';
 import { type ByteSource, GrowingBytes } from './source.js';
@@ -30,6 +33,11 @@ export function loadModelWeights(model: KerasModel): LayerWeights[] {
   }));
 }
 
+/** Values of a whole weight, or pieces of it one after the other. */
+export type NewValues =
+  | ArrayLike<number>
+  | Iterable<{ readonly from: number; readonly values: ArrayLike<number> }>;
+
 /** New values by weight id; what is not named stays as it is. */
 export type NewWeights =
   | ReadonlyMap<string, ArrayLike<number>>
@@ -43,41 +51,100 @@ export function weightEntries(weights: NewWeights): Iterable<readonly [string, A
 }
 
 /**
- * Overwrites weights in a copy of the model's file; all else of the file stays as it is: attributes, order,
- * optimizer state.
+ * Overwrites weights in a copy of the model's HDF5 file; all else of the file stays as it is: attributes, order,
+ * optimizer state. Values are stored in the number type that the weight has.
  *
- * @param target a writable copy of the file that `model` was opened from
- * @param weights pairs of weight id and float32 values
- * @throws BitnibbleError `missing-weight`, `shape-mismatch`
+ * @param target a writable copy of the HDF5 file: of `model` itself, or of `model.weights.h5` in its archive; of each
+ *   shard in order where it has several
+ * @param weights pairs of weight id and values, whole or in pieces
+ * @throws BitnibbleError `missing-weight`, `shape-mismatch`, `not-finite` for values too large for the weight's type
  */
 export async function writeWeights(
   model: KerasModel,
-  weights: Iterable<readonly [id: string, values: ArrayLike<number>]>,
-  target: ByteSource,
+  weights: Iterable<readonly [id: string, values: NewValues]>,
+  target: ByteSource | readonly ByteSource[],
 ): Promise<void> {
-  const copy = await H5File.open(model.file, target);
+  const targets = Array.isArray(target) ? (target as readonly ByteSource[]) : [target as ByteSource];
+  const copies: H5File[] = [];
   try {
+    for (const [i, bytes] of targets.entries())
+      copies.push(await H5File.open(model.files.h5[i]?.name ?? model.file, bytes));
     for (const [id, values] of weights) {
-      const { path, shape } = model.weight(id);
-      if (values.length !== sizeOf(shape)) {
+      const weight = model.weight(id);
+      const { shape, dtype } = weight;
+      const size = sizeOf(shape);
+      let done = 0;
+      for (const { from, values: piece } of 'length' in values ? [{ from: 0, values }] : values) {
+        done += piece.length;
+        if (done > size) break;
+        const bytes = fromNumbers(piece, dtype);
+        if (dtype === 'F16' || dtype === 'BF16')
+          requireInRange(piece, bytes, dtype, `${model.file}: tensor ${id}`);
+        for (const { file, path } of [weight, ...weight.copies])
+          (copies[file] as H5File).writeBytes(path, bytes, from);
+      }
+      if (done !== size) {
         throw new BitnibbleError(
           'shape-mismatch',
-          `${model.file}: expected ${sizeOf(shape)} values of shape [${shape}], got ${values.length} (tensor ${id})`,
+          `${model.file}: expected ${size} values of shape [${shape}], got ${done} (tensor ${id})`,
         );
       }
-      copy.writeFloat32(path, values instanceof Float32Array ? values : Float32Array.from(values));
     }
   } finally {
-    copy.close();
+    for (const copy of copies) copy.close();
   }
+}
+
+/** Finite values must stay finite in the narrower type. */
+function requireInRange(
+  values: ArrayLike<number>,
+  bytes: Uint8Array,
+  dtype: 'F16' | 'BF16',
+  what: string,
+): void {
+  const stored = toFloat32(bytes, dtype);
+  const at = stored.findIndex((value, i) => !Number.isFinite(value) && Number.isFinite(values[i]));
+  if (at < 0) return;
+  throw new BitnibbleError(
+    'not-finite',
+    `${what}: ${values[at]} at index ${at} is too large for its type ${dtype}`,
+  );
 }
 
 /**
  * The model's file with new weights, as bytes: `saveModelWeights(model, postTrainBinarization(loadModelWeights(model)))`.
  * For files on disk see `saveModelWeights` of `bitnibble/node`, which copies instead of holding the file in memory.
+ *
+ * @throws BitnibbleError as {@link writeWeights}; `unsupported-version` for a model in shards
  */
 export async function saveModelWeights(model: KerasModel, weights: NewWeights): Promise<Uint8Array> {
-  const copy = new GrowingBytes(model.fileBytes());
+  const { container, source, h5 } = model.files;
+  if (container === 'shards') {
+    throw new BitnibbleError(
+      'unsupported-version',
+      `${model.file}: a model in shards is saved with bitnibble/node`,
+    );
+  }
+  const file = (h5[0] as H5File).source;
+  const copy = new GrowingBytes(wholeSource(file));
   await writeWeights(model, weightEntries(weights), copy);
-  return copy.bytes;
+  if (container === 'h5') return copy.bytes;
+  return concat(replaceMember(source, WEIGHTS_MEMBER, copy, model.file));
+}
+
+function wholeSource(source: ByteSource): Uint8Array {
+  const bytes = new Uint8Array(source.size);
+  source.read(bytes, 0);
+  return bytes;
+}
+
+function concat(pieces: Iterable<Uint8Array>): Uint8Array {
+  const all = [...pieces];
+  const out = new Uint8Array(all.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const piece of all) {
+    out.set(piece, at);
+    at += piece.length;
+  }
+  return out;
 }

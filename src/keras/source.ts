@@ -65,3 +65,14 @@ export class GrowingBytes implements ByteSource {
     this.#buffer = grown;
   }
 }
+
+/** `size` bytes of a source from `start` on, read only; closing it leaves the source open. */
+export function partOfSource(source: ByteSource, start: number, size: number): ByteSource {
+  return {
+    size,
+    read(target, position) {
+      const count = Math.max(0, Math.min(target.length, size - position));
+      return count === 0 ? 0 : source.read(target.subarray(0, count), start + position);
+    },
+  };
+}

@@ -15,7 +15,7 @@ export type PackedWeight = WeightInfo &
 /** A model of which some weights are codes and scales; fresh from the quantizer or read from a packed file. */
 export class QuantizedModel implements ModelSource {
   readonly file: string;
-  readonly architecture: JsonObject;
+  readonly architecture: JsonObject | undefined;
   readonly kerasVersion: string;
   readonly backend: string;
   readonly #byId: ReadonlyMap<string, PackedWeight>;

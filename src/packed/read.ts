@@ -38,14 +38,15 @@ export function openPacked(bytes: Uint8Array, kernels: Kernels, what = 'packed m
   }
   const reader = new Reader(bytes, header, what);
   const weights = reader.json('weights');
-  const architecture = reader.json('architecture');
+  const architecture = metadata.has('architecture') ? reader.json('architecture') : undefined;
   if (!Array.isArray(weights)) throw reader.damaged('weights is not a list');
-  if (typeof architecture !== 'object' || architecture === null || Array.isArray(architecture)) {
+  const isObject = typeof architecture === 'object' && architecture !== null && !Array.isArray(architecture);
+  if (architecture !== undefined && !isObject) {
     throw reader.damaged('architecture is not an object');
   }
   const model = {
     file: what,
-    architecture: architecture as JsonObject,
+    architecture: architecture as JsonObject | undefined,
     kerasVersion: metadata.get('keras_version') ?? '',
     backend: metadata.get('keras_backend') ?? '',
   };

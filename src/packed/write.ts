@@ -48,7 +48,7 @@ export function writePacked(model: QuantizedModel): Generator<Uint8Array> {
     ['format_version', VERSION],
     ['keras_version', model.kerasVersion],
     ['keras_backend', model.backend],
-    ['architecture', JSON.stringify(model.architecture)],
+    ...(model.architecture ? ([['architecture', JSON.stringify(model.architecture)]] as const) : []),
     ['weights', JSON.stringify(model.weights.map(stored))],
   ]);
 }

@@ -1,7 +1,7 @@
 import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import type { Dataset, Preprocess } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
-import { isObject, layerTree } from '../keras/config.js';
+import { isObject, layerTree, requireArchitecture } from '../keras/config.js';
 import type { Json, ModelSource } from '../model.js';
 import { sizeOf } from '../shape.js';
 import { loadLayersModel } from '../tfjs/load.js';
@@ -44,7 +44,7 @@ const CLIP = 1e-7;
 export function outputKind(model: ModelSource): OutputKind {
   const name = (value: Json | undefined) =>
     isObject(value) ? String(value.config ?? value.class_name) : String(value);
-  let layers = layerTree(model.architecture, model.file);
+  let layers = layerTree(requireArchitecture(model), model.file);
   for (;;) {
     const last = layers
       .filter(({ className }) => !/^(Dropout|Flatten|Reshape|InputLayer)$/.test(className))
@@ -62,7 +62,7 @@ export function outputKind(model: ModelSource): OutputKind {
 
 /** Whether the model scales its own inputs: a Rescaling or Normalization layer. */
 export function scalesItself(model: ModelSource): boolean {
-  return layerTree(model.architecture, model.file).some(({ className }) =>
+  return layerTree(requireArchitecture(model), model.file).some(({ className }) =>
     /^(Rescaling|Normalization)$/.test(className),
   );
 }

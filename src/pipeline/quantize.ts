@@ -1,9 +1,12 @@
+import { toFloat32 } from '../formats/dtypes.js';
 import type { KerasModel } from '../keras/keras-model.js';
-import type { Kernels } from '../kernels/types.js';
+import type { NewValues } from '../keras/save.js';
+import type { Difference, Kernels } from '../kernels/types.js';
 import { DTYPE_BYTES, type WeightInfo } from '../model.js';
 import { type PackedWeight, QuantizedModel } from '../packed/quantized-model.js';
 import { dequantizeTensor, quantizedBytes, quantizeTensor } from '../schemes/quantize.js';
-import type { Coding, SchemeName } from '../schemes/types.js';
+import { decodedSlices, isLarge, quantizeInSlices } from '../schemes/slices.js';
+import type { Coding, QuantizedTensor, QuantizeOptions, SchemeName } from '../schemes/types.js';
 import { sizeOf } from '../shape.js';
 import { decide, parseRecipe, type Recipe } from './recipe.js';
 
@@ -64,7 +67,7 @@ export function quantizeModel(
   const packed: PackedWeight[] = [];
   const tensors: TensorReport[] = [];
   let done = 0;
-  for (const { group: _group, path: _path, ...weight } of model.weights) {
+  for (const { group: _group, path: _path, file: _file, copies: _copies, ...weight } of model.weights) {
     const decision = decisions.get(weight.id);
     if (!decision || 'keep' in decision) {
       const reason = decision?.keep ?? 'no rule';
@@ -72,9 +75,16 @@ export function quantizeModel(
       tensors.push({ ...rowOf(weight), result: 'kept', reason, bytesAfter: bytesBefore(weight) });
     } else {
       const context = `tensor ${weight.id} of ${model.file}`;
-      const values = model.read(weight.id);
-      const tensor = quantizeTensor(kernels, values, weight.shape, decision.options, context);
-      const { signal, noise, maxError } = kernels.difference(values, dequantizeTensor(kernels, tensor));
+      const onSlice = (weights: number) => onProgress?.(done + Math.floor(weights / 2), total, weight.id);
+      const { tensor, difference } = quantizeWeight(
+        model,
+        weight,
+        kernels,
+        decision.options,
+        context,
+        onSlice,
+      );
+      const { signal, noise, maxError } = difference;
       packed.push({ ...weight, kind: 'quantized', tensor });
       tensors.push({
         ...rowOf(weight),
@@ -90,6 +100,30 @@ export function quantizeModel(
     onProgress?.(done, total, weight.id);
   }
   return { model: new QuantizedModel(model, packed, kernels), report: reportOf(tensors) };
+}
+
+/** Whole where it is small, else slice by slice: no more than a few slices of any tensor are in memory. */
+function quantizeWeight(
+  model: KerasModel,
+  { id, shape, dtype }: WeightInfo,
+  kernels: Kernels,
+  options: QuantizeOptions,
+  context: string,
+  onSlice: (done: number) => void,
+): { tensor: QuantizedTensor; difference: Difference } {
+  // Least squares goes over the weights many times.
+  if (isLarge(shape) && options.scale !== 'lsq') {
+    let memory = new Uint8Array(0);
+    const read = (from: number, to: number): Float32Array => {
+      const bytes = (to - from) * DTYPE_BYTES[dtype];
+      if (memory.length < bytes) memory = new Uint8Array(bytes);
+      return toFloat32(model.readBytes(id, [from, to], memory), dtype);
+    };
+    return quantizeInSlices(kernels, read, shape, options, context, onSlice);
+  }
+  const values = model.read(id);
+  const tensor = quantizeTensor(kernels, values, shape, options, context);
+  return { tensor, difference: kernels.difference(values, dequantizeTensor(kernels, tensor)) };
 }
 
 function bytesBefore({ shape, dtype }: WeightInfo): number {
@@ -117,9 +151,14 @@ function reportOf(tensors: readonly TensorReport[]): QuantizeReport {
   };
 }
 
-/** Pairs of weight id and decoded values of what was quantized, for `writeWeights`: a drop-in Keras file. */
-export function* decodedWeights(model: QuantizedModel): Generator<readonly [string, Float32Array]> {
-  for (const { id, kind } of model.weights) {
-    if (kind === 'quantized') yield [id, model.read(id)];
+/**
+ * Pairs of weight id and decoded values of what was quantized, for `writeWeights`: a drop-in Keras file. Large tensors
+ * come in pieces.
+ */
+export function* decodedWeights(model: QuantizedModel): Generator<readonly [string, NewValues]> {
+  for (const weight of model.weights) {
+    if (weight.kind === 'kept') continue;
+    const { tensor } = weight;
+    yield [weight.id, isLarge(weight.shape) ? decodedSlices(model.kernels, tensor) : model.read(weight.id)];
   }
 }

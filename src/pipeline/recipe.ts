@@ -1,4 +1,5 @@
 import { BitnibbleError } from '../errors.js';
+import { isFloat } from '../formats/dtypes.js';
 import { type Role, roleOf } from '../keras/axes.js';
 import type { WeightInfo } from '../model.js';
 import { codingOf } from '../schemes/quantize.js';
@@ -132,7 +133,7 @@ export function parseRecipe(value: unknown, what = 'recipe'): Recipe {
 /**
  * Applies a recipe to the weights of a model.
  * @throws BitnibbleError `recipe` for a rule that decides about no weight, `unsupported-dtype` for one that would
- *   quantize anything but float32
+ *   quantize integers
  */
 export function decide(recipe: Recipe, weights: readonly WeightInfo[], file: string): Map<string, Decision> {
   const rules = (recipe.rules ?? []).map((rule) => ({
@@ -171,7 +172,24 @@ export function decide(recipe: Recipe, weights: readonly WeightInfo[], file: str
       `rule ${index + 1} of the recipe (${shown.join(', ')}) ${fault} of ${file}`,
     );
   }
+  requireSomething(recipe, decisions, weights, file);
   return decisions;
+}
+
+/** A default that finds integers alone where kernels should be is an error, as a rule that finds nothing is. */
+function requireSomething(
+  recipe: Recipe,
+  decisions: ReadonlyMap<string, Decision>,
+  weights: readonly WeightInfo[],
+  file: string,
+): void {
+  if (!recipe.default || [...decisions.values()].some((made) => !('keep' in made))) return;
+  const integers = weights.find(({ dtype, shape }) => !isFloat(dtype) && shape.length > 1);
+  if (!integers || (recipe.rules ?? []).some((rule) => 'keep' in rule)) return;
+  throw new BitnibbleError(
+    'unsupported-dtype',
+    `${file}: no floating-point kernel to quantize, got ${integers.dtype} (tensor ${integers.id})`,
+  );
 }
 
 function decision(
@@ -186,10 +204,10 @@ function decision(
   const chosen = rule ?? fallback;
   if (!chosen) return { keep: 'no rule' };
   if (weight.shape.includes(0)) return { keep: 'empty' };
-  if (weight.dtype !== 'F32') {
+  if (!isFloat(weight.dtype)) {
     throw new BitnibbleError(
       'unsupported-dtype',
-      `${file}: expected float32 weights to quantize, got ${weight.dtype} (tensor ${weight.id}); a recipe rule can keep it`,
+      `${file}: expected floating-point weights to quantize, got ${weight.dtype} (tensor ${weight.id}); a recipe rule can keep it`,
     );
   }
   const { layer: _l, class: _c, weight: _w, ...options } = chosen as Match & QuantizeOptions;

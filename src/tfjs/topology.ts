@@ -1,5 +1,5 @@
 import { BitnibbleError } from '../errors.js';
-import { isObject, type LayerNode, layerTree } from '../keras/config.js';
+import { isObject, type LayerNode, layerTree, requireArchitecture } from '../keras/config.js';
 import { outputShapes, type TensorShape } from '../keras/shapes.js';
 import type { Json, JsonObject, ModelInfo } from '../model.js';
 import { cleanConfig, dtypeOf } from './config.js';
@@ -70,7 +70,7 @@ const OLD_NAMES: Readonly<Record<string, string>> = {
  */
 export function toTopology(model: ModelInfo, options: TopologyOptions = {}): Topology {
   const converter = new Converter(model, options.keepTraining === true);
-  const top = converter.model(model.architecture, '', 'model');
+  const top = converter.model(converter.architecture, '', 'model');
   if (converter.problems.length > 0) {
     const list = converter.problems;
     const what = list.length === 1 ? 'the layer' : `${list.length} layers:`;
@@ -95,6 +95,7 @@ class Converter {
   readonly remarks = new Set<string>();
   readonly registered = new Set<string>();
   readonly weights: LayerWeightNames[] = [];
+  readonly architecture: JsonObject;
   readonly #isKeras3: boolean;
   readonly #shapes = new Map<JsonObject, TensorShape>();
   /** Names of layers with weights; TensorFlow.js tells weights apart by the name of their layer alone. */
@@ -105,8 +106,9 @@ class Converter {
     readonly keepTraining: boolean,
   ) {
     this.#isKeras3 = Number.parseInt(model.kerasVersion, 10) >= 3;
-    const layers = layerTree(model.architecture, model.file);
-    const shapes: Map<LayerNode, TensorShape> = outputShapes(layers, String(model.architecture.class_name));
+    this.architecture = requireArchitecture(model);
+    const layers = layerTree(this.architecture, model.file);
+    const shapes: Map<LayerNode, TensorShape> = outputShapes(layers, String(this.architecture.class_name));
     for (const [node, shape] of shapes) this.#shapes.set(node.entry, shape);
   }
 

@@ -150,25 +150,38 @@ test('globs match whole names, and nothing in them is an expression', () => {
   assert.not.ok(matcher('conv')('conv2d'));
 });
 
-test('only float32 is quantized; other types are named, or kept by a rule', async () => {
+test('integers are kept with the reason; a rule that asks for them, and a model of nothing else, are errors', async () => {
   const layer = dense('d', 4, 3, () => 1);
   const weights = [
     { ...layer.weights[0]!, data: Int32Array.from({ length: 12 }, (_, i) => i), dtype: '<i4' },
   ];
   const integers = await openKeras(await fakeKeras([{ ...layer, weights }]), 'i.h5');
-  try {
-    decide({ default: { scheme: 'int4' } }, integers.weights, 'i.h5');
-    assert.unreachable();
-  } catch (error) {
-    assert.is((error as BitnibbleError).code, 'unsupported-dtype');
-    assert.match(
-      (error as Error).message,
-      'i.h5: expected float32 weights to quantize, got I32 (tensor d/kernel)',
-    );
-  }
-  const { report } = quantizeModel(integers, { rules: [{ layer: 'd', keep: true }] }, { kernels });
-  assert.is(report.tensors[0]?.result, 'kept');
+  const both = await openKeras(await fakeKeras([{ ...layer, weights }, dense('e', 4, 3, () => 1)]), 'b.h5');
+  const refused = (recipe: Recipe, of: typeof both) => {
+    try {
+      decide(recipe, of.weights, of.file);
+    } catch (error) {
+      assert.is((error as BitnibbleError).code, 'unsupported-dtype');
+      return (error as Error).message;
+    }
+    throw new Error('expected an error');
+  };
+  assert.is(outcome({ default: { scheme: 'int4' } }, both)['d/kernel'], 'kept: integers');
+  assert.is(outcome({ default: { scheme: 'int4' } }, both)['e/kernel'], 'int4');
+  assert.match(
+    refused({ rules: [{ weight: 'd/kernel', scheme: 'int4' }] }, both),
+    'b.h5: expected floating-point weights to quantize, got I32 (tensor d/kernel)',
+  );
+  assert.match(
+    refused({ default: { scheme: 'int4' } }, integers),
+    'i.h5: no floating-point kernel to quantize, got I32 (tensor d/kernel)',
+  );
+  assert.is(
+    outcome({ rules: [{ layer: 'd', keep: true }], default: { scheme: 'int4' } }, integers)['d/kernel'],
+    'kept: recipe',
+  );
   integers.close();
+  both.close();
 });
 
 test('the report adds up', () => {

@@ -176,7 +176,7 @@ test('bad files: one line that names the file, status 1, nothing left behind', a
   );
   await refused(quantize(at('nowhere.h5')), /nowhere\.h5: cannot be read: there is no such file/);
   await refused(quantize(folder), /it is a folder/);
-  await refused(quantize(text), /text\.h5: expected an HDF5 file/);
+  await refused(quantize(text), /text\.h5: expected a Keras file \(HDF5 or a \.keras archive\)/);
   await refused(quantize(cut), /cut\.h5: damaged HDF5 file: truncated file/);
   await refused(quantize(bare), /bare\.h5: no attribute model_config/);
   await refused(
@@ -185,7 +185,7 @@ test('bad files: one line that names the file, status 1, nothing left behind', a
   );
   await refused(
     quantize(integers),
-    /integers\.h5: expected float32 weights to quantize, got I32 \(tensor d\/kernel\)/,
+    /integers\.h5: no floating-point kernel to quantize, got I32 \(tensor d\/kernel\)/,
   );
   await refused(
     quantize(missing),

@@ -1,0 +1,98 @@
+import { BitnibbleError } from '../errors.js';
+import { readZipDirectory, readZipEntry, type ZipEntry } from '../formats/zip.js';
+import type { JsonObject } from '../model.js';
+import { isObject, parseJson } from './config.js';
+import { type ByteSource, bytesSource, partOfSource } from './source.js';
+
+export const WEIGHTS_MEMBER = 'model.weights.h5';
+/** Most bytes of a JSON member. */
+const JSON_LIMIT = 2 ** 28;
+
+/** A `.keras` file: a zip archive of the configuration, the weights and the assets of layers. */
+export interface KerasArchive {
+  readonly entries: readonly ZipEntry[];
+  /** `config.json`, without the training configuration. */
+  readonly architecture: JsonObject;
+  readonly trainingConfig: JsonObject | undefined;
+  readonly kerasVersion: string;
+  /** `model.weights.h5`: in place where it is stored as it is, unpacked where it is compressed. */
+  readonly weights: ByteSource;
+}
+
+/** Whether bytes begin as a zip archive does. */
+export function isZip(source: ByteSource): boolean {
+  const head = new Uint8Array(4);
+  source.read(head, 0);
+  return (
+    head[0] === 0x50 &&
+    head[1] === 0x4b &&
+    ((head[2] === 3 && head[3] === 4) || (head[2] === 5 && head[3] === 6))
+  );
+}
+
+/**
+ * Opens a `.keras` archive of TF 2.12 and later and Keras 3. Only its own members are looked at; nothing is unpacked
+ * to disk.
+ *
+ * @throws BitnibbleError `corrupt-file`, `no-model-config`, `missing-weight`, `unsupported-version` (weights in NumPy's
+ *   format, which hold pickles), `too-large`, `unsupported-filter` (encryption, other compression)
+ */
+export function openArchive(source: ByteSource, name: string): KerasArchive {
+  const entries = directory(source, name);
+  const member = (wanted: string) => entries.find((entry) => entry.name === wanted);
+  const json = (wanted: string): JsonObject | undefined => {
+    const entry = member(wanted);
+    if (!entry) return undefined;
+    const bytes = readZipEntry(source, entry, { name, limit: JSON_LIMIT });
+    let text: string;
+    try {
+      text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    } catch {
+      throw new BitnibbleError('corrupt-file', `${name}: member ${wanted} is not UTF-8`);
+    }
+    const value = parseJson(text, `${name}: member ${wanted}`);
+    if (isObject(value)) return value;
+    throw new BitnibbleError('corrupt-file', `${name}: member ${wanted} is not a JSON object`);
+  };
+  const config = json('config.json');
+  if (!config) {
+    throw new BitnibbleError(
+      'no-model-config',
+      `${name}: a zip archive without config.json, so no .keras file`,
+    );
+  }
+  const entry = member(WEIGHTS_MEMBER);
+  if (!entry) {
+    if (!member('model.weights.npz')) {
+      throw new BitnibbleError('missing-weight', `${name}: the archive has no member ${WEIGHTS_MEMBER}`);
+    }
+    throw new BitnibbleError(
+      'unsupported-version',
+      `${name}: weights in model.weights.npz: save the model again as HDF5`,
+    );
+  }
+  const { compile_config: training, ...architecture } = config;
+  const version = json('metadata.json')?.keras_version;
+  return {
+    entries,
+    architecture,
+    trainingConfig: isObject(training) ? training : undefined,
+    kerasVersion: typeof version === 'string' ? version : '',
+    weights:
+      entry.method === 0
+        ? partOfSource(source, entry.start, entry.size)
+        : bytesSource(readZipEntry(source, entry, { name })),
+  };
+}
+
+function directory(source: ByteSource, name: string): ZipEntry[] {
+  try {
+    return readZipDirectory(source, name);
+  } catch (error) {
+    if (!(error instanceof BitnibbleError) || error.code !== 'not-zip') throw error;
+    throw new BitnibbleError(
+      'corrupt-file',
+      `${name}: the zip archive is cut off: it has no directory at its end`,
+    );
+  }
+}

@@ -1,0 +1,307 @@
+// Files made to mislead: each is refused with a code that names the file and the object, and soon.
+
+import { type Zippable, zipSync } from 'fflate';
+import { File, FS, type Group, ready } from 'h5wasm';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { BitnibbleError } from '../../src/errors.js';
+import { bytesSource, openKeras } from '../../src/keras/index.js';
+
+let made = 0;
+
+/** An HDF5 file, as `build` makes it. */
+async function h5(build: (file: File) => void): Promise<Uint8Array> {
+  await ready;
+  const path = `/hostile-${made++}.h5`;
+  const file = new File(path, 'w');
+  build(file);
+  file.flush();
+  file.close();
+  const bytes = FS?.readFile(path) as Uint8Array;
+  FS?.unlink(path);
+  return bytes;
+}
+
+const data = Float32Array.from({ length: 6 }, (_, i) => i);
+
+/** `GROUP/vars/0`: a dense kernel. */
+function dense(file: File | Group, name: string): Group {
+  const group = file.create_group(name);
+  group.create_group('vars').create_dataset({ name: '0', data, shape: [2, 3] });
+  return group;
+}
+
+async function refused(bytes: Uint8Array, name: string, options = {}): Promise<BitnibbleError> {
+  const error = await openKeras(bytes, name, options)
+    .then((model) => {
+      for (const { id } of model.weights) model.read(id);
+      model.close();
+    })
+    .catch((thrown) => thrown);
+  assert.instance(error, BitnibbleError, `${name}: ${error}`);
+  assert.ok(error.message.includes(name), error.message);
+  return error;
+}
+
+test('links of every kind are refused where Keras writes none', async () => {
+  const cases: [string, (file: File) => void][] = [
+    ['/soft', (file) => file.create_soft_link('/dense', 'soft')],
+    ['/loop', (file) => file.create_soft_link('/loop', 'loop')],
+    ['/dangling', (file) => file.create_soft_link('/nowhere', 'dangling')],
+    ['/outside', (file) => file.create_external_link('/etc/passwd', '/', 'outside')],
+    ['/device', (file) => file.create_external_link('/dev/stdin', '/', 'device')],
+  ];
+  for (const [path, link] of cases) {
+    const bytes = await h5((file) => {
+      dense(file, 'dense');
+      link(file);
+    });
+    const { code, message } = await refused(bytes, 'links.h5');
+    assert.is(code, 'corrupt-file', path);
+    assert.match(message, `links.h5: ${path} is a link`);
+  }
+});
+
+test('a legacy layer that leads over a link is refused', async () => {
+  const bytes = await h5((file) => {
+    file.create_attribute('layer_names', ['dense_1']);
+    dense(file, 'real').create_attribute('weight_names', ['vars/0']);
+    file.create_soft_link('/real', 'dense_1');
+  });
+  const { code, message } = await refused(bytes, 'legacy.h5');
+  assert.is(code, 'corrupt-file');
+  assert.match(message, 'legacy.h5: /dense_1 is a link');
+});
+
+test('groups that hold themselves end at a depth', async () => {
+  const bytes = await h5((file) => {
+    const group = dense(file, 'dense');
+    group.create_hard_link('/dense', 'again');
+    group.create_hard_link('/dense', 'and_again');
+  });
+  const { code, message } = await refused(bytes, 'cycle.h5');
+  assert.is(code, 'corrupt-file');
+  assert.match(message, 'nested out of all reason');
+});
+
+test('names are only names', async () => {
+  const names = ['..', '__proto__', 'constructor', '\\..\\..\\x', 'a b', 'naïve'];
+  const bytes = await h5((file) => {
+    const layers = file.create_group('layers');
+    for (const name of names.slice(1)) dense(layers, name);
+  });
+  const model = await openKeras(bytes, 'names.h5');
+  assert.equal(
+    new Set(model.weights.map(({ layer }) => layer)),
+    new Set(['__proto__', 'constructor', '../../x', 'a b', 'naïve']),
+  );
+  for (const { id } of model.weights) assert.equal(model.read(id), data, id);
+  model.close();
+});
+
+test('a weight that is listed twice, or claims more than there is, is refused', async () => {
+  const twice = await h5((file) => {
+    file.create_attribute('layer_names', ['dense']);
+    dense(file, 'dense').create_attribute('weight_names', ['vars/0', 'vars/0']);
+  });
+  assert.is((await refused(twice, 'twice.h5')).code, 'corrupt-file');
+  const counted = await h5((file) => {
+    file.create_attribute('nb_layers', 2 ** 30);
+    file.create_group('layer_0').create_attribute('nb_params', 0);
+  });
+  assert.is((await refused(counted, 'counted.h5')).code, 'missing-weight');
+  const absurd = await h5((file) => {
+    const layer = file.create_group('layer_0');
+    layer.create_attribute('nb_params', 1);
+    layer.create_dataset({
+      name: 'param_0',
+      data: new Float32Array(4),
+      shape: [4],
+      maxshape: [null],
+      chunks: [4],
+    });
+    file.create_attribute('nb_layers', 1);
+    (file.get('layer_0/param_0') as unknown as { resize(shape: number[]): void }).resize([2 ** 40]);
+  });
+  const { code, message } = await refused(absurd, 'absurd.h5');
+  assert.is(code, 'corrupt-file');
+  assert.match(message, 'claims 4398046511104 bytes');
+});
+
+test('weights that are no numbers are refused', async () => {
+  const bytes = await h5((file) => {
+    file
+      .create_group('layers')
+      .create_group('dense')
+      .create_group('vars')
+      .create_dataset({ name: '0', data: ['a', 'b'] });
+  });
+  const { code, message } = await refused(bytes, 'text.h5');
+  assert.is(code, 'unsupported-dtype');
+  assert.match(message, '/layers/dense/vars/0');
+});
+
+const config = JSON.stringify({
+  class_name: 'Sequential',
+  config: { name: 's', layers: [{ class_name: 'Dense', config: { name: 'd', units: 3 } }] },
+});
+
+async function archive(change: (members: Record<string, Uint8Array>) => void): Promise<Uint8Array> {
+  const text = (value: string) => new TextEncoder().encode(value);
+  const weights = await h5((file) => dense(file.create_group('layers'), 'dense'));
+  const members: Record<string, Uint8Array> = {
+    'metadata.json': text('{"keras_version": "3.0.0"}'),
+    'config.json': text(config),
+    'model.weights.h5': weights,
+  };
+  change(members);
+  return zipSync(members as Zippable, { level: 0 });
+}
+
+test('an archive that is whole opens', async () => {
+  const model = await openKeras(await archive(() => undefined), 'whole.keras');
+  assert.equal(
+    model.weights.map(({ id }) => id),
+    ['d/kernel'],
+  );
+  model.close();
+});
+
+test('archives with something missing or wrong in them', async () => {
+  const text = (value: string) => new TextEncoder().encode(value);
+  type Change = (members: Record<string, Uint8Array>) => void;
+  const without = (name: string): Change => {
+    return (members) => {
+      delete members[name];
+    };
+  };
+  const holding = (name: string, bytes: Uint8Array): Change => {
+    return (members) => {
+      members[name] = bytes;
+    };
+  };
+  const cases: [string, string, Change][] = [
+    ['no-model-config', 'config.json', without('config.json')],
+    ['missing-weight', 'model.weights.h5', without('model.weights.h5')],
+    ['not-hdf5', 'model.weights.h5', holding('model.weights.h5', text('no HDF5'))],
+    ['corrupt-file', 'config.json', holding('config.json', text('{"class_name": '))],
+    ['corrupt-file', 'config.json', holding('config.json', text('[1]'))],
+    ['corrupt-file', 'config.json', holding('config.json', Uint8Array.of(0xff, 0xfe))],
+    [
+      'unsupported-version',
+      'model.weights.npz',
+      (m) => {
+        m['model.weights.npz'] = text('pickled');
+        delete m['model.weights.h5'];
+      },
+    ],
+    ['shape-mismatch', 'd/kernel', holding('config.json', text(config.replace('3', '4')))],
+  ];
+  for (const [code, named, change] of cases) {
+    const error = await refused(await archive(change), 'bad.keras');
+    assert.is(error.code, code, named);
+    assert.match(error.message, named);
+  }
+});
+
+test('every truncation of an archive is refused', async () => {
+  const bytes = await archive(() => undefined);
+  for (let length = 0; length < bytes.length; length += 97) {
+    const { code } = await refused(bytes.subarray(0, length), 'cut.keras');
+    assert.ok(['corrupt-file', 'not-hdf5'].includes(code), `${length}: ${code}`);
+  }
+});
+
+test('a compressed archive that states too much is refused before it is unpacked', async () => {
+  const bytes = zipSync({
+    'config.json': new TextEncoder().encode(config),
+    'model.weights.h5': new Uint8Array(2 ** 20),
+  });
+  // The size of the second member, in its central record, becomes 4 GB.
+  const view = new DataView(bytes.buffer);
+  const at = bytes.lastIndexOf(0x50, bytes.length - 23);
+  assert.ok(at > 0);
+  let record = view.getUint32(bytes.length - 6, true);
+  record += 46 + view.getUint16(record + 28, true);
+  view.setUint32(record + 24, 0xfffffff0, true);
+  const { code, message } = await refused(bytes, 'bomb.keras');
+  assert.is(code, 'corrupt-file');
+  assert.match(message, 'model.weights.h5');
+});
+
+test('an archive whose members share a name is refused', async () => {
+  const bytes = await archive((members) => {
+    members['config.jso2'] = members['config.json'] as Uint8Array;
+  });
+  const name = new TextEncoder().encode('config.jso2');
+  for (let at = 0; at + name.length <= bytes.length; at++) {
+    if (name.every((byte, i) => bytes[at + i] === byte)) bytes.set([0x6e], at + name.length - 1);
+  }
+  const { code, message } = await refused(bytes, 'twins.keras');
+  assert.is(code, 'corrupt-file');
+  assert.match(message, 'config.json');
+});
+
+test('a list of shards names plain files only', async () => {
+  const list = (file: unknown) =>
+    new TextEncoder().encode(JSON.stringify({ metadata: {}, weight_map: { '/a/vars': file } }));
+  const asked: string[] = [];
+  const openShard = (name: string) => {
+    asked.push(name);
+    return bytesSource(new Uint8Array(8));
+  };
+  for (const file of [
+    '../x.h5',
+    '/etc/passwd',
+    'a\\b.h5',
+    'C:x',
+    '..',
+    '.',
+    '',
+    7,
+    null,
+    { a: 1 },
+    [['x']],
+  ]) {
+    const { code } = await refused(list(file), 'list.weights.json', { openShard });
+    assert.is(code, 'corrupt-file', JSON.stringify(file));
+  }
+  assert.equal(asked, []);
+  const { code } = await refused(new TextEncoder().encode('{"a": 1}'), 'other.json', { openShard });
+  assert.is(code, 'not-hdf5');
+});
+
+test('thousands of flipped bits: a code, or weights that are all there', async () => {
+  const bytes = await archive(() => undefined);
+  let seed = 1;
+  const random = (n: number) => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return Math.floor((seed / 2 ** 32) * n);
+  };
+  let opened = 0;
+  for (let round = 0; round < 1500; round++) {
+    const damaged = bytes.slice();
+    for (let flips = 1 + random(3); flips > 0; flips--) {
+      const at = random(damaged.length);
+      damaged[at] = (damaged[at] as number) ^ (1 << random(8));
+    }
+    const error = await openKeras(damaged, 'flipped.keras').then(
+      (model) => {
+        try {
+          for (const { id } of model.weights) model.read(id);
+          opened++;
+          return undefined;
+        } catch (thrown) {
+          return thrown;
+        } finally {
+          model.close();
+        }
+      },
+      (thrown) => thrown,
+    );
+    if (error !== undefined) assert.instance(error, BitnibbleError, String((error as Error).stack));
+  }
+  assert.ok(opened > 100, `${opened} opened`);
+});
+
+test.run();
