@@ -192,7 +192,8 @@ export function outputShapes(
       const inner = outputShapes(layer.children, layer.className, inputs[0]);
       for (const [child, childShape] of inner) shapes.set(child, childShape);
       const output = endpoints(layer)[0];
-      const last = output === undefined ? layer.children.at(-1) : layer.children.find(({ name }) => name === output);
+      const last =
+        output === undefined ? layer.children.at(-1) : layer.children.find(({ name }) => name === output);
       shape = last && inner.get(last);
     } else if (!isJoining || modelClass === 'Sequential' || inputs.length === sources(layer).length) {
       shape = outputShape(layer, inputs);

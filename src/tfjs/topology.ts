@@ -74,7 +74,7 @@ export function toTopology(model: ModelInfo, options: TopologyOptions = {}): Top
   const top = converter.model(model.architecture, '', 'model');
   if (converter.problems.length > 0) {
     const list = converter.problems;
-    const what = list.length === 1 ? 'the layer' : `${list.length} layers`;
+    const what = list.length === 1 ? 'the layer' : `${list.length} layers:`;
     throw new BitnibbleError(
       'unsupported-layer',
       `${model.file}: TensorFlow.js cannot run ${what} ${list.join('; ')}`,

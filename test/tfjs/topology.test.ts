@@ -85,7 +85,7 @@ test('one error names every layer, its class and the reason', () => {
     ),
   );
   for (const part of [
-    'model.h5: TensorFlow.js cannot run 7 layers lambda_0',
+    'model.h5: TensorFlow.js cannot run 7 layers: lambda_0',
     'lambda_0 (Lambda): it holds code, which is never executed',
     'conv2d_1 (Conv2D): activation my_activation',
     'convlstm3d_2 (ConvLSTM3D)',
