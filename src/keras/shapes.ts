@@ -77,6 +77,16 @@ function product(dims: TensorShape): number | null {
   return dims.includes(null) ? null : (dims as number[]).reduce((a, b) => a * b, 1);
 }
 
+/** Shapes of one rank side by side: 1 gives way to any length. Of several ranks: not followed here. */
+function spread(shapes: readonly TensorShape[]): TensorShape | undefined {
+  const [first = []] = shapes;
+  if (shapes.some(({ length }) => length !== first.length)) return undefined;
+  return first.map((_, i) => {
+    const sizes = shapes.map((shape) => shape[i]).filter((n) => n !== 1);
+    return sizes.length === 0 ? 1 : (sizes.find((n) => n !== null) ?? null);
+  });
+}
+
 /** Output shape of one layer; undefined where the class is not known here. */
 function outputShape(layer: LayerNode, inputs: readonly TensorShape[]): TensorShape | undefined {
   const { config } = layer;
@@ -88,7 +98,8 @@ function outputShape(layer: LayerNode, inputs: readonly TensorShape[]): TensorSh
   const input = inputs[0] ?? (Array.isArray(given) ? (given as (number | null)[]) : undefined);
   if (!input) return undefined;
   const batch = input[0] ?? null;
-  if (SAME.has(className) || MERGES.has(className)) return input;
+  if (SAME.has(className)) return input;
+  if (MERGES.has(className)) return spread(inputs);
   const size = repeat(config.kernel_size ?? config.pool_size ?? config.pool_length, 1);
   const stride = repeat(config.strides ?? config.stride ?? config.subsample ?? config.pool_size, 1);
   const dilation = repeat(config.dilation_rate, 1);
@@ -181,6 +192,21 @@ function sources(layer: LayerNode): string[] {
   return found;
 }
 
+/** Names of the layers that a functional model's outputs come from. */
+function endpoints({ config }: LayerNode): string[] {
+  const visit = (value: Json | undefined): string[] => {
+    if (Array.isArray(value)) return typeof value[0] === 'string' ? [value[0]] : value.flatMap(visit);
+    return isObject(value) ? Object.values(value).flatMap(visit) : [];
+  };
+  return visit(config.output_layers);
+}
+
+/** Whether a call of the layer gives several tensors. */
+function hasSeveral(layer: LayerNode): boolean {
+  const returnsState = [layer, ...layer.children].some(({ config }) => config.return_state === true);
+  return layer.isModel ? endpoints(layer).length > 1 : returnsState;
+}
+
 /**
  * Output shapes of the layers of a model, by layer, as far as their classes are known here.
  * Sequential models chain; functional ones follow the first call of each layer.
@@ -195,6 +221,7 @@ export function outputShapes(
   let previous = input;
   for (const layer of layers) {
     const chained = previous ? [previous] : [];
+    const isJoining = MERGES.has(layer.className) || layer.className === 'Concatenate';
     const inputs =
       modelClass === 'Sequential'
         ? chained
@@ -205,15 +232,18 @@ export function outputShapes(
     if (layer.isModel) {
       const inner = outputShapes(layer.children, layer.className, inputs[0]);
       for (const [child, childShape] of inner) shapes.set(child, childShape);
-      const last = layer.children.at(-1);
+      const output = endpoints(layer)[0];
+      const last =
+        output === undefined ? layer.children.at(-1) : layer.children.find(({ name }) => name === output);
       shape = last && inner.get(last);
-    } else {
+    } else if (!isJoining || modelClass === 'Sequential' || inputs.length === sources(layer).length) {
       shape = outputShape(layer, inputs);
     }
     previous = shape;
     if (shape) {
       shapes.set(layer, shape);
-      byName.set(layer.name, shape);
+      // Of several outputs only the first has this shape, and calls are told apart by their layer alone.
+      if (!hasSeveral(layer)) byName.set(layer.name, shape);
     }
   }
   return shapes;

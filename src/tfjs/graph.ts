@@ -33,6 +33,9 @@ export interface Graph {
   readonly outputs: readonly Ref[];
 }
 
+/** Classes of operations on tensors begin so: `keras.ops.Add` is not the layer `Add`. */
+export const OPERATION = 'keras.ops.';
+
 const ATTENTION = ['query', 'value', 'key', 'query_mask', 'value_mask', 'key_mask', 'attention_mask'];
 const ATTENTION_LISTS = ['query', 'value', 'key'];
 const FLAGS = new Set(['use_causal_mask', 'return_attention_scores']);
@@ -80,6 +83,18 @@ function callOf(
     inputs.push(...refs);
     roles.push(...refs.map(() => role));
   };
+  if (className.startsWith(OPERATION)) {
+    const given = Object.values(kwargs).filter((value) => value !== null);
+    const known = args.every((arg) => typeof arg === 'number' || kerasTensor(arg) !== undefined);
+    if (given.length > 0 || !known) problem('arguments other than tensors and numbers');
+    add(tensorsIn([...args], false), 'x');
+    return {
+      inputs,
+      roles,
+      flags: { operands: args.map((arg) => (typeof arg === 'number' ? arg : null)) },
+      problems,
+    };
+  }
   const isMultiHead = /^(MultiHeadAttention|GroupedQueryAttention)$/.test(className);
   const isAttention = /^(Additive)?Attention$/.test(className);
   if (isMultiHead) {

@@ -3,6 +3,7 @@ import { attentionLayers } from './layers/attention.js';
 import { convLayers } from './layers/conv.js';
 import { defineLayer, type LayerSpec, PREFIX } from './layers/define.js';
 import { normalizationLayers } from './layers/normalization.js';
+import { operationLayers } from './layers/operations.js';
 import { recurrentLayers } from './layers/recurrent.js';
 import { shapingLayers } from './layers/shaping.js';
 import type { TensorFlow } from './types.js';
@@ -14,6 +15,7 @@ export const LAYERS: readonly LayerSpec[] = [
   ...normalizationLayers,
   ...attentionLayers,
   ...shapingLayers,
+  ...operationLayers,
 ];
 
 /**

@@ -1,6 +1,8 @@
 import type { TensorShape } from '../keras/shapes.js';
 import type { Json, JsonObject } from '../model.js';
+import { OPERATION } from './graph.js';
 import { PREFIX } from './layers/define.js';
+import { OPERATIONS } from './layers/operations.js';
 
 /** A layer to be converted, its config clean. */
 export interface Given {
@@ -306,8 +308,17 @@ const upSampling: Rule = ({ className, config }) => {
 
 const CODE = 'it holds code, which is never executed';
 
+/** `x + y`, `1 - x`, `keras.ops.relu(x)`: element by element. */
+const operation: Rule = ({ className, config, flags }) => {
+  const name = className.replace(OPERATION, '').replace(/^./, (c) => c.toLowerCase());
+  return Object.hasOwn(OPERATIONS, name)
+    ? own('Operation', { ...config, ...flags, operation: name })
+    : 'an operation that is not among those converted';
+};
+
 /** Rules by class. What stands in no row is not supported. */
 const RULES: readonly (readonly [RegExp, Rule])[] = [
+  [/^keras\.ops\./, operation],
   [/^Conv[123]D$/, conv],
   [/^Conv[123]DTranspose$/, convTranspose],
   [/^DepthwiseConv[12]D$/, depthwise],

@@ -10,6 +10,7 @@ import {
   type Graph,
   type GraphLayer,
   liveCalls,
+  OPERATION,
   type Ref,
   withoutRepeats,
 } from './graph.js';
@@ -87,7 +88,6 @@ export function toTopology(model: ModelInfo, options: TopologyOptions = {}): Top
   };
 }
 
-const OPERATION = 'an operation of keras.ops instead of a layer';
 const SAFE_NAME = /^[A-Za-z0-9][-A-Za-z0-9._/]*$/;
 
 class Converter {
@@ -167,12 +167,13 @@ class Converter {
       const isInner = target !== undefined && isModel(target) && !this.#isKeras3;
       return isInner ? { ...ref, call: Math.max(ref.call - 1, 0) } : ref;
     };
-    const layers = [...byName].map(([name, entry]): GraphLayer => {
-      const className = isOperation(entry) ? 'operation' : String(entry.class_name);
-      const calls = callsOf(className, entry.inbound_nodes, isAutomatic).map((call) => ({
+    const layers = [...byName].map(([name, given]): GraphLayer => {
+      const entry = isOperation(given)
+        ? { ...given, class_name: OPERATION + String(given.class_name) }
+        : given;
+      const calls = callsOf(String(entry.class_name), entry.inbound_nodes, isAutomatic).map((call) => ({
         ...call,
         inputs: call.inputs.map(shift),
-        problems: isOperation(entry) ? [OPERATION] : call.problems,
       }));
       return { name, entry, isModel: isModel(entry), calls };
     });
@@ -236,10 +237,6 @@ class Converter {
     const owner = path + name;
     const problem = (reason: string, inner = '') =>
       this.#problem(owner, { class_name: `${String(entry.class_name)}${inner}` }, reason);
-    if (calls.some(({ problems }) => problems.includes(OPERATION))) {
-      problem(OPERATION);
-      return { name, entry: {} };
-    }
     const converted = this.#layer(entry, name, {
       roles,
       flags: live?.flags ?? {},

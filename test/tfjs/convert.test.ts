@@ -164,7 +164,7 @@ test('float16 keeps what does not fit', async () => {
 test('the model can be saved by TensorFlow.js and loaded again', async () => {
   registerLayers(tf);
   const output = pathToFileURL(tempDir()).href;
-  for (const name of ['transformer', 'masked', 'conv2d', 'recurrent']) {
+  for (const name of ['transformer', 'masked', 'conv2d', 'recurrent', 'operations', 'wrappers']) {
     const source = await openKeras(fileOf(name));
     const { handler } = inMemory(layersModelFiles(source, 'model.json').files);
     const model = await tf.loadLayersModel(handler);
