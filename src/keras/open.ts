@@ -39,8 +39,8 @@ export async function openKeras(
   );
 }
 
-/** What a file is that is none of Keras's, for the message. */
-function whatElse(source: ByteSource): string {
+/** What a file is that none of these readers takes, for the message: `... its content is neither`. */
+export function whatElse(source: ByteSource): string {
   const head = new Uint8Array(64);
   const text = String.fromCharCode(...head.subarray(0, source.read(head, 0)));
   if (text === '') return 'the file is empty';

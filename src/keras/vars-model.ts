@@ -13,6 +13,8 @@ const MODELS = /^(Sequential|Functional|Model)$/;
 /** State of training, that Keras counts among no model's weights. */
 const TRAINING = /(^|_)(optimizer|opt|metrics?|tracker|compile_metrics|loss_tracker)$/;
 
+const METRIC = /(^|_)(loss|acc|accuracy|mean|error|mse|mae|rmse|auc)$/;
+
 /** Attributes that hold a layer's parts, in the order of the layer's weights; the name that the part has by default. */
 const PARTS: ReadonlyMap<string, string | undefined> = new Map([
   ['forward_layer', undefined],
@@ -292,15 +294,18 @@ function placeOf(layer: LayerNode, path: string, group: string): Place {
   };
 }
 
-/** An optimizer begins with its count of steps, an integer; a metric goes by its attribute's name. */
+/**
+ * Whether an object is state of training: an optimizer begins with its count of steps, an integer; a metric holds one
+ * or two numbers and is called so.
+ */
 function isTraining(attribute: string, node: VarsNode): boolean {
   if (TRAINING.test(attribute)) return true;
-  const [first, second] = node.variables;
+  const { variables, children } = node;
+  const [first, second] = variables;
+  if (!first || variables.some(({ shape }, i) => i < 2 && shape.length > 0)) return false;
+  if (second && /^[IU]64$/.test(first.dtype)) return true;
   return (
-    second !== undefined &&
-    second.shape.length === 0 &&
-    first?.shape.length === 0 &&
-    /^[IU]64$/.test(first.dtype)
+    variables.length <= 2 && children.size === 0 && (METRIC.test(attribute) || METRIC.test(node.name ?? ''))
   );
 }
 

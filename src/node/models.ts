@@ -5,7 +5,7 @@ import { replaceMember } from '../formats/zip-write.js';
 import { isZip, WEIGHTS_MEMBER } from '../keras/archive.js';
 import { type H5File, isHdf5 } from '../keras/h5.js';
 import type { Container, KerasModel } from '../keras/keras-model.js';
-import { openKeras as openKerasSource } from '../keras/open.js';
+import { openKeras as openKerasSource, whatElse } from '../keras/open.js';
 import { type NewValues, type NewWeights, weightEntries, writeWeights } from '../keras/save.js';
 import { isJsonObject, readShardList } from '../keras/shards.js';
 import type { ByteSource } from '../keras/source.js';
@@ -41,6 +41,7 @@ export async function openModel(
   const source = fileSource(path);
   const bytes = source.size;
   const isKeras = isHdf5(source) || isZip(source) || isJsonObject(source);
+  const kind = whatElse(source);
   source.close?.();
   if (isKeras) {
     const model = await openKeras(path);
@@ -52,7 +53,7 @@ export async function openModel(
     if (!(error instanceof BitnibbleError) || error.code !== 'not-safetensors') throw error;
     throw new BitnibbleError(
       'unknown-format',
-      `${path}: expected a Keras .h5 file or a packed .safetensors file, its content is neither`,
+      `${path}: expected a Keras .h5 or .keras file or a packed .safetensors file, ${kind}`,
     );
   }
 }
