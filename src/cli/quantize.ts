@@ -63,6 +63,16 @@ async function quantize(file: string, flags: Flags): Promise<void> {
   try {
     const { model: quantized, report } = quantizeModel(model, recipe, { kernels, onProgress: bar.update });
     bar.stop();
+    if (report.quantizedParameters === 0 && !recipe.rules?.length) {
+      const first = report.tensors.find(({ shape }) => shape.length > 1) ?? report.tensors[0];
+      const found = first
+        ? `got ${first.dtype} (tensor ${first.id}: ${first.reason})`
+        : 'it holds no weights';
+      throw new BitnibbleError(
+        'unsupported-dtype',
+        `${file}: no floating-point kernel to quantize, ${found}`,
+      );
+    }
     await saveQuantized(quantized, model, flags.output);
     json(flags, { input: file, output: flags.output, ...report });
     say(flags, reportTable(report));

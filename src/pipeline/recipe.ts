@@ -172,24 +172,7 @@ export function decide(recipe: Recipe, weights: readonly WeightInfo[], file: str
       `rule ${index + 1} of the recipe (${shown.join(', ')}) ${fault} of ${file}`,
     );
   }
-  requireSomething(recipe, decisions, weights, file);
   return decisions;
-}
-
-/** A default that finds integers alone where kernels should be is an error, as a rule that finds nothing is. */
-function requireSomething(
-  recipe: Recipe,
-  decisions: ReadonlyMap<string, Decision>,
-  weights: readonly WeightInfo[],
-  file: string,
-): void {
-  if (!recipe.default || [...decisions.values()].some((made) => !('keep' in made))) return;
-  const integers = weights.find(({ dtype, shape }) => !isFloat(dtype) && shape.length > 1);
-  if (!integers || (recipe.rules ?? []).some((rule) => 'keep' in rule)) return;
-  throw new BitnibbleError(
-    'unsupported-dtype',
-    `${file}: no floating-point kernel to quantize, got ${integers.dtype} (tensor ${integers.id})`,
-  );
 }
 
 function decision(

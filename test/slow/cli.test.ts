@@ -185,7 +185,7 @@ test('bad files: one line that names the file, status 1, nothing left behind', a
   );
   await refused(
     quantize(integers),
-    /integers\.h5: no floating-point kernel to quantize, got I32 \(tensor d\/kernel\)/,
+    /integers\.h5: no floating-point kernel to quantize, got I32 \(tensor d\/kernel: integers\)/,
   );
   await refused(
     quantize(missing),
