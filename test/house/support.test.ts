@@ -1,0 +1,21 @@
+// docs/SUPPORT.md says what the code does with the fixtures.
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { root } from '../support/needs.js';
+
+const script = path.join(root, 'scripts', 'support-table.ts');
+const run = promisify(execFile);
+
+test('the support table is up to date with the fixtures', async () => {
+  const args = ['--import', import.meta.resolve('tsx'), script, '--check'];
+  const problem = await run(process.execPath, args).then(
+    () => '',
+    (error) => `${error.stdout}${error.stderr}`,
+  );
+  assert.is(problem, '');
+});
+
+test.run();
