@@ -88,6 +88,15 @@ export function toTopology(model: ModelInfo, options: TopologyOptions = {}): Top
   };
 }
 
+/** Why a configuration is none that TensorFlow.js could be given, whatever its class. */
+function foreignReason(config: JsonObject): string | undefined {
+  const keras1 = ['W_regularizer', 'W_constraint', 'nb_filter'].some((key) => key in config);
+  if (keras1) return 'its configuration is that of Keras 1: load the model with Keras 2 and save it again';
+  const policy =
+    isObject(config.dtype) && isObject(config.dtype.config) ? config.dtype.config.mode : undefined;
+  return typeof policy === 'string' ? `its weights were quantized by Keras (${policy})` : undefined;
+}
+
 const SAFE_NAME = /^[A-Za-z0-9][-A-Za-z0-9._/]*$/;
 
 class Converter {
@@ -289,6 +298,11 @@ class Converter {
       if (!Array.isArray(batch)) problem('an input without a shape');
       const dtype = dtypeOf(config.dtype, problem);
       return { className, config: { name, batch_input_shape: batch, dtype, sparse: false }, weights: [] };
+    }
+    const foreign = foreignReason(config);
+    if (foreign) {
+      problem(foreign);
+      return undefined;
     }
     const found: string[] = [];
     const clean = cleanConfig(config, {

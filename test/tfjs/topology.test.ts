@@ -319,4 +319,15 @@ test('registering twice does nothing, and leaves the classes of TensorFlow.js', 
   assert.equal(Object.values(map()), Object.values(after));
 });
 
+test('configurations of Keras 1 and layers that Keras quantized are refused by name', () => {
+  const dense: JsonObject = { units: 2, output_dim: 2, W_regularizer: null };
+  assert.match(fault(sequential([null, 4], [['Dense', dense]], '1.2.2')), /dense_0 \(Dense\): .*Keras 1/);
+  const dtype: JsonObject = {
+    class_name: 'QuantizedDTypePolicy',
+    config: { mode: 'int8', source_name: 'float32' },
+  };
+  const int8 = sequential([null, 4], [['Dense', { units: 2, dtype }]], '3.15.1');
+  assert.match(fault(int8), 'dense_0 (Dense): its weights were quantized by Keras (int8)');
+});
+
 test.run();
