@@ -4,6 +4,8 @@
 import type * as H5wasm from 'h5wasm';
 import type { ByteSource } from './source.js';
 
+export type { Filter, Metadata } from 'h5wasm';
+export type Library = typeof H5wasm;
 export type H5Module = Awaited<typeof H5wasm.ready>;
 
 interface Stream {
@@ -100,7 +102,7 @@ const METADATA_BYTES = 2 ** 16;
 const COLLECTION = [0x47, 0x43, 0x4f, 0x4c, 1, 0, 0, 0];
 const COLLECTION_BYTES = 2 ** 28;
 
-/** Whether bytes just read hold a collection that HDF5 would walk through for ever: one with an entry of no length. */
+/** Whether bytes just read hold a collection that HDF5 would walk through for ever: an entry of no length, or too long. */
 function holdsEndlessCollection(bytes: Uint8Array, position: number, source: ByteSource): boolean {
   for (let at = bytes.indexOf(0x47); at >= 0; at = bytes.indexOf(0x47, at + 1)) {
     if (!COLLECTION.every((byte, i) => bytes[at + i] === byte)) continue;
@@ -113,7 +115,7 @@ function holdsEndlessCollection(bytes: Uint8Array, position: number, source: Byt
       const length = Number(view.getBigUint64(8, true));
       const isFree = view.getUint16(0, true) === 0;
       const step = isFree ? length : 16 + Math.ceil(length / 8) * 8;
-      if (step === 0) return true;
+      if (step === 0 || step > size - entry) return true;
       entry += step;
     }
   }

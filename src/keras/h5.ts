@@ -1,18 +1,28 @@
-import type * as H5wasm from 'h5wasm';
 import { BitnibbleError } from '../errors.js';
 import type { Dtype } from '../model.js';
 import { sizeOf } from '../shape.js';
 import { boxes } from './boxes.js';
-import { type H5Module, innermostReason, loadLibrary, mount, noteFault, session } from './h5-library.js';
+import {
+  type Filter,
+  type H5Module,
+  innermostReason,
+  type Library,
+  loadLibrary,
+  type Metadata,
+  mount,
+  noteFault,
+  session,
+} from './h5-library.js';
 import type { ByteSource } from './source.js';
-
-type Metadata = H5wasm.Metadata;
 
 /** An attribute value: text, or a list of it, or numbers. */
 export type H5Attribute = string | string[] | number | bigint | ArrayLike<number | bigint>;
 
 /** Largest dataset that is read as a whole: above it a size is taken for a fault of the file. */
 const MAX_TENSOR_BYTES = 8 * 2 ** 30;
+/** Deflate packs no tighter; a chunk that is not in the file at all would. */
+const MAX_RATIO = 1032;
+const SMALL_TENSOR_BYTES = 64 * 2 ** 20;
 /** Read in pieces of this many bytes: HDF5's heap stops at 2 GiB, and a small one is soon reused. */
 const BOX_BYTES = 4 * 2 ** 20;
 /** Filters compiled into the library: deflate, shuffle, fletcher32, szip, nbit, scale-offset. */
@@ -50,7 +60,7 @@ export interface H5Dataset {
 
 /** An open HDF5 file. Every fault is a {@link BitnibbleError} that names the file and the object. */
 export class H5File {
-  readonly #library: typeof H5wasm;
+  readonly #library: Library;
   readonly #module: H5Module;
   readonly #id: bigint;
   readonly #mounted: string;
@@ -62,7 +72,7 @@ export class H5File {
     /** For messages. */
     readonly name: string,
     readonly source: ByteSource,
-    library: typeof H5wasm,
+    library: Library,
     id: bigint,
     mountedAt: string,
   ) {
@@ -218,10 +228,11 @@ export class H5File {
     const { shape, size } = this.#metadata(path);
     this.#checkFilters(path);
     const bytes = sizeOf(shape ?? []) * size;
-    if (bytes <= MAX_TENSOR_BYTES) return { shape: shape ?? [], size };
+    const most = Math.min(MAX_TENSOR_BYTES, Math.max(SMALL_TENSOR_BYTES, this.source.size * MAX_RATIO));
+    if (bytes <= most) return { shape: shape ?? [], size };
     throw new BitnibbleError(
       'corrupt-file',
-      `${this.name}: dataset ${path} claims ${bytes} bytes, expected at most ${MAX_TENSOR_BYTES}`,
+      `${this.name}: dataset ${path} claims ${bytes} bytes, expected at most ${most}`,
     );
   }
 
@@ -238,7 +249,7 @@ export class H5File {
 
   #checkFilters(path: string): void {
     const filters = this.#guard(path, () => this.#module.get_dataset_filters(this.#id, path));
-    const unknown = filters.find(({ id }: H5wasm.Filter) => !FILTERS.has(id));
+    const unknown = filters.find(({ id }: Filter) => !FILTERS.has(id));
     if (unknown) {
       throw new BitnibbleError(
         'unsupported-filter',
