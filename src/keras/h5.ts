@@ -1,18 +1,28 @@
-import type * as H5wasm from 'h5wasm';
 import { BitnibbleError } from '../errors.js';
 import type { Dtype } from '../model.js';
 import { sizeOf } from '../shape.js';
 import { boxes } from './boxes.js';
+import {
+  type Filter,
+  type H5Module,
+  innermostReason,
+  type Library,
+  loadLibrary,
+  type Metadata,
+  mount,
+  noteFault,
+  session,
+} from './h5-library.js';
 import type { ByteSource } from './source.js';
-
-type H5Module = Awaited<typeof H5wasm.ready>;
-type Metadata = H5wasm.Metadata;
 
 /** An attribute value: text, or a list of it, or numbers. */
 export type H5Attribute = string | string[] | number | bigint | ArrayLike<number | bigint>;
 
 /** Largest dataset that is read as a whole: above it a size is taken for a fault of the file. */
 const MAX_TENSOR_BYTES = 8 * 2 ** 30;
+/** Deflate packs no tighter; a chunk that is not in the file at all would. */
+const MAX_RATIO = 1032;
+const SMALL_TENSOR_BYTES = 64 * 2 ** 20;
 /** Read in pieces of this many bytes: HDF5's heap stops at 2 GiB, and a small one is soon reused. */
 const BOX_BYTES = 4 * 2 ** 20;
 /** Filters compiled into the library: deflate, shuffle, fletcher32, szip, nbit, scale-offset. */
@@ -27,71 +37,6 @@ export function isHdf5(source: ByteSource): boolean {
     if (SIGNATURE.every((byte, i) => head[i] === byte)) return true;
   }
   return false;
-}
-
-let library: Promise<typeof H5wasm> | undefined;
-
-/**
- * The library, with HDF5's own error stack turned into exceptions instead of text on stderr, and without the
- * devices that a file could name as its external storage.
- */
-function loadLibrary(): Promise<typeof H5wasm> {
-  library ??= import('h5wasm').then(async (loaded) => {
-    const module = await loaded.ready;
-    module.activate_throwing_error_handler();
-    for (const device of ['stdin', 'tty', 'tty1', 'random', 'urandom']) {
-      if (module.FS.analyzePath(`/dev/${device}`).exists) module.FS.unlink(`/dev/${device}`);
-    }
-    return loaded;
-  });
-  return library;
-}
-
-/** The innermost reason in HDF5's error stack (`#006: file.c line 388 in f(): reason`), on one line. */
-function innermostReason(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  const reasons = [...text.matchAll(/^\s*#\d+: .* in \w+\(\): (.*)$/gm)];
-  return (reasons.at(-1)?.[1] ?? text.split('\n')[0] ?? '').slice(0, 200);
-}
-
-interface MemoryNode {
-  stream_ops: object;
-  node_ops: object;
-}
-
-/**
- * Puts a source into the library's in-memory file system, reads and writes going straight to the source.
- * That file system holds open models only, under names that no file can know: links to other files lead nowhere.
- */
-function mount(module: H5Module, source: ByteSource): string {
-  const path = `/${crypto.randomUUID()}`;
-  const fs = module.FS as unknown as {
-    open(path: string, flags: string): { node: MemoryNode };
-    close(stream: object): void;
-  };
-  const stream = fs.open(path, 'w+');
-  const node = stream.node;
-  fs.close(stream);
-  Object.defineProperty(node, 'usedBytes', { get: () => source.size, set: () => undefined });
-  node.stream_ops = {
-    ...node.stream_ops,
-    read: (_: object, heap: Int8Array, offset: number, length: number, position: number) =>
-      position >= source.size
-        ? 0
-        : source.read(new Uint8Array(heap.buffer, heap.byteOffset + offset, length), position),
-    write: (_: object, heap: Int8Array, offset: number, length: number, position: number) => {
-      source.write?.(new Uint8Array(heap.buffer, heap.byteOffset + offset, length), position);
-      return length;
-    },
-  };
-  node.node_ops = {
-    ...node.node_ops,
-    setattr: (_: object, attributes: { size?: number }) => {
-      if (attributes.size !== undefined && attributes.size !== source.size)
-        source.truncate?.(attributes.size);
-    },
-  };
-  return path;
 }
 
 /**
@@ -115,18 +60,19 @@ export interface H5Dataset {
 
 /** An open HDF5 file. Every fault is a {@link BitnibbleError} that names the file and the object. */
 export class H5File {
-  readonly #library: typeof H5wasm;
+  readonly #library: Library;
   readonly #module: H5Module;
   readonly #id: bigint;
   readonly #mounted: string;
   /** Groups that are known to be reached without links. */
   readonly #checked = new Set<string>();
+  readonly #session = session();
 
   private constructor(
     /** For messages. */
     readonly name: string,
     readonly source: ByteSource,
-    library: typeof H5wasm,
+    library: Library,
     id: bigint,
     mountedAt: string,
   ) {
@@ -151,6 +97,7 @@ export class H5File {
     try {
       id = module.open(path, mode, false, -1, -1);
     } catch (error) {
+      noteFault(error);
       module.FS.unlink(path);
       throw new BitnibbleError('corrupt-file', `${name}: damaged HDF5 file: ${innermostReason(error)}`);
     }
@@ -159,8 +106,11 @@ export class H5File {
 
   /** Releases the library's handle; the source stays open. */
   close(): void {
-    this.#guard('/', () => this.#module.close_file(this.#id));
-    this.#module.FS.unlink(this.#mounted);
+    try {
+      if (this.#session === session()) this.#guard('/', () => this.#module.close_file(this.#id));
+    } finally {
+      this.#module.FS.unlink(this.#mounted);
+    }
   }
 
   /**
@@ -198,7 +148,8 @@ export class H5File {
         module.get_symbolic_link(this.#id, path) !== null ||
         module.get_external_link(this.#id, path)?.filename !== undefined
       );
-    } catch {
+    } catch (error) {
+      noteFault(error);
       return false;
     }
   }
@@ -277,10 +228,11 @@ export class H5File {
     const { shape, size } = this.#metadata(path);
     this.#checkFilters(path);
     const bytes = sizeOf(shape ?? []) * size;
-    if (bytes <= MAX_TENSOR_BYTES) return { shape: shape ?? [], size };
+    const most = Math.min(MAX_TENSOR_BYTES, Math.max(SMALL_TENSOR_BYTES, this.source.size * MAX_RATIO));
+    if (bytes <= most) return { shape: shape ?? [], size };
     throw new BitnibbleError(
       'corrupt-file',
-      `${this.name}: dataset ${path} claims ${bytes} bytes, expected at most ${MAX_TENSOR_BYTES}`,
+      `${this.name}: dataset ${path} claims ${bytes} bytes, expected at most ${most}`,
     );
   }
 
@@ -297,7 +249,7 @@ export class H5File {
 
   #checkFilters(path: string): void {
     const filters = this.#guard(path, () => this.#module.get_dataset_filters(this.#id, path));
-    const unknown = filters.find(({ id }: H5wasm.Filter) => !FILTERS.has(id));
+    const unknown = filters.find(({ id }: Filter) => !FILTERS.has(id));
     if (unknown) {
       throw new BitnibbleError(
         'unsupported-filter',
@@ -346,10 +298,17 @@ export class H5File {
   }
 
   #guard<T>(path: string, run: () => T): T {
+    if (this.#session !== session()) {
+      throw new BitnibbleError(
+        'corrupt-file',
+        `${this.name}: closed, because another damaged file broke the HDF5 library while both were open; open it again`,
+      );
+    }
     try {
       return run();
     } catch (error) {
       if (error instanceof BitnibbleError) throw error;
+      noteFault(error);
       throw new BitnibbleError(
         'corrupt-file',
         `${this.name}: damaged HDF5 object ${path}: ${innermostReason(error)}`,

@@ -5,7 +5,10 @@ import { File, FS, type Group, ready } from 'h5wasm';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BitnibbleError } from '../../src/errors.js';
+import { layerTree } from '../../src/keras/config.js';
 import { bytesSource, openKeras } from '../../src/keras/index.js';
+import { outputShapes } from '../../src/keras/shapes.js';
+import { toTopology } from '../../src/tfjs/topology.js';
 
 let made = 0;
 
@@ -302,6 +305,61 @@ test('thousands of flipped bits: a code, or weights that are all there', async (
     if (error !== undefined) assert.instance(error, BitnibbleError, String((error as Error).stack));
   }
   assert.ok(opened > 100, `${opened} opened`);
+});
+
+test('a damaged file leaves the library whole for the next one', async () => {
+  const good = await h5((file) => dense(file.create_group('layers'), 'dense'));
+  for (let from = 0; from < good.length; from += 61) {
+    const { length } = good;
+    const bad = good.slice();
+    bad.fill(0xff, from, Math.min(from + 40, length));
+    await openKeras(bad, 'bad.h5').then(
+      (model) => model.close(),
+      (error) => assert.instance(error, BitnibbleError),
+    );
+    const model = await openKeras(good, 'good.h5');
+    for (const { id } of model.weights) assert.equal(model.read(id), data, id);
+    model.close();
+  }
+});
+
+test('a configuration nested out of all reason is refused', async () => {
+  const deep = `${'['.repeat(2 ** 20)}${']'.repeat(2 ** 20)}`;
+  const layer = '{"class_name": "Sequential", "config": {"layers": [';
+  const models = layer.repeat(100) + ']}}'.repeat(100);
+  for (const text of [`{"class_name": "Sequential", "config": ${deep}}`, models]) {
+    const bytes = await archive((members) => {
+      members['config.json'] = new TextEncoder().encode(text);
+    });
+    assert.is((await refused(bytes, 'deep.keras')).code, 'corrupt-file');
+  }
+});
+
+test('a graph of layers that leads back to itself is refused', async () => {
+  const relu = (name: string, from: string) => ({
+    class_name: 'ReLU',
+    name,
+    config: { name },
+    inbound_nodes: [[[from, 0, 0, {}]]],
+  });
+  const layers = [relu('a', 'b'), relu('b', 'a')];
+  const ends = { input_layers: [['a', 0, 0]], output_layers: [['b', 0, 0]] };
+  const model = {
+    file: 'cycle.h5',
+    architecture: { class_name: 'Functional', config: { name: 'm', layers, ...ends } },
+    kerasVersion: '2.15.0',
+    backend: 'tensorflow',
+    weights: [],
+  };
+  const { architecture, file } = model;
+  assert.is(outputShapes(layerTree(architecture, file), 'Functional').size >= 0, true);
+  try {
+    toTopology(model as never);
+    assert.unreachable('a cycle was taken');
+  } catch (error) {
+    assert.instance(error, BitnibbleError, String((error as Error).stack));
+    assert.match((error as Error).message, 'cycle.h5');
+  }
 });
 
 test.run();

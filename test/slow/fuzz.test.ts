@@ -1,0 +1,18 @@
+// A bounded run of `npm run fuzz`: damaged files end in coded errors or valid models, soon and in little memory.
+import path from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { root, run } from '../support/needs.js';
+
+test('thousands of damaged files: a code or a valid model each', async () => {
+  const script = path.join(root, 'scripts', 'fuzz.ts');
+  const args = ['--import', 'tsx', script, '--mutations', '4000', '--seconds', '90'];
+  const { status, output } = await run(process.execPath, args, { timeout: 120_000 });
+  assert.is(status, 0, output);
+  const cases = Number(/^(\d+) of \d+ cases/m.exec(output)?.[1]);
+  assert.ok(cases >= 2000, output);
+  const valid = Number(/^ {2}valid: (\d+)$/m.exec(output)?.[1]);
+  assert.ok(valid >= cases / 50, output);
+});
+
+test.run();
