@@ -1,7 +1,8 @@
 import { deflateSync } from 'fflate';
 import { BitnibbleError } from '../errors.js';
 import { crc32 } from './crc32.js';
-import { type RandomAccess, readZipDirectory, type ZipEntry, ZipReader } from './zip.js';
+import { bytesAccess, type RandomAccess } from './random-access.js';
+import { readZipDirectory, type ZipEntry, ZipReader } from './zip.js';
 
 const CHUNK = 2 ** 20;
 const FULL = 0xffffffff;
@@ -37,7 +38,7 @@ export function* replaceMember(
   if (!old) throw new BitnibbleError('not-found', `${name}: no member ${memberName} in the archive`);
   const zip = new ZipReader(from, name);
   const { start: directoryAt, end: directoryEnd, endRecord } = zip.directory();
-  const packed = old.method === 8 ? memory(deflateSync(whole(content))) : content;
+  const packed = old.method === 8 ? bytesAccess(deflateSync(whole(content))) : content;
   const changed = {
     size: content.size,
     compressedSize: packed.size,
@@ -70,17 +71,6 @@ export function* replaceMember(
 function moved(entry: ZipEntry, shift: number): Stored {
   const { size, compressedSize, crc, headerAt } = entry;
   return { size, compressedSize, crc, headerAt: headerAt + shift };
-}
-
-function memory(bytes: Uint8Array): RandomAccess {
-  return {
-    size: bytes.length,
-    read(target, position) {
-      const part = bytes.subarray(position, position + target.length);
-      target.set(part);
-      return part.length;
-    },
-  };
 }
 
 function whole(from: RandomAccess): Uint8Array {

@@ -2,6 +2,7 @@ import { Inflate } from 'fflate';
 import { BitnibbleError } from '../errors.js';
 import { crc32 } from './crc32.js';
 import { type ReadOptions, STEP, UNPACK_LIMIT } from './gzip.js';
+import type { RandomAccess } from './random-access.js';
 
 /** One file of a zip archive, as the central directory states it and the local header confirms. */
 export interface ZipEntry {
@@ -17,13 +18,6 @@ export interface ZipEntry {
   readonly start: number;
   /** Where its record in the central directory begins. */
   readonly recordAt: number;
-}
-
-/** Bytes that are read where they lie: memory, or a file. */
-export interface RandomAccess {
-  readonly size: number;
-  /** Fills `target` from byte `position` on; returns how many bytes there were. */
-  read(target: Uint8Array, position: number): number;
 }
 
 /** Bytes read ahead at each place of the archive. */

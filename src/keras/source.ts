@@ -1,29 +1,18 @@
+import { bytesAccess, type RandomAccess } from '../formats/random-access.js';
+
 /**
  * Random access to the bytes of a file, wherever they are: memory, a file on disk, a member of an archive.
  * Synchronous, because HDF5 reads inside calls of its own.
  */
-export interface ByteSource {
-  /** Bytes in all. */
-  readonly size: number;
-  /** Fills `target` from byte `position` on; returns how many bytes there were. */
-  read(target: Uint8Array, position: number): number;
+export interface ByteSource extends RandomAccess {
   /** Absent where the source is read only. */
   write?(bytes: Uint8Array, position: number): void;
   truncate?(size: number): void;
   close?(): void;
 }
 
-/** A source over bytes in memory; `writable` sources grow as needed, see {@link GrowingBytes.bytes}. */
-export function bytesSource(bytes: Uint8Array): ByteSource {
-  return {
-    size: bytes.length,
-    read(target, position) {
-      const part = bytes.subarray(position, position + target.length);
-      target.set(part);
-      return part.length;
-    },
-  };
-}
+/** A source over bytes in memory, read only. */
+export const bytesSource: (bytes: Uint8Array) => ByteSource = bytesAccess;
 
 /** A writable copy of bytes in memory. */
 export class GrowingBytes implements ByteSource {
