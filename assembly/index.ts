@@ -2,6 +2,7 @@
 // Nothing here allocates, imports, or keeps state between calls; docs/KERNELS.md describes every export.
 
 export { packSign, unpackSignColumns, unpackSignRuns } from './sign';
+export { packInt2Columns, packInt2Runs, unpackInt2Columns, unpackInt2Runs } from './int2';
 export {
   invertColumns,
   packInt4Columns,
@@ -13,12 +14,12 @@ export {
   unpackInt4Runs,
 } from './int4';
 export { absMaxColumns, absMaxRuns, absSumColumns, absSumRuns, difference } from './stats';
-export { projectColumns, projectRuns } from './project';
+export { projectInt2Columns, projectInt2Runs, projectInt4Columns, projectInt4Runs } from './project';
 export { extendColumns } from './lanes';
 
 /** Version of this list: the wrapper refuses a module that answers another number. */
 export function bitnibbleAbi(): i32 {
-  return 1;
+  return 2;
 }
 
 /** First byte that the module itself does not use: the wrapper's arena starts here. */

@@ -14,6 +14,12 @@ export const CONSTANTS = memory.data<u32>([
   0x4b400000, // 1.5 * 2^23
   0x00100001, // 1, 16 as i16
   0x88888888, 0x0f0f0f0f, 0x7fffffff, 0x80000000, 0,
+  0xc0000000, // -2
+  0xbf800000, // -1
+  0x3f800000, // 1
+  0x3f000000, // 0.5
+  0xfffcffff, // -1, -4 as i16
+  0xaaaaaaaa,
 ]);
 
 // Offsets in CONSTANTS.
@@ -27,6 +33,12 @@ export const NIBBLE: usize = 24;
 export const MAGNITUDE: usize = 28;
 export const SIGN: usize = 32;
 export const ZERO: usize = 36;
+export const MINUS_TWO: usize = 40;
+export const MINUS_ONE: usize = 44;
+export const ONE: usize = 48;
+export const HALF: usize = 52;
+export const MINUS_PAIR2: usize = 56;
+export const FLIP2: usize = 60;
 
 // @ts-ignore: decorator
 @inline

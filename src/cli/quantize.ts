@@ -17,7 +17,7 @@ interface Flags extends CommonOptions, CodingFlags {
 function recipeOf(flags: Flags): Recipe {
   const fallback = codingFlags(flags);
   if (flags.recipe === undefined) {
-    if (!fallback) throw new UsageError('expected --scheme binary, --scheme int4 or --recipe FILE');
+    if (!fallback) throw new UsageError('expected --scheme binary, int2 or int4, or --recipe FILE');
     return { default: fallback };
   }
   let value: unknown;
@@ -92,18 +92,18 @@ async function quantize(file: string, flags: Flags): Promise<void> {
 export function addQuantize(program: Command): void {
   const command = program
     .command('quantize')
-    .description('rounds the weights of a Keras model to 1 bit or 4 bits')
+    .description('rounds the weights of a Keras model to 1, 2 or 4 bits')
     .argument('<file>', 'Keras .h5, .keras, .weights.h5 or .weights.json')
     .requiredOption(
       '-o, --output <file>',
       '.safetensors: packed codes and scales; .h5: the same Keras file, decoded',
     )
-    .option('--scheme <name>', 'binary or int4')
+    .option('--scheme <name>', 'binary, int2 or int4')
     .option('--granularity <name>', 'one scale per tensor, channel or group (default: channel)')
     .option('--group-size <n>', 'rows that share a scale, with --granularity group', positive)
     .option(
       '--scale <rule>',
-      'none, mean or lsq for binary (default: mean); absmax or lsq for int4 (default: absmax)',
+      'none, mean or lsq for binary (default: mean); lsq or absmax for int2 (default: lsq); absmax or lsq for int4 (default: absmax)',
     )
     .option('--scale-dtype <type>', 'f32 or f16: how scales are stored (default: f32)')
     .option('--recipe <file>', 'JSON rules that choose a scheme by layer, class or weight');

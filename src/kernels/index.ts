@@ -2,7 +2,7 @@ import { BitnibbleError, expected } from '../errors.js';
 import type { Kernels } from './types.js';
 import type { Abi } from './wasm-arena.js';
 
-export type { Difference, Kernels } from './types.js';
+export type { Difference, Kernels, Projection } from './types.js';
 
 export interface LoadKernelsOptions {
   /**

@@ -56,6 +56,13 @@ function int4Code(w: number, inverse: number): number {
   return x < 7 ? rne(x) : 7;
 }
 
+/** `clamp(floor(f32(w * inverse)), -2, 1)`; a NaN product gives -2. */
+function int2Code(w: number, inverse: number): number {
+  const x = f32(w * inverse);
+  if (!(x > -2)) return -2;
+  return x < 1 ? Math.floor(x) : 1;
+}
+
 /** `min(f32(7 / absMax), largest float32)`; 0 where absMax is 0. */
 function inverseOf(absMax: number): number {
   if (absMax === 0) return 0;
@@ -177,6 +184,32 @@ function unpackInt4Into(codes: Uint8Array, scales: Float32Array, layout: BlockLa
   return out;
 }
 
+function packInt2Into(weights: Float32Array, inverses: Float32Array, layout: BlockLayout, out: Uint8Array) {
+  checkCoding(weights, inverses, layout);
+  checkBytes('out', out);
+  const bytes = codeBytes(weights.length, 2);
+  checkRoom('out', out, bytes, 'bytes');
+  out.fill(0, 0, bytes);
+  for (let e = 0; e < weights.length; e++) {
+    const q = int2Code(weights[e]!, inverses[blockOf(e, layout)]!);
+    out[e >>> 2]! |= (q & 3) << (2 * (e & 3));
+  }
+  return out;
+}
+
+function unpackInt2Into(codes: Uint8Array, scales: Float32Array, layout: BlockLayout, out: Float32Array) {
+  checkCodes(codes, 2, scales, layout);
+  checkFloats('out', out);
+  const size = layoutSize(layout);
+  checkRoom('out', out, size, 'floats');
+  for (let e = 0; e < size; e++) {
+    const pair = (codes[e >>> 2]! >>> (2 * (e & 3))) & 3;
+    const q = pair < 2 ? pair : pair - 4;
+    out[e] = (q + 0.5) * scales[blockOf(e, layout)]!;
+  }
+  return out;
+}
+
 function packSign(weights: Float32Array): Uint8Array {
   checkFloats('weights', weights);
   return packSignInto(weights, new Uint8Array(codeBytes(weights.length, 1)));
@@ -185,6 +218,11 @@ function packSign(weights: Float32Array): Uint8Array {
 function packInt4(weights: Float32Array, inverses: Float32Array, layout: BlockLayout): Uint8Array {
   checkFloats('weights', weights);
   return packInt4Into(weights, inverses, layout, new Uint8Array(codeBytes(weights.length, 4)));
+}
+
+function packInt2(weights: Float32Array, inverses: Float32Array, layout: BlockLayout): Uint8Array {
+  checkFloats('weights', weights);
+  return packInt2Into(weights, inverses, layout, new Uint8Array(codeBytes(weights.length, 2)));
 }
 
 /** The scalar backend. */
@@ -224,6 +262,21 @@ export const referenceKernels: Kernels = {
     return {
       wq: blockSums(layout, (e, block) => weights[e]! * code(e, block)),
       qq: blockSums(layout, (e, block) => code(e, block) ** 2),
+    };
+  },
+  packInt2,
+  packInt2Into,
+  unpackInt2: (codes, scales, layout) => {
+    checkLayout(layout);
+    return unpackInt2Into(codes, scales, layout, new Float32Array(layoutSize(layout)));
+  },
+  unpackInt2Into,
+  projectInt2(weights, inverses, layout) {
+    checkCoding(weights, inverses, layout);
+    const level = (e: number, block: number) => int2Code(weights[e]!, inverses[block]!) + 0.5;
+    return {
+      wq: blockSums(layout, (e, block) => weights[e]! * level(e, block)),
+      qq: blockSums(layout, (e, block) => level(e, block) ** 2),
     };
   },
   /**

@@ -10,6 +10,12 @@ export interface Difference {
   readonly maxError: number;
 }
 
+/** Sums over each block: of weight times level, and of the squared level; see {@link Kernels.projectInt4}. */
+export interface Projection {
+  readonly wq: Float64Array;
+  readonly qq: Float64Array;
+}
+
 /**
  * The heavy loops, over whole tensors of any length. `reference.ts` defines every bit of every result;
  * the SIMD backend equals it byte for byte. Tensors are C-order; block arrays follow {@link BlockLayout}.
@@ -73,11 +79,29 @@ export interface Kernels {
    * One half of a least-squares step: with the codes `q` that {@link packInt4} gives for `inverses`,
    * the sums `wq = sum(w q)` and `qq = sum(q^2)` of each block. `[blocks]` each.
    */
-  projectInt4(
+  projectInt4(weights: Float32Array, inverses: Float32Array, layout: BlockLayout): Projection;
+
+  /**
+   * `q = clamp(floor(f32(w * inverse)), -2, 1)`, -2 where the product is NaN: two's complement, four codes to a byte,
+   * lowest bits first, `ceil(n / 4)` bytes, the codes behind the last zero. `inverses`: `[blocks]`, finite.
+   */
+  packInt2(weights: Float32Array, inverses: Float32Array, layout: BlockLayout): Uint8Array;
+  packInt2Into(
     weights: Float32Array,
     inverses: Float32Array,
     layout: BlockLayout,
-  ): { wq: Float64Array; qq: Float64Array };
+    out: Uint8Array,
+  ): Uint8Array;
+  /** `f32((q + 1/2) * scale)`. `scales`: `[blocks]`. */
+  unpackInt2(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array;
+  unpackInt2Into(
+    codes: Uint8Array,
+    scales: Float32Array,
+    layout: BlockLayout,
+    out: Float32Array,
+  ): Float32Array;
+  /** As {@link projectInt4} with the codes of {@link packInt2}: the sums of `w l` and `l^2`, `l = q + 1/2`. */
+  projectInt2(weights: Float32Array, inverses: Float32Array, layout: BlockLayout): Projection;
 
   /** Signal and noise of `decoded` against `weights`; both of one length. */
   difference(weights: Float32Array, decoded: Float32Array): Difference;

@@ -14,14 +14,20 @@ export interface Abi {
   readonly absSumRuns: Kernel;
   readonly difference: Kernel;
   extendColumns(values: number, columns: number): number;
+  readonly packInt2Columns: Kernel;
+  readonly packInt2Runs: Kernel;
   readonly packInt4Columns: Kernel;
   readonly packInt4ColumnsUnclamped: Kernel;
   readonly packInt4Groups: Kernel;
   readonly packInt4Runs: Kernel;
   readonly packInt4RunsUnclamped: Kernel;
   readonly packSign: Kernel;
-  readonly projectColumns: Kernel;
-  readonly projectRuns: Kernel;
+  readonly projectInt2Columns: Kernel;
+  readonly projectInt2Runs: Kernel;
+  readonly projectInt4Columns: Kernel;
+  readonly projectInt4Runs: Kernel;
+  readonly unpackInt2Columns: Kernel;
+  readonly unpackInt2Runs: Kernel;
   readonly unpackInt4Columns: Kernel;
   readonly unpackInt4Runs: Kernel;
   readonly unpackSignColumns: Kernel;
@@ -29,7 +35,7 @@ export interface Abi {
 }
 
 /** The ABI that this wrapper speaks. */
-const ABI_VERSION = 1;
+const ABI_VERSION = 2;
 
 /** Bytes that kernels may read behind the last element of a tile. */
 const OVERREAD = 64;

@@ -5,7 +5,7 @@ import { isColumns, makeRunTable } from './wasm-runs.js';
 /** An array whose elements take `bits` bits each. */
 export interface Side {
   readonly array: Float32Array | Uint8Array;
-  readonly bits: 1 | 4 | 32;
+  readonly bits: 1 | 2 | 4 | 32;
 }
 
 type Kernel = (...args: number[]) => void;

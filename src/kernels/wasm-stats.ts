@@ -1,5 +1,5 @@
 import type { BlockLayout } from '../shape.js';
-import type { Arena } from './wasm-arena.js';
+import type { Abi, Arena } from './wasm-arena.js';
 import { columnBytes, copyIn } from './wasm-code.js';
 import { isColumns, makeRunTable } from './wasm-runs.js';
 
@@ -112,16 +112,24 @@ export function oneNaN(values: Float32Array | Float64Array): void {
   for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) values[i] = Number.NaN;
 }
 
-/** Sums of `sums.length` terms: one (|w|), or with `inverses` two (w q, q^2). */
+/** The levels that weights are projected on: inverses, and the kernels that take them. */
+export interface Projector {
+  readonly inverses: Float32Array;
+  readonly columns: Abi['projectInt4Columns'];
+  readonly runs: Abi['projectInt4Runs'];
+}
+
+/** Sums of `sums.length` terms: one (|w|), or with a `projector` two (w l, l^2). */
 export function blockSums(
   arena: Arena,
   weights: Float32Array,
   layout: BlockLayout,
-  inverses: Float32Array | null,
+  projector: Projector | null,
   sums: readonly Float64Array[],
   onTile?: OnTile,
 ): void {
   const { abi } = arena;
+  const inverses = projector?.inverses ?? null;
   const terms = sums.length;
   if (isColumns(layout)) {
     let vector = 0;
@@ -146,8 +154,8 @@ export function blockSums(
           }
         },
         add: (pointer, rows, columns, row, last) => {
-          if (inverses)
-            abi.projectColumns(pointer, rows, columns, vector, partials, totals, row, Number(last));
+          if (projector)
+            projector.columns(pointer, rows, columns, vector, partials, totals, row, Number(last));
           else abi.absSumColumns(pointer, rows, columns, partials, totals, row, Number(last));
         },
         end: (block, columns) => {
@@ -167,7 +175,7 @@ export function blockSums(
       layout,
       inverses,
       (pointer, table, entries, blocks) => {
-        if (inverses) abi.projectRuns(pointer, table, entries, pieces);
+        if (projector) projector.runs(pointer, table, entries, pieces);
         else abi.absSumRuns(pointer, table, entries, pieces);
         const results = arena.doubles(pieces, entries * terms);
         for (let term = 0; term < terms; term++) {

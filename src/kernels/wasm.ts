@@ -8,11 +8,11 @@ import {
   checkRoom,
   codeBytes,
 } from './check.js';
-import type { Difference, Kernels } from './types.js';
+import type { Difference, Kernels, Projection } from './types.js';
 import { type Abi, type Arena, makeArena } from './wasm-arena.js';
 import { code, columnBytes, copyIn, copyOut } from './wasm-code.js';
 import { isColumns } from './wasm-runs.js';
-import { absMax, blockSums } from './wasm-stats.js';
+import { absMax, blockSums, type Projector } from './wasm-stats.js';
 
 /** Largest float32. */
 const MAX_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
@@ -157,11 +157,43 @@ export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
     },
 
     projectInt4(weights, inverses, layout) {
+      const { projectInt4Columns: columns, projectInt4Runs: runs } = abi;
+      return project(arena, weights, layout, { inverses, columns, runs });
+    },
+
+    packInt2(weights, inverses, layout) {
+      checkFloats('weights', weights);
+      return kernels.packInt2Into(weights, inverses, layout, new Uint8Array(codeBytes(weights.length, 2)));
+    },
+
+    packInt2Into(weights, inverses, layout, out) {
       checkCoding(weights, inverses, layout);
-      const wq = new Float64Array(inverses.length);
-      const qq = new Float64Array(inverses.length);
-      arena.scope(() => blockSums(arena, weights, layout, inverses, [wq, qq]));
-      return { wq, qq };
+      checkBytes('out', out);
+      checkRoom('out', out, codeBytes(weights.length, 2), 'bytes');
+      const source = { array: weights, bits: 32 } as const;
+      const target = { array: out, bits: 2 } as const;
+      code(arena, layout, inverses, source, target, abi.packInt2Columns, abi.packInt2Runs);
+      return out;
+    },
+
+    unpackInt2(codes, scales, layout) {
+      checkLayout(layout);
+      return kernels.unpackInt2Into(codes, scales, layout, new Float32Array(layoutSize(layout)));
+    },
+
+    unpackInt2Into(codes, scales, layout, out) {
+      checkCodes(codes, 2, scales, layout);
+      checkFloats('out', out);
+      checkRoom('out', out, layoutSize(layout), 'floats');
+      const source = { array: codes, bits: 2 } as const;
+      const target = { array: out, bits: 32 } as const;
+      code(arena, layout, scales, source, target, abi.unpackInt2Columns, abi.unpackInt2Runs);
+      return out;
+    },
+
+    projectInt2(weights, inverses, layout) {
+      const { projectInt2Columns: columns, projectInt2Runs: runs } = abi;
+      return project(arena, weights, layout, { inverses, columns, runs });
     },
 
     difference(weights, decoded) {
@@ -171,6 +203,16 @@ export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
     },
   };
   return kernels;
+}
+
+/** Both sums of a least-squares step. */
+function project(arena: Arena, weights: Float32Array, layout: BlockLayout, projector: Projector): Projection {
+  const { inverses } = projector;
+  checkCoding(weights, inverses, layout);
+  const wq = new Float64Array(inverses.length);
+  const qq = new Float64Array(inverses.length);
+  arena.scope(() => blockSums(arena, weights, layout, projector, [wq, qq]));
+  return { wq, qq };
 }
 
 /** Packs tiles that lie in the arena already; takes room for the codes of the largest. */

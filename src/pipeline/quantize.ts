@@ -4,7 +4,7 @@ import type { NewValues } from '../keras/save.js';
 import type { Difference, Kernels } from '../kernels/types.js';
 import { DTYPE_BYTES, type WeightInfo } from '../model.js';
 import { type PackedWeight, QuantizedModel } from '../packed/quantized-model.js';
-import { dequantizeTensor, quantizedBytes, quantizeTensor } from '../schemes/quantize.js';
+import { codingOf, dequantizeTensor, quantizedBytes, quantizeTensor } from '../schemes/quantize.js';
 import { decodedSlices, isLarge, quantizeInSlices } from '../schemes/slices.js';
 import type { Coding, QuantizedTensor, QuantizeOptions, SchemeName } from '../schemes/types.js';
 import { sizeOf } from '../shape.js';
@@ -112,7 +112,7 @@ function quantizeWeight(
   onSlice: (done: number) => void,
 ): { tensor: QuantizedTensor; difference: Difference } {
   // Least squares goes over the weights many times.
-  if (isLarge(shape) && options.scale !== 'lsq') {
+  if (isLarge(shape) && codingOf(options, shape.length, context).scale !== 'lsq') {
     let memory = new Uint8Array(0);
     const read = (from: number, to: number): Float32Array => {
       const bytes = (to - from) * DTYPE_BYTES[dtype];

@@ -3,7 +3,8 @@ import { floatToHalf, halfToFloat } from '../formats/float16.js';
 import type { Kernels } from '../kernels/types.js';
 import { blockLayout, sizeOf } from '../shape.js';
 import { fitAbsMax, fitMean, fitNone } from './fit/closed.js';
-import { fitLeastSquares, inverseOf } from './fit/lsq.js';
+import { fitLeastSquares } from './fit/lsq.js';
+import { inverseOf } from './grids.js';
 import type {
   Coding,
   Fit,
@@ -26,7 +27,13 @@ interface Scheme {
     scales: Float32Array,
     layout: FitContext['layout'],
   ): Uint8Array;
-  unpackInto(kernels: Kernels, tensor: QuantizedTensor, out: Float32Array): Float32Array;
+  unpackInto(
+    kernels: Kernels,
+    codes: Uint8Array,
+    scales: Float32Array,
+    layout: FitContext['layout'],
+    out: Float32Array,
+  ): Float32Array;
 }
 
 export const SCHEMES: Readonly<Record<SchemeName, Scheme>> = {
@@ -35,18 +42,28 @@ export const SCHEMES: Readonly<Record<SchemeName, Scheme>> = {
     fits: { mean: fitMean, none: fitNone, lsq: fitLeastSquares },
     defaultScale: 'mean',
     pack: (kernels, weights) => kernels.packSign(weights),
-    unpackInto: (kernels, { codes, scales, layout }, out) =>
-      kernels.unpackSignInto(codes, scales, layout, out),
+    unpackInto: (kernels, codes, scales, layout, out) => kernels.unpackSignInto(codes, scales, layout, out),
+  },
+  int2: {
+    bits: 2,
+    fits: { lsq: fitLeastSquares, absmax: fitAbsMax },
+    defaultScale: 'lsq',
+    pack: (kernels, weights, scales, layout) => kernels.packInt2(weights, scales.map(inverseOf), layout),
+    unpackInto: (kernels, codes, scales, layout, out) => kernels.unpackInt2Into(codes, scales, layout, out),
   },
   int4: {
     bits: 4,
     fits: { absmax: fitAbsMax, lsq: fitLeastSquares },
     defaultScale: 'absmax',
     pack: (kernels, weights, scales, layout) => kernels.packInt4(weights, scales.map(inverseOf), layout),
-    unpackInto: (kernels, { codes, scales, layout }, out) =>
-      kernels.unpackInt4Into(codes, scales, layout, out),
+    unpackInto: (kernels, codes, scales, layout, out) => kernels.unpackInt4Into(codes, scales, layout, out),
   },
 };
+
+/** `binary, int2 or int4`, for messages. */
+export const SCHEME_NAMES = Object.keys(SCHEMES)
+  .join(', ')
+  .replace(/, (\w+)$/, ' or $1');
 
 /**
  * Fills in the defaults of {@link QuantizeOptions} and checks them.
@@ -56,7 +73,7 @@ export const SCHEMES: Readonly<Record<SchemeName, Scheme>> = {
 export function codingOf(options: QuantizeOptions, rank: number, context?: string): Coding {
   const scheme = Object.hasOwn(SCHEMES, options.scheme) ? SCHEMES[options.scheme] : undefined;
   if (!scheme) {
-    throw new RangeError(expected('scheme', Object.keys(SCHEMES).join(' or '), options.scheme, context));
+    throw new RangeError(expected('scheme', SCHEME_NAMES, options.scheme, context));
   }
   const granularity = options.granularity ?? 'channel';
   if (!['tensor', 'channel', 'group'].includes(granularity)) {
@@ -149,7 +166,8 @@ export function dequantizeTensor(
   tensor: QuantizedTensor,
   out: Float32Array = new Float32Array(sizeOf(tensor.shape)),
 ): Float32Array {
-  return SCHEMES[tensor.coding.scheme].unpackInto(kernels, tensor, out);
+  const { coding, codes, scales, layout } = tensor;
+  return SCHEMES[coding.scheme].unpackInto(kernels, codes, scales, layout, out);
 }
 
 /** Bytes of codes and scales together, as stored. */

@@ -3,13 +3,12 @@ import { floatToHalf, halfToFloat } from '../formats/float16.js';
 import type { Difference, Kernels } from '../kernels/types.js';
 import { type BlockLayout, blockCount, blockLayout, blockShape, layoutSize, sizeOf } from '../shape.js';
 import { rowsOfBlock } from './fit/closed.js';
-import { inverseOf } from './fit/lsq.js';
+import { inverseOf, inverseOfMax, topOf } from './grids.js';
 import { codingOf, SCHEMES } from './quantize.js';
 import type { QuantizedTensor, QuantizeOptions } from './types.js';
 
 /** Weights per slice: 4 MiB of float32. */
 const SLICE_WEIGHTS = 2 ** 20;
-const MAX_F32 = 3.4028234663852886e38;
 
 /** A run of a tensor's elements, `[from, to)` in C order, that is a tensor of its own: whole bytes of codes. */
 interface Slice {
@@ -102,19 +101,20 @@ export function quantizeInSlices(
     onSlice(slice.to);
   }
   const exact = Float32Array.from(statistics, (value, block) =>
-    coding.scale === 'none' ? 1 : coding.scheme === 'binary' ? value / rowsOfBlock(layout, block) : value / 7,
+    coding.scale === 'none'
+      ? 1
+      : coding.scheme === 'binary'
+        ? value / rowsOfBlock(layout, block)
+        : value / topOf(coding.scheme),
   );
   const isHalf = coding.scaleDtype === 'F16';
   const scales = isHalf ? halfToFloat(floatToHalf(exact)) : exact;
   if (isHalf && scales.some((scale, i) => !Number.isFinite(scale) || (scale === 0 && exact[i] !== 0))) {
     throw new RangeError(`"scaleDtype" expected F32 for scales that half precision cannot hold (${context})`);
   }
-  // As packInt4WithAbsMax; for rounded scales as packInt4 with their inverses.
-  const inverseAt = (block: number): number => {
-    const max = statistics[block] as number;
-    if (isHalf) return inverseOf(scales[block] as number);
-    return max === 0 ? 0 : Math.min(Math.fround(7 / max), MAX_F32);
-  };
+  // As fitAbsMax; for rounded scales as any scales.
+  const inverseAt = (block: number): number =>
+    isHalf ? inverseOf(scales[block] as number) : inverseOfMax(coding.scheme, statistics[block] as number);
   const perByte = 8 / SCHEMES[coding.scheme].bits;
   const codes = new Uint8Array(Math.ceil(size / perByte));
   const tensor: QuantizedTensor = { coding, shape: [...shape], layout, codes, scales };
@@ -129,7 +129,8 @@ export function quantizeInSlices(
       const inverses = Float32Array.from({ length: blockCount(slice.layout) }, (_, i) =>
         inverseAt(slice.blockOf(i)),
       );
-      kernels.packInt4Into(weights, inverses, slice.layout, out);
+      const pack = coding.scheme === 'int2' ? kernels.packInt2Into : kernels.packInt4Into;
+      pack(weights, inverses, slice.layout, out);
     }
     const part = kernels.difference(weights, decode(kernels, tensor, slice, decoded));
     signal += part.signal;
@@ -162,17 +163,11 @@ function decode(
   { from, to, layout, blockOf }: Slice,
   memory: Float32Array,
 ): Float32Array {
-  const { codes, scales, coding, shape } = tensor;
+  const { codes, scales, coding } = tensor;
   const perByte = 8 / SCHEMES[coding.scheme].bits;
   const own = Float32Array.from({ length: blockCount(layout) }, (_, i) => scales[blockOf(i)] as number);
-  const part = {
-    coding,
-    shape,
-    layout,
-    codes: codes.subarray(from / perByte, Math.ceil(to / perByte)),
-    scales: own,
-  };
-  return SCHEMES[coding.scheme].unpackInto(kernels, part, memory.subarray(0, to - from));
+  const part = codes.subarray(from / perByte, Math.ceil(to / perByte));
+  return SCHEMES[coding.scheme].unpackInto(kernels, part, own, layout, memory.subarray(0, to - from));
 }
 
 /**

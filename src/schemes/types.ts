@@ -1,11 +1,12 @@
 import type { Kernels } from '../kernels/types.js';
 import type { BlockLayout, Granularity } from '../shape.js';
 
-export type SchemeName = 'binary' | 'int4';
+export type SchemeName = 'binary' | 'int2' | 'int4';
 
 /**
- * How scales are found: `none` (all 1; binary only), `absmax` (`amax / 7`; int4 only), `mean` (`mean |w|`;
- * binary only), `lsq` (least squares; for binary it is `mean`, which is already the minimum).
+ * How scales are found: `none` (all 1; binary only), `absmax` (the largest weight on the highest level:
+ * `amax / 7` for int4, `amax / 1.5` for int2), `mean` (`mean |w|`; binary only), `lsq` (least squares; for binary it is
+ * `mean`, which is already the minimum).
  */
 export type ScaleRule = 'none' | 'absmax' | 'mean' | 'lsq';
 
@@ -18,7 +19,7 @@ export interface QuantizeOptions {
   readonly granularity?: Granularity;
   /** Rows of K per scale; needed with `group` only. */
   readonly groupSize?: number;
-  /** Default `mean` for binary, `absmax` for int4. */
+  /** Default `mean` for binary, `lsq` for int2, `absmax` for int4. */
   readonly scale?: ScaleRule;
   /** Default `F32`. */
   readonly scaleDtype?: ScaleDtype;

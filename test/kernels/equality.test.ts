@@ -45,6 +45,16 @@ const METHODS: Record<string, (kernels: Kernels, data: ReturnType<typeof prepare
     const { wq, qq } = k.projectInt4(weights, values, layout);
     return [wq, qq];
   },
+  packInt2: (k, { weights, values, layout }) => [k.packInt2(weights, values, layout)],
+  packInt2Into: (k, { weights, values, layout }) => {
+    const out = new Uint8Array(Math.ceil(weights.length / 4) + 3).fill(0xa5);
+    return [k.packInt2Into(weights, values, layout, out)];
+  },
+  unpackInt2: (k, { pairs, values, layout }) => [k.unpackInt2(pairs, values, layout)],
+  projectInt2: (k, { weights, values, layout }) => {
+    const { wq, qq } = k.projectInt2(weights, values, layout);
+    return [wq, qq];
+  },
   difference: (k, { weights, decoded }) => {
     const { signal, noise, maxError } = k.difference(weights, decoded);
     return [signal, noise, maxError];
@@ -63,6 +73,7 @@ function prepare({ layout, seed, offset, flavour }: Case) {
     values,
     finite: weights.every(Number.isFinite),
     signs: bytes.subarray(from, from + Math.ceil(size / 8)),
+    pairs: bytes.subarray(from, from + Math.ceil(size / 4)),
     nibbles: bytes.subarray(from, from + Math.ceil(size / 2)),
     decoded: makeWeights(size, seed + 1, 'corners', 1),
   };

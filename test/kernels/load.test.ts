@@ -70,7 +70,7 @@ test('loadKernels: modules that are not bitnibble’s', async () => {
   }
   const exports = { ...new WebAssembly.Instance(new WebAssembly.Module(kernelBytes())).exports };
   const other = { ...exports, bitnibbleAbi: () => 999 };
-  await rejects(loadKernels({ module: other }), 'bad-module', /ABI 1, got 999/);
+  await rejects(loadKernels({ module: other }), 'bad-module', /ABI 2, got 999/);
 });
 
 test('loadKernels: wrong arguments', async () => {
@@ -125,6 +125,8 @@ test('the memory of an instance does not grow with the tensor', async () => {
       const { codes: signs } = kernels.packSignWithAbsSum(big, layout);
       kernels.unpackSign(signs, absMax, layout);
       kernels.projectInt4(big, absMax, layout);
+      kernels.unpackInt2(kernels.packInt2(big, absMax, layout), absMax, layout);
+      kernels.projectInt2(big, absMax, layout);
       kernels.difference(big, decoded);
     }
   }
@@ -185,6 +187,19 @@ for (const [name, k] of backends) {
         '"out" expected at least 4 floats, got 3',
       ],
       [() => k.projectInt4(f(4), f(0), tensor(4)), RangeError, '"inverses" expected 1 floats, got 0'],
+      [() => k.packInt2(f(4), f(2), tensor(4)), RangeError, '"inverses" expected 1 floats, got 2'],
+      [
+        () => k.packInt2Into(f(5), f(1), tensor(5), u(1)),
+        RangeError,
+        '"out" expected at least 2 bytes, got 1',
+      ],
+      [() => k.unpackInt2(u(3), f(1), tensor(24)), RangeError, '"codes" expected 6 bytes, got 3'],
+      [
+        () => k.unpackInt2Into(u(1), f(1), tensor(4), f(3)),
+        RangeError,
+        '"out" expected at least 4 floats, got 3',
+      ],
+      [() => k.projectInt2(f(4), f(0), tensor(4)), RangeError, '"inverses" expected 1 floats, got 0'],
       [() => k.difference(f(4), f(3)), RangeError, '"decoded" expected 4 floats, got 3'],
     ];
     for (const [call, kind, text] of table) {

@@ -187,6 +187,111 @@ for (const [name, k] of backends) {
     }
   });
 
+  check('packInt2: four codes to a byte, the first in the lowest bits, codes behind the last zero', () => {
+    const weights = f32(1, 0, -1, -2, 1.5);
+    //                  1  0   3   2 | 1
+    assert.is(hex(k.packInt2(weights, f32(1), tensor(5))), 'b101');
+    assert.is(hex(k.packInt2(f32(), f32(), tensor(0))), '');
+  });
+
+  check('packInt2: the boundaries -1, 0 and 1 belong to the code above', () => {
+    const below = f32(-1.0000001, -TINY, 0.99999994, -2.0000002);
+    //                 -2         -1      0          -2
+    assert.is(hex(k.packInt2(below, f32(1), tensor(4))), '8e');
+    const above = f32(-0.99999994, TINY, 1.0000001, -2);
+    //                 -1           0     1         -2
+    assert.is(hex(k.packInt2(above, f32(1), tensor(4))), '93');
+    assert.is(hex(k.packInt2(f32(-1, 0, -0, 1), f32(1), tensor(4))), '43');
+  });
+
+  check('packInt2: products beyond the range of any trick clamp', () => {
+    const weights = f32(1e9, -1e9, MAX, -MAX, 2 ** 23, -(2 ** 23), 2, -3);
+    assert.is(hex(k.packInt2(weights, f32(1), tensor(8))), '9999');
+    assert.is(hex(k.packInt2(weights, f32(MAX), tensor(8))), '9999');
+    assert.is(hex(k.packInt2(f32(INF, -INF), f32(1), tensor(2))), '09');
+  });
+
+  check('packInt2: NaN gives -2, -0 and all of inverse 0 give 0', () => {
+    assert.is(hex(k.packInt2(f32(NAN, -0, TINY, -TINY), f32(1), tensor(4))), 'c2');
+    assert.is(hex(k.packInt2(f32(INF, 0, -3, 3), f32(0), tensor(4))), '02');
+    for (const nan of [...oddNaNs().keys()]) {
+      const weights = new Float32Array(40);
+      weights.set(oddNaNs().subarray(nan, nan + 1), 33);
+      const codes = new Uint8Array(10);
+      codes[8] = 0x08;
+      assert.is(hex(k.packInt2(weights, f32(1), tensor(40))), hex(codes));
+    }
+  });
+
+  check('packInt2: the product is rounded to float32 first', () => {
+    // 1 - 2^-46 in exact arithmetic, below the boundary; as float32 it is 1
+    const weight = 1 - 2 ** -23;
+    const inverse = 1 + 2 ** -23;
+    assert.ok(weight * inverse < 1 && Math.fround(weight * inverse) === 1);
+    assert.is(hex(k.packInt2(f32(weight), f32(inverse), tensor(1))), '01');
+  });
+
+  check('packInt2: every code has its place', () => {
+    for (let size = 1; size <= 130; size++) {
+      for (let at = 0; at < size; at++) {
+        const weights = new Float32Array(size);
+        weights[at] = -1;
+        const codes = new Uint8Array(Math.ceil(size / 4));
+        codes[at >> 2] = 3 << (2 * (at & 3));
+        assert.is(hex(k.packInt2(weights, f32(1), tensor(size))), hex(codes), `code ${at} of ${size}`);
+      }
+    }
+  });
+
+  check('packInt2: blocks of groups that end within a byte', () => {
+    // [3, 3] in groups of one row: the inverses of the rows are 1, -1, 0.5
+    const inverses = f32(1, 1, 1, -1, -1, -1, 0.5, 0.5, 0.5);
+    const codes = k.packInt2(f32(1, 1, 1, 1, 1, 1, 1, 1, 1), inverses, columns(3, 3, 1));
+    assert.is(hex(codes), 'd50f00');
+  });
+
+  check('packInt2Into: bytes behind the codes stay', () => {
+    const out = new Uint8Array(4).fill(0xaa);
+    assert.is(k.packInt2Into(f32(1, -1, 1, -1, 1), f32(1), tensor(5), out), out);
+    assert.is(hex(out), 'dd01aaaa');
+  });
+
+  check('unpackInt2: (q + 1/2) * scale, one rounding; scales of zero and below', () => {
+    const expected = f32(0.5, 1.5, -1.5, -0.5);
+    same(k.unpackInt2(Uint8Array.of(0xe4), f32(1), tensor(4)), expected);
+    const long = new Uint8Array(20).fill(0xe4);
+    same(
+      k.unpackInt2(long, f32(0.1), tensor(80)),
+      new Float32Array(80).map((_, i) => expected[i % 4]! * f32(0.1)[0]!),
+    );
+    same(k.unpackInt2(Uint8Array.of(0xe4), f32(0), tensor(4)), f32(0, 0, -0, -0));
+    same(k.unpackInt2(Uint8Array.of(0xe4), f32(-2), tensor(4)), f32(-1, -3, 3, 1));
+    same(k.unpackInt2(Uint8Array.of(0x04), f32(TINY), tensor(2)), f32(0, 2 * TINY)); // ties to even
+    same(k.unpackInt2(Uint8Array.of(0b0100), f32(MAX, 1), columns(1, 2)), f32(MAX / 2, 1.5));
+  });
+
+  check('unpackInt2: every code has its place', () => {
+    for (const size of [1, 2, 3, 4, 5, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 130]) {
+      for (let at = 0; at < size; at++) {
+        const codes = new Uint8Array(Math.ceil(size / 4));
+        codes[at >> 2] = 1 << (2 * (at & 3));
+        const values = new Float32Array(size).fill(1);
+        values[at] = 3;
+        same(k.unpackInt2(codes, f32(2), tensor(size)), values);
+      }
+    }
+  });
+
+  check('projectInt2: sums of w l and l^2', () => {
+    const { wq, qq } = k.projectInt2(f32(1, 0.5, -2.5, 9), f32(1, 0.5), columns(2, 2));
+    // column 0: l = 1.5, -1.5; column 1: l = 0.5 (0.25), 1.5 (4.5)
+    same(wq, Float64Array.of(1.5 + 3.75, 0.25 + 13.5));
+    same(qq, Float64Array.of(4.5, 2.5));
+    // a run ends within a vector: its neighbours, and nothing, have no level
+    const runs = { outer: 1, channels: 2, inner: 5, groupRows: 5 };
+    same(k.projectInt2(new Float32Array(10), f32(1, 1), runs).qq, Float64Array.of(1.25, 1.25));
+  });
+
   check('absMax: NaN above infinity above all, canonical', () => {
     const layout = columns(2, 4);
     const max = k.absMax(f32(1, -INF, NAN, -0, -3, NAN, INF, 0), layout);

@@ -131,7 +131,7 @@ test('malformed recipes are refused with the rule', () => {
     parse({ rules: [{ scheme: 'int4' }] }),
     'rule 1: expected one of layer, class, weight to match',
   );
-  assert.match(parse({ rules: [{ layer: 'x' }] }), '"scheme" expected binary or int4');
+  assert.match(parse({ rules: [{ layer: 'x' }] }), '"scheme" expected binary, int2 or int4');
   assert.match(parse({ rules: [{ layer: 'x', scheme: 'int4', scale: 'mean' }] }), 'rule 1: "scale" expected');
   assert.match(parse({ rules: [{ layer: 'x', keep: false }] }), 'expected "keep": true');
   assert.match(parse({ rules: [{ layer: 'x', schema: 'int4' }] }), 'unknown field "schema"');

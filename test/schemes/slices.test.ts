@@ -40,13 +40,17 @@ const GRAINS: Pick<QuantizeOptions, 'granularity' | 'groupSize'>[] = [
   { granularity: 'group', groupSize: 6 },
 ];
 
-for (const scheme of ['int4', 'binary'] as const) {
+for (const [scheme, scale] of [
+  ['int4', 'absmax'],
+  ['int2', 'absmax'],
+  ['binary', 'mean'],
+] as const) {
   for (const scaleDtype of ['F32', 'F16'] as const) {
     test(`${scheme}, ${scaleDtype} scales: every cut gives what the whole tensor gives`, () => {
       for (const [shape, axes] of SHAPES) {
         const weights = random(sizeOf(shape));
         for (const grain of GRAINS) {
-          const options = { scheme, scaleDtype, axes, ...grain };
+          const options = { scheme, scale, scaleDtype, axes, ...grain };
           const whole = quantizeTensor(kernels, weights, shape, options);
           const values = dequantizeTensor(kernels, whole);
           for (const most of [1, 64, 500, 1e6]) {
@@ -63,7 +67,7 @@ for (const scheme of ['int4', 'binary'] as const) {
             );
             assert.equal(tensor.codes, whole.codes, what);
             assert.equal({ ...tensor, codes: 0, scales: 0 }, { ...whole, codes: 0, scales: 0 });
-            if (scheme === 'int4') assert.equal(tensor.scales, whole.scales, what);
+            if (scheme !== 'binary') assert.equal(tensor.scales, whole.scales, what);
             const off = tensor.scales.findIndex(
               (s, i) => Math.abs(s / (whole.scales[i] as number) - 1) > 1e-3,
             );
@@ -77,7 +81,7 @@ for (const scheme of ['int4', 'binary'] as const) {
             }
             assert.is(at, weights.length);
             assert.equal(pieces, dequantizeTensor(kernels, tensor), what);
-            const direct = kernels.difference(weights, scheme === 'int4' ? values : pieces);
+            const direct = kernels.difference(weights, scheme !== 'binary' ? values : pieces);
             assert.ok(Math.abs(difference.noise - direct.noise) <= 1e-5 * direct.noise, what);
             assert.is(difference.maxError, direct.maxError, what);
           }
@@ -107,9 +111,13 @@ test('a weight that is not finite is named with its index in the tensor', () => 
   const weights = random(1000);
   weights[777] = Number.NaN;
   const read = (from: number, to: number) => weights.slice(from, to);
-  for (const scheme of ['int4', 'binary'] as const) {
+  for (const [scheme, scale] of [
+    ['int4', 'absmax'],
+    ['int2', 'absmax'],
+    ['binary', 'mean'],
+  ] as const) {
     assert.throws(
-      () => quantizeInSlices(kernels, read, [100, 10], { scheme }, 'tensor t', undefined, 64),
+      () => quantizeInSlices(kernels, read, [100, 10], { scheme, scale }, 'tensor t', undefined, 64),
       (error: BitnibbleError) =>
         error.code === 'not-finite' && /got NaN at index 777 \(tensor t\)/.test(error.message),
     );

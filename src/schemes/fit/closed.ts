@@ -1,5 +1,6 @@
 import { blockCount, blockShape, layoutSize } from '../../shape.js';
 import { requireFinite } from '../finite.js';
+import { inverseOfMax, topOf } from '../grids.js';
 import type { Fit, FitContext, SchemeName } from '../types.js';
 
 /** Rows of K in each group: `groupRows`, the last group the rest. */
@@ -50,13 +51,23 @@ function absSumInFloat64(weights: Float32Array, layout: FitContext['layout']): F
   return sums;
 }
 
-/** `scale = amax / 7`, codes by `inverse = 7 / amax`: the largest weight of a block is code 7 or -7. */
+/**
+ * `scale = amax / top`, codes by `inverse = top / amax`, `top` the highest level: 7 for int4, 1.5 for int2. The largest
+ * weight of a block is a code of that level or of its negative.
+ */
 export function fitAbsMax(
   weights: Float32Array,
-  _scheme: SchemeName,
+  scheme: SchemeName,
   { kernels, layout, context }: FitContext,
 ): Fit {
+  const top = topOf(scheme);
+  if (scheme === 'int2') {
+    const absMax = kernels.absMax(weights, layout);
+    requireFinite(weights, absMax, { context });
+    const inverses = absMax.map((max) => inverseOfMax(scheme, max));
+    return { codes: kernels.packInt2(weights, inverses, layout), scales: absMax.map((max) => max / top) };
+  }
   const { codes, absMax } = kernels.packInt4WithAbsMax(weights, layout);
   requireFinite(weights, absMax, { context });
-  return { codes, scales: absMax.map((max) => max / 7) };
+  return { codes, scales: absMax.map((max) => max / top) };
 }
