@@ -9,6 +9,7 @@ export {
   type TensorReport,
 } from './quantize.js';
 export { type Match, type Pattern, parseRecipe, type Recipe, type Rule } from './recipe.js';
+export { type EqualizedPair, type EqualizeResult, equalize } from './transform/equalize.js';
 export {
   type FoldedNorm,
   type FoldOptions,
