@@ -69,3 +69,17 @@ export interface ModelSource extends ModelInfo {
   /** The values of one weight as float32, C order. Read when asked for, not kept. */
   read(id: string): Float32Array;
 }
+
+/** A model that can be quantized: its weights can be had as they are stored, whole or in pieces. */
+export interface QuantizableModel extends ModelSource {
+  /** Number of weights of all tensors together. */
+  readonly parameters: number;
+  /** Ids of the weights whose values are not those of the file any more. Absent: none. */
+  readonly changed?: ReadonlySet<string>;
+  /**
+   * Values of a weight as little-endian bytes of its number type, C order.
+   * @param range elements from and to, in C order; all unless given
+   * @param out memory to fill; new unless given
+   */
+  readBytes(id: string, range?: readonly [from: number, to: number], out?: Uint8Array): Uint8Array;
+}

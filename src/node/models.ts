@@ -153,7 +153,8 @@ const ENDINGS: Readonly<Record<Container, { readonly pattern: RegExp; readonly n
  * (`.h5`, `.keras`, `.weights.json`) the Keras file with decoded values.
  *
  * @param original the model that was quantized, still open
- * @throws BitnibbleError `same-file`, `not-writable`; RangeError for another ending
+ * @throws BitnibbleError `same-file`, `not-writable`, `missing-weight` where a Keras file is asked for and layers were
+ *   folded away; RangeError for another ending
  */
 export async function saveQuantized(
   quantized: QuantizedModel,
@@ -168,5 +169,19 @@ export async function saveQuantized(
       `"output" expected a name ending in .safetensors or ${name} (as ${original.file}), got ${JSON.stringify(path)}`,
     );
   }
+  requireSameWeights(quantized, original, path);
   await saveEntries(original, decodedWeights(quantized), path);
+}
+
+/** A Keras file keeps its layers, so values that belong to other layers would make another model of it. */
+function requireSameWeights(quantized: QuantizedModel, original: KerasModel, path: string): void {
+  const [have, want] = [quantized, original].map(({ weights }) => new Set(weights.map(({ id }) => id)));
+  const gone = original.weights.find(({ id }) => !have?.has(id));
+  const extra = quantized.weights.find(({ id }) => !want?.has(id));
+  if (!gone && !extra) return;
+  const what = gone ? `lacks the weight ${gone.id}` : `has the weight ${extra?.id} more than`;
+  throw new BitnibbleError(
+    'missing-weight',
+    `${path}: the quantized model ${what} ${gone ? 'of ' : ''}${original.file}: its layers were folded; write .safetensors, or fold with keepLayers`,
+  );
 }

@@ -9,7 +9,13 @@ import type { QuantizedTensor } from '../schemes/types.js';
 export type PackedWeight = WeightInfo &
   (
     | { readonly kind: 'quantized'; readonly tensor: QuantizedTensor }
-    | { readonly kind: 'kept'; readonly reason: string; readonly bytes: () => Uint8Array }
+    | {
+        readonly kind: 'kept';
+        readonly reason: string;
+        readonly bytes: () => Uint8Array;
+        /** The values are not those of the Keras file: a transform changed them. */
+        readonly changed?: boolean;
+      }
   );
 
 /** A model of which some weights are codes and scales; fresh from the quantizer or read from a packed file. */

@@ -1,6 +1,6 @@
 import type { Dataset } from '../data/index.js';
-import type { KerasModel } from '../keras/keras-model.js';
 import type { Kernels } from '../kernels/types.js';
+import type { QuantizableModel } from '../model.js';
 import { writePacked } from '../packed/write.js';
 import type { TensorFlow } from '../tfjs/types.js';
 import { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.js';
@@ -66,7 +66,7 @@ export const VARIANTS: readonly Variant[] = [
 /** Quantizes a model in every way given and evaluates each; rows come as they are done, the first is the yardstick. */
 export async function* compare(
   tf: TensorFlow,
-  model: KerasModel,
+  model: QuantizableModel,
   dataset: Dataset,
   kernels: Kernels,
   variants: readonly Variant[] = VARIANTS,

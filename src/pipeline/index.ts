@@ -9,3 +9,12 @@ export {
   type TensorReport,
 } from './quantize.js';
 export { type Match, type Pattern, parseRecipe, type Recipe, type Rule } from './recipe.js';
+export { type EqualizedPair, type EqualizeResult, equalize } from './transform/equalize.js';
+export {
+  type FoldedNorm,
+  type FoldOptions,
+  type FoldResult,
+  foldBatchNorm,
+  type LeftLayer,
+} from './transform/fold.js';
+export { type Changes, type Scaling, TransformedModel } from './transform/transformed-model.js';

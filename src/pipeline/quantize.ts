@@ -1,8 +1,7 @@
 import { toFloat32 } from '../formats/dtypes.js';
-import type { KerasModel } from '../keras/keras-model.js';
 import type { NewValues } from '../keras/save.js';
 import type { Difference, Kernels } from '../kernels/types.js';
-import { DTYPE_BYTES, type WeightInfo } from '../model.js';
+import { DTYPE_BYTES, type QuantizableModel, type WeightInfo } from '../model.js';
 import { type PackedWeight, QuantizedModel } from '../packed/quantized-model.js';
 import { codingOf, dequantizeTensor, quantizedBytes, quantizeTensor } from '../schemes/quantize.js';
 import { decodedSlices, isLarge, quantizeInSlices } from '../schemes/slices.js';
@@ -58,7 +57,7 @@ export interface QuantizeModelOptions {
  * @throws BitnibbleError `not-finite`, `recipe`, `unsupported-dtype`, each naming the tensor or the rule
  */
 export function quantizeModel(
-  model: KerasModel,
+  model: QuantizableModel,
   recipe: Recipe,
   { kernels, onProgress }: QuantizeModelOptions,
 ): { model: QuantizedModel; report: QuantizeReport } {
@@ -67,11 +66,12 @@ export function quantizeModel(
   const packed: PackedWeight[] = [];
   const tensors: TensorReport[] = [];
   let done = 0;
-  for (const { group: _group, path: _path, file: _file, copies: _copies, ...weight } of model.weights) {
+  for (const weight of model.weights.map(infoOf)) {
     const decision = decisions.get(weight.id);
     if (!decision || 'keep' in decision) {
       const reason = decision?.keep ?? 'no rule';
-      packed.push({ ...weight, kind: 'kept', reason, bytes: () => model.readBytes(weight.id) });
+      const changed = model.changed?.has(weight.id) ? { changed: true } : {};
+      packed.push({ ...weight, kind: 'kept', reason, ...changed, bytes: () => model.readBytes(weight.id) });
       tensors.push({ ...rowOf(weight), result: 'kept', reason, bytesAfter: bytesBefore(weight) });
     } else {
       const context = `tensor ${weight.id} of ${model.file}`;
@@ -104,7 +104,7 @@ export function quantizeModel(
 
 /** Whole where it is small, else slice by slice: no more than a few slices of any tensor are in memory. */
 function quantizeWeight(
-  model: KerasModel,
+  model: QuantizableModel,
   { id, shape, dtype }: WeightInfo,
   kernels: Kernels,
   options: QuantizeOptions,
@@ -124,6 +124,15 @@ function quantizeWeight(
   const values = model.read(id);
   const tensor = quantizeTensor(kernels, values, shape, options, context);
   return { tensor, difference: kernels.difference(values, dequantizeTensor(kernels, tensor)) };
+}
+
+/** A weight without what its file adds to it. */
+function infoOf({ id, layer, className, name, shape, dtype, guessed, config }: WeightInfo): WeightInfo {
+  return {
+    ...{ id, layer, className, name, shape, dtype },
+    ...(guessed ? { guessed } : {}),
+    ...(config ? { config } : {}),
+  };
 }
 
 function bytesBefore({ shape, dtype }: WeightInfo): number {
@@ -152,12 +161,15 @@ function reportOf(tensors: readonly TensorReport[]): QuantizeReport {
 }
 
 /**
- * Pairs of weight id and decoded values of what was quantized, for `writeWeights`: a drop-in Keras file. Large tensors
- * come in pieces.
+ * Pairs of weight id and values of what was quantized, decoded, or changed by a transform, for `writeWeights`: a drop-in
+ * Keras file. Large tensors come in pieces.
  */
 export function* decodedWeights(model: QuantizedModel): Generator<readonly [string, NewValues]> {
   for (const weight of model.weights) {
-    if (weight.kind === 'kept') continue;
+    if (weight.kind === 'kept') {
+      if (weight.changed) yield [weight.id, model.read(weight.id)];
+      continue;
+    }
     const { tensor } = weight;
     yield [weight.id, isLarge(weight.shape) ? decodedSlices(model.kernels, tensor) : model.read(weight.id)];
   }

@@ -3,19 +3,10 @@ import { isObject, type LayerNode, layerTree, requireArchitecture } from '../ker
 import { outputShapes, type TensorShape } from '../keras/shapes.js';
 import type { Json, JsonObject, ModelInfo } from '../model.js';
 import { cleanConfig, dtypeOf } from './config.js';
-import {
-  callOrder,
-  callsOf,
-  endpoints,
-  type Graph,
-  type GraphLayer,
-  liveCalls,
-  OPERATION,
-  type Ref,
-  withoutRepeats,
-} from './graph.js';
+import { callOrder, type Graph, type GraphLayer, liveCalls, type Ref, withoutRepeats } from './graph.js';
 import { PREFIX } from './layers/define.js';
 import { type Masked, withMasks } from './masks.js';
+import { isModel, nameOf, readGraph } from './read-graph.js';
 import { type Converted, convertLayer, INSIDE } from './rules.js';
 
 /** A layer's weights on both sides. */
@@ -123,74 +114,15 @@ class Converter {
 
   /** A model's entry. `path` is that of its layers: empty, or the names of the models around them, each with `/`. */
   model(entry: JsonObject, path: string, fallbackName: string): JsonObject {
-    const raw = entry.config;
-    const config: JsonObject = isObject(raw) ? raw : {};
-    const name = String(config.name ?? entry.name ?? fallbackName);
-    const list = (Array.isArray(raw) ? raw : (config.layers as Json[])).filter(isObject);
+    const name = nameOf(entry, fallbackName);
     const isSequential = entry.class_name === 'Sequential';
-    const graph = isSequential ? this.#chain(list, config, name) : this.#functional(list, config);
+    const graph = readGraph(entry, name, this.#isKeras3);
     const { graph: followed, masked } = this.#masks(graph);
     if (isSequential && masked.size === 0) {
       const layers = followed.layers.map((layer) => this.#entry(layer, path).entry);
       return { class_name: 'Sequential', config: { name, layers } };
     }
     return { class_name: 'Model', config: { name, ...this.#emit(followed, path) } };
-  }
-
-  /** Layers in a row; an input layer comes first where the model says its input's shape. */
-  #chain(list: readonly JsonObject[], config: JsonObject, name: string): Graph {
-    const first = list[0];
-    const firstConfig = isObject(first?.config) ? first.config : {};
-    const given = firstConfig.batch_shape ?? firstConfig.batch_input_shape ?? config.build_input_shape;
-    const entries = [...list];
-    if (first?.class_name !== 'InputLayer' && Array.isArray(given)) {
-      const inputName = `${name}_input`;
-      const dtype = first?.class_name === 'Embedding' ? 'int32' : 'float32';
-      entries.unshift({
-        class_name: 'InputLayer',
-        config: { name: inputName, batch_input_shape: given, dtype },
-      });
-    }
-    let previous: Ref | undefined;
-    const layers = entries.map((entry, i): GraphLayer => {
-      const layerName = nameOf(entry, `layer_${i}`);
-      const inputs = previous ? [previous] : [];
-      const isInput = entry.class_name === 'InputLayer';
-      previous = { layer: layerName, call: 0, tensor: 0 };
-      const call = { inputs, roles: inputs.map(() => 'x'), flags: {}, problems: [] };
-      return { name: layerName, entry, isModel: isModel(entry), calls: isInput ? [] : [call] };
-    });
-    const start = layers[0];
-    const inputs = start ? [{ layer: start.name, call: 0, tensor: 0 }] : [];
-    return { layers, inputs, outputs: previous ? [previous] : [] };
-  }
-
-  #functional(list: readonly JsonObject[], config: JsonObject): Graph {
-    const byName = new Map(list.map((entry, i) => [nameOf(entry, `layer_${i}`), entry]));
-    const isOperation = (entry: JsonObject | undefined) =>
-      this.#isKeras3 && entry !== undefined && isBare(entry);
-    const isAutomatic = ({ layer }: Ref) => isOperation(byName.get(layer));
-    const shift = (ref: Ref): Ref => {
-      // A model inside a model has a node 0 of its own in Keras 2; Keras 3 counts calls from 0.
-      const target = byName.get(ref.layer);
-      const isInner = target !== undefined && isModel(target) && !this.#isKeras3;
-      return isInner ? { ...ref, call: Math.max(ref.call - 1, 0) } : ref;
-    };
-    const layers = [...byName].map(([name, given]): GraphLayer => {
-      const entry = isOperation(given)
-        ? { ...given, class_name: OPERATION + String(given.class_name) }
-        : given;
-      const calls = callsOf(String(entry.class_name), entry.inbound_nodes, isAutomatic).map((call) => ({
-        ...call,
-        inputs: call.inputs.map(shift),
-      }));
-      return { name, entry, isModel: isModel(entry), calls };
-    });
-    return {
-      layers,
-      inputs: endpoints(config.input_layers),
-      outputs: endpoints(config.output_layers).map(shift),
-    };
   }
 
   /** Follows masks through what is alive. */
@@ -350,23 +282,6 @@ class Converter {
     const { class_name: className, config } = this.model(entry, path, name);
     return { className: String(className), config: config as JsonObject, weights: [] };
   }
-}
-
-/** Whether an entry of Keras 3 is an operation, `x + y` or one behind a mask: no dtype, which every layer has. */
-function isBare(entry: JsonObject): boolean {
-  return (
-    isObject(entry.config) && !isModel(entry) && !('dtype' in entry.config) && !('trainable' in entry.config)
-  );
-}
-
-/** Whether an entry holds layers of its own. */
-function isModel(entry: JsonObject): boolean {
-  return Array.isArray(entry.config) || (isObject(entry.config) && Array.isArray(entry.config.layers));
-}
-
-function nameOf(entry: JsonObject, fallback: string): string {
-  const config = isObject(entry.config) ? entry.config : {};
-  return String(config.name ?? entry.name ?? fallback);
 }
 
 /** Whether masks that a model makes inside may reach its outputs. */

@@ -7,6 +7,7 @@ import { loadKernels } from '../../src/kernels/index.js';
 import * as node from '../../src/node/models.js';
 import { postTrainBinarization } from '../../src/pipeline/posttrain.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
+import { foldBatchNorm } from '../../src/pipeline/transform/fold.js';
 import { need, root, runPython, tempDir } from '../support/needs.js';
 
 const keras = need(test, 'keras');
@@ -63,5 +64,53 @@ print("exact")
 `;
   assert.match(await runPython(check, [from, to]), 'exact');
 });
+
+/** The original against a copy of its file with other values, and against an architecture with weights by id. */
+const FOLDED = `
+import sys, json, numpy as np, keras
+from keras.src.legacy.saving import saving_utils
+original, kept = (keras.models.load_model(p, compile=False) for p in sys.argv[1:3])
+folded = json.load(open(sys.argv[3]))
+made = saving_utils.model_from_config(folded["architecture"])
+def fill(model, path):
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            fill(layer, path + layer.name + "/")
+        else:
+            assert not isinstance(layer, keras.layers.BatchNormalization), layer.name
+            for v in layer.weights:
+                v.assign(np.reshape(np.array(folded["weights"].pop(path + layer.name + "/" + v.name), "float32"), v.shape))
+            if isinstance(layer, keras.layers.Normalization):
+                layer.finalize_state()
+fill(made, "")
+assert not folded["weights"], folded["weights"].keys()
+x = np.random.default_rng(0).random([4] + [d or 1 for d in original.input_shape[1:]]).astype("float32")
+flat = lambda m: [np.asarray(y) for y in keras.tree.flatten(m.predict(x, verbose=0))]
+for m in (kept, made):
+    for a, b in zip(flat(original), flat(m), strict=True):
+        assert np.abs(a - b).max() <= 1e-5 * np.abs(a).max(), (original.name, m is made, np.abs(a - b).max())
+print("same", original.count_params() - made.count_params())
+`;
+
+keras(
+  'Keras predicts the same with normalizations folded: in the same file, and in the new architecture',
+  async () => {
+    for (const name of ['mobilenet_v2', 'resnet', 'nested_shared', 'efficientnet']) {
+      const from = path.join(root, 'test/fixtures/tfjs', `${name}.h5`);
+      const model = await node.openKeras(from);
+      const { source: kept } = foldBatchNorm(model, { keepLayers: true });
+      const to = path.join(folder, `${name}-kept.h5`);
+      await node.saveModelWeights(model, new Map([...kept.changed].map((id) => [id, kept.read(id)])), to);
+      const { source } = foldBatchNorm(model);
+      const weights = Object.fromEntries(source.weights.map(({ id }) => [id, [...source.read(id)]]));
+      const json = path.join(folder, `${name}.json`);
+      writeFileSync(json, JSON.stringify({ architecture: source.architecture, weights }));
+      const fewer = model.parameters - source.parameters;
+      assert.ok(fewer > 0);
+      assert.match(await runPython(FOLDED, [from, to, json]), `same ${fewer}`);
+      model.close();
+    }
+  },
+);
 
 test.run();
