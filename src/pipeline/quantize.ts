@@ -135,6 +135,20 @@ function infoOf({ id, layer, className, name, shape, dtype, guessed, config }: W
   };
 }
 
+/** The row of a tensor whose coding changed: `values` are the float ones. */
+export function reportRow(row: TensorReport, model: QuantizedModel, values: Float32Array): TensorReport {
+  const weight = model.weight(row.id);
+  if (weight.kind === 'kept') return row;
+  const { signal, noise, maxError } = model.kernels.difference(values, model.read(row.id));
+  return {
+    ...row,
+    coding: weight.tensor.coding,
+    bytesAfter: quantizedBytes(weight.tensor),
+    snrDb: 10 * Math.log10(signal / noise),
+    maxError,
+  };
+}
+
 function bytesBefore({ shape, dtype }: WeightInfo): number {
   return sizeOf(shape) * DTYPE_BYTES[dtype];
 }
@@ -144,7 +158,8 @@ function rowOf(weight: WeightInfo) {
   return { id, layer, className, shape, dtype, parameters: sizeOf(shape), bytesBefore: bytesBefore(weight) };
 }
 
-function reportOf(tensors: readonly TensorReport[]): QuantizeReport {
+/** Tensors and their sums. */
+export function reportOf(tensors: readonly TensorReport[]): QuantizeReport {
   const sum = (rows: readonly TensorReport[], value: (row: TensorReport) => number) =>
     rows.reduce((total, row) => total + value(row), 0);
   const quantized = tensors.filter(({ result }) => result !== 'kept');

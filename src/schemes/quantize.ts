@@ -4,6 +4,7 @@ import type { Kernels } from '../kernels/types.js';
 import { blockLayout, sizeOf } from '../shape.js';
 import { fitAbsMax, fitMean, fitNone } from './fit/closed.js';
 import { fitLeastSquares } from './fit/lsq.js';
+import { fitWithoutData } from './fit/without-data.js';
 import { inverseOf } from './grids.js';
 import type {
   Coding,
@@ -39,21 +40,21 @@ interface Scheme {
 export const SCHEMES: Readonly<Record<SchemeName, Scheme>> = {
   binary: {
     bits: 1,
-    fits: { mean: fitMean, none: fitNone, lsq: fitLeastSquares },
+    fits: { mean: fitMean, none: fitNone, lsq: fitLeastSquares, calibrated: fitWithoutData },
     defaultScale: 'mean',
     pack: (kernels, weights) => kernels.packSign(weights),
     unpackInto: (kernels, codes, scales, layout, out) => kernels.unpackSignInto(codes, scales, layout, out),
   },
   int2: {
     bits: 2,
-    fits: { lsq: fitLeastSquares, absmax: fitAbsMax },
+    fits: { lsq: fitLeastSquares, absmax: fitAbsMax, calibrated: fitWithoutData },
     defaultScale: 'lsq',
     pack: (kernels, weights, scales, layout) => kernels.packInt2(weights, scales.map(inverseOf), layout),
     unpackInto: (kernels, codes, scales, layout, out) => kernels.unpackInt2Into(codes, scales, layout, out),
   },
   int4: {
     bits: 4,
-    fits: { absmax: fitAbsMax, lsq: fitLeastSquares },
+    fits: { absmax: fitAbsMax, lsq: fitLeastSquares, calibrated: fitWithoutData },
     defaultScale: 'absmax',
     pack: (kernels, weights, scales, layout) => kernels.packInt4(weights, scales.map(inverseOf), layout),
     unpackInto: (kernels, codes, scales, layout, out) => kernels.unpackInt4Into(codes, scales, layout, out),

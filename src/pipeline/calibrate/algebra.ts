@@ -1,0 +1,18 @@
+import type { Algebra } from '../../schemes/fit/algebra.js';
+import type { TensorFlow } from '../../tfjs/types.js';
+
+/** The matrix products of TensorFlow.js, on whichever backend it computes. */
+export function tensorFlowAlgebra(tf: TensorFlow): Algebra {
+  const floats = (build: () => ReturnType<TensorFlow['matMul']>) =>
+    tf.tidy(() => build().dataSync() as Float32Array);
+  return {
+    product: (a, b, m, k, n) => floats(() => tf.matMul(tf.tensor2d(a, [m, k]), tf.tensor2d(b, [k, n]))),
+    moments(x, t, rows, k, n) {
+      const samples = tf.tensor2d(x, [rows, k]);
+      const gram = floats(() => tf.matMul(samples, samples, true, false));
+      const cross = floats(() => tf.matMul(samples, tf.tensor2d(t, [rows, n]), true, false));
+      samples.dispose();
+      return { gram, cross };
+    },
+  };
+}
