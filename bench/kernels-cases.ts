@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { type Kernels, loadKernels } from '../src/kernels/index.js';
 import type { BlockLayout } from '../src/shape.js';
-import { plainInt4, plainSign, plainUnpackInt4 } from './kernels-plain.js';
+import { plainInt2, plainInt4, plainSign, plainUnpackInt2, plainUnpackInt4 } from './kernels-plain.js';
 
 export interface Size {
   readonly name: string;
@@ -130,6 +130,12 @@ function wasmCases({ count, rows, columns }: Size): Case[] {
     job('sign unpack, scale per channel', 'memory, as before', (_, p, v) =>
       wasm.unpackSignColumns!(p, v, 0, each, vector, period, 0),
     ),
+    job('int2 pack, scale per channel given', '66 vector instructions for 32 weights', (w, p) =>
+      wasm.packInt2Columns!(w, p, 0, each, vector, period, 0),
+    ),
+    job('int2 unpack, scale per channel', 'memory, one stream', (_, p, v) =>
+      wasm.unpackInt2Columns!(p, v, 0, each, vector, period, 0),
+    ),
     job('abs-max per channel', memoryBound, (w) => wasm.absMaxColumns!(w, rows, columns, scratch)),
     job('abs-sum per channel', memoryBound, (w) => {
       wasm.absSumColumns!(w, rows, columns, scratch, totals, 0, 1);
@@ -150,6 +156,8 @@ function scriptCases(kernels: Kernels, { count, rows, columns }: Size): Case[] {
   const scales = new Float32Array(columns).fill(0.01);
   const codes = new Uint8Array(each / 2).fill(0x5a);
   const signs = codes.subarray(0, each / 8);
+  const pairs = codes.slice(0, each / 4);
+  const inverses = scales.map((scale) => 1 / scale);
   checkPlain(kernels, matrices[0]!, channel);
   const job = (
     name: string,
@@ -187,11 +195,27 @@ function scriptCases(kernels: Kernels, { count, rows, columns }: Size): Case[] {
     job('sign unpack per channel', 'copying tiles out of wasm memory', (_, m) =>
       kernels.unpackSignInto(signs, scales, channel, copies[m]!),
     ),
+    job('int2 per channel, scales given', `${copyBound}`, (w) =>
+      kernels.packInt2Into(w, inverses, channel, pairs),
+    ),
+    job('int2 unpack per channel', 'copying tiles out of wasm memory', (_, m) =>
+      kernels.unpackInt2Into(pairs, scales, channel, copies[m]!),
+    ),
+    job('int2, sums of a least-squares step', 'copying tiles into wasm memory', (w) =>
+      kernels.projectInt2(w, inverses, channel),
+    ),
+    job('int4, sums of a least-squares step', 'copying tiles into wasm memory', (w) =>
+      kernels.projectInt4(w, inverses, channel),
+    ),
     job('difference', 'float64 arithmetic', (w, m) => kernels.difference(w, copies[m]!)),
     job('sign per channel, plain JavaScript', 'scalar arithmetic', (w) => plainSign(w, columns)),
     job('int4 per channel, plain JavaScript', 'scalar arithmetic', (w) => plainInt4(w, columns)),
     job('int4 unpack, plain JavaScript', 'scalar arithmetic', (_, m) => {
       plainUnpackInt4(codes, scales, copies[m]!);
+    }),
+    job('int2 per channel, plain JavaScript', 'scalar arithmetic', (w) => plainInt2(w, scales)),
+    job('int2 unpack, plain JavaScript', 'scalar arithmetic', (_, m) => {
+      plainUnpackInt2(pairs, scales, copies[m]!);
     }),
   ];
 }
@@ -201,9 +225,22 @@ function checkPlain(kernels: Kernels, weights: Float32Array, layout: BlockLayout
   const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
   const signs = plainSign(weights, layout.channels).codes;
   const int4 = plainInt4(weights, layout.channels).codes;
+  const scales = new Float32Array(layout.channels).fill(0.01);
+  const int2 = plainInt2(weights, scales);
+  const values = new Float32Array(weights.length);
+  plainUnpackInt2(int2, scales, values);
   if (
     !same(signs, kernels.packSign(weights)) ||
-    !same(int4, kernels.packInt4WithAbsMax(weights, layout).codes)
+    !same(int4, kernels.packInt4WithAbsMax(weights, layout).codes) ||
+    !same(
+      int2,
+      kernels.packInt2(
+        weights,
+        scales.map((scale) => 1 / scale),
+        layout,
+      ),
+    ) ||
+    kernels.difference(values, kernels.unpackInt2(int2, scales, layout)).maxError !== 0
   ) {
     throw new Error('plain JavaScript and kernels disagree');
   }

@@ -46,6 +46,30 @@ export function plainInt4(
   return { codes, scales: max.map((m) => m / 7) };
 }
 
+/** Packed int2 codes for the scale of every column. */
+export function plainInt2(weights: Float32Array, scales: Float32Array): Uint8Array {
+  const codes = new Uint8Array(Math.ceil(weights.length / 4));
+  const columns = scales.length;
+  const inverses = scales.map((scale) => 1 / scale);
+  for (let i = 0, c = 0; i < weights.length; i++) {
+    const x = Math.fround(weights[i]! * inverses[c]!);
+    const q = Math.min(1, Math.max(-2, Math.floor(x)));
+    codes[i >> 2]! |= (q & 3) << (2 * (i & 3));
+    if (++c === columns) c = 0;
+  }
+  return codes;
+}
+
+/** Values of packed int2 codes, a scale for every column. */
+export function plainUnpackInt2(codes: Uint8Array, scales: Float32Array, out: Float32Array): void {
+  const columns = scales.length;
+  for (let i = 0, c = 0; i < out.length; i++) {
+    const q = (codes[i >> 2]! << (30 - 2 * (i & 3))) >> 30;
+    out[i] = (q + 0.5) * scales[c]!;
+    if (++c === columns) c = 0;
+  }
+}
+
 /** Values of packed int4 codes, a scale for every column. */
 export function plainUnpackInt4(codes: Uint8Array, scales: Float32Array, out: Float32Array): void {
   const columns = scales.length;

@@ -1,5 +1,6 @@
 import { expected } from '../errors.js';
 import { type BlockLayout, blockCount, layoutSize } from '../shape.js';
+import type { Projection } from './types.js';
 
 /** Argument checks that every backend makes, so that all fail alike. */
 
@@ -46,6 +47,21 @@ export function checkCoding(weights: Float32Array, inverses: Float32Array, layou
   checkFloats('weights', weights);
   checkLayout(layout, weights);
   checkFloats('inverses', inverses, blockCount(layout));
+}
+
+/** Sums to add to: one for each block, zeros where none are given. */
+export function checkSums(sums: Float64Array | undefined, layout: BlockLayout): Float64Array {
+  const count = blockCount(layout);
+  if (sums === undefined) return new Float64Array(count);
+  if (!(sums instanceof Float64Array))
+    throw new TypeError(expected('sums', 'a Float64Array', typeName(sums)));
+  checkLength('sums', sums.length, count, 'doubles');
+  return sums;
+}
+
+/** The same for both sums of a projection. */
+export function checkProjection(sums: Projection | undefined, layout: BlockLayout): Projection {
+  return { wq: checkSums(sums?.wq, layout), qq: checkSums(sums?.qq, layout) };
 }
 
 /** Codes of `bits` each, and one scale for each block. */

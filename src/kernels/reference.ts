@@ -20,10 +20,12 @@ import {
   checkCoding,
   checkFloats,
   checkLayout,
+  checkProjection,
   checkRoom,
+  checkSums,
   codeBytes,
 } from './check.js';
-import type { Kernels } from './types.js';
+import type { Kernels, Projection } from './types.js';
 
 const f32 = Math.fround;
 const MAX_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
@@ -79,11 +81,14 @@ function addLanes(lanes: Float32Array): number {
   return sums[0]!;
 }
 
-/** `sum(term(element, block))` of every block, in the order above. */
-function blockSums(layout: BlockLayout, term: (e: number, block: number) => number): Float64Array {
+/** Adds `sum(term(element, block))` of every block to `sums`, in the order above. */
+function blockSums(
+  layout: BlockLayout,
+  sums: Float64Array,
+  term: (e: number, block: number) => number,
+): Float64Array {
   const { outer, channels, inner, groupRows } = layout;
   const size = layoutSize(layout);
-  const sums = new Float64Array(blockCount(layout));
   if (inner === 1 && channels > 1) {
     for (let block = 0; block < sums.length; block++) {
       const channel = block % channels;
@@ -128,10 +133,10 @@ function absMax(weights: Float32Array, layout: BlockLayout): Float32Array {
   return oneNaN(max);
 }
 
-function absSum(weights: Float32Array, layout: BlockLayout): Float64Array {
+function absSum(weights: Float32Array, layout: BlockLayout, sums?: Float64Array): Float64Array {
   checkFloats('weights', weights);
   checkLayout(layout, weights);
-  return blockSums(layout, (e) => Math.abs(weights[e]!));
+  return blockSums(layout, checkSums(sums, layout), (e) => Math.abs(weights[e]!));
 }
 
 function packSignInto(weights: Float32Array, out: Uint8Array): Uint8Array {
@@ -225,6 +230,23 @@ function packInt2(weights: Float32Array, inverses: Float32Array, layout: BlockLa
   return packInt2Into(weights, inverses, layout, new Uint8Array(codeBytes(weights.length, 2)));
 }
 
+/** Sums of `w l` and `l^2` over the blocks, `l` the level of a weight's code. */
+function project(
+  weights: Float32Array,
+  inverses: Float32Array,
+  layout: BlockLayout,
+  sums: Projection | undefined,
+  level: (w: number, inverse: number) => number,
+): Projection {
+  checkCoding(weights, inverses, layout);
+  const { wq, qq } = checkProjection(sums, layout);
+  const at = (e: number, block: number) => level(weights[e]!, inverses[block]!);
+  return {
+    wq: blockSums(layout, wq, (e, block) => weights[e]! * at(e, block)),
+    qq: blockSums(layout, qq, (e, block) => at(e, block) ** 2),
+  };
+}
+
 /** The scalar backend. */
 export const referenceKernels: Kernels = {
   backend: 'reference',
@@ -256,14 +278,7 @@ export const referenceKernels: Kernels = {
     return unpackInt4Into(codes, scales, layout, new Float32Array(layoutSize(layout)));
   },
   unpackInt4Into,
-  projectInt4(weights, inverses, layout) {
-    checkCoding(weights, inverses, layout);
-    const code = (e: number, block: number) => int4Code(weights[e]!, inverses[block]!);
-    return {
-      wq: blockSums(layout, (e, block) => weights[e]! * code(e, block)),
-      qq: blockSums(layout, (e, block) => code(e, block) ** 2),
-    };
-  },
+  projectInt4: (weights, inverses, layout, sums) => project(weights, inverses, layout, sums, int4Code),
   packInt2,
   packInt2Into,
   unpackInt2: (codes, scales, layout) => {
@@ -271,14 +286,8 @@ export const referenceKernels: Kernels = {
     return unpackInt2Into(codes, scales, layout, new Float32Array(layoutSize(layout)));
   },
   unpackInt2Into,
-  projectInt2(weights, inverses, layout) {
-    checkCoding(weights, inverses, layout);
-    const level = (e: number, block: number) => int2Code(weights[e]!, inverses[block]!) + 0.5;
-    return {
-      wq: blockSums(layout, (e, block) => weights[e]! * level(e, block)),
-      qq: blockSums(layout, (e, block) => level(e, block) ** 2),
-    };
-  },
+  projectInt2: (weights, inverses, layout, sums) =>
+    project(weights, inverses, layout, sums, (w, inverse) => int2Code(w, inverse) + 0.5),
   /**
    * Float64 throughout, where products of float32 are exact and nothing overflows: eight lanes, lane = index mod 8,
    * added by halves (l and l + 4, then l + 2, l + 1). `maxError` is NaN where the noise is.

@@ -27,8 +27,13 @@ export interface Kernels {
 
   /** Largest `|w|` of each block; a NaN in a block gives NaN, else an infinity gives Infinity. `[blocks]` */
   absMax(weights: Float32Array, layout: BlockLayout): Float32Array;
-  /** Sum of `|w|` of each block. `[blocks]` */
-  absSum(weights: Float32Array, layout: BlockLayout): Float64Array;
+  /**
+   * Sum of `|w|` of each block, `[blocks]`; added to `sums` where given, which is returned.
+   *
+   * A tensor in pieces gives the bits of the whole tensor: the pieces in order, each with the sums so far, where all
+   * have the tensor's blocks and begin, in a matrix (`inner` is 1), at a multiple of 64 rows, else at one of 1024 elements.
+   */
+  absSum(weights: Float32Array, layout: BlockLayout, sums?: Float64Array): Float64Array;
 
   /** `b = w > 0 ? 1 : 0`, least significant bit first, `ceil(n / 8)` bytes, padding bits zero. */
   packSign(weights: Float32Array): Uint8Array;
@@ -77,9 +82,14 @@ export interface Kernels {
   ): Float32Array;
   /**
    * One half of a least-squares step: with the codes `q` that {@link packInt4} gives for `inverses`,
-   * the sums `wq = sum(w q)` and `qq = sum(q^2)` of each block. `[blocks]` each.
+   * the sums `wq = sum(w q)` and `qq = sum(q^2)` of each block. `[blocks]` each; added to `sums` as {@link absSum} does.
    */
-  projectInt4(weights: Float32Array, inverses: Float32Array, layout: BlockLayout): Projection;
+  projectInt4(
+    weights: Float32Array,
+    inverses: Float32Array,
+    layout: BlockLayout,
+    sums?: Projection,
+  ): Projection;
 
   /**
    * `q = clamp(floor(f32(w * inverse)), -2, 1)`, -2 where the product is NaN: two's complement, four codes to a byte,
@@ -101,7 +111,12 @@ export interface Kernels {
     out: Float32Array,
   ): Float32Array;
   /** As {@link projectInt4} with the codes of {@link packInt2}: the sums of `w l` and `l^2`, `l = q + 1/2`. */
-  projectInt2(weights: Float32Array, inverses: Float32Array, layout: BlockLayout): Projection;
+  projectInt2(
+    weights: Float32Array,
+    inverses: Float32Array,
+    layout: BlockLayout,
+    sums?: Projection,
+  ): Projection;
 
   /** Signal and noise of `decoded` against `weights`; both of one length. */
   difference(weights: Float32Array, decoded: Float32Array): Difference;

@@ -119,7 +119,7 @@ export interface Projector {
   readonly runs: Abi['projectInt4Runs'];
 }
 
-/** Sums of `sums.length` terms: one (|w|), or with a `projector` two (w l, l^2). */
+/** Adds to sums of `sums.length` terms: one (|w|), or with a `projector` two (w l, l^2). */
 export function blockSums(
   arena: Arena,
   weights: Float32Array,
@@ -147,7 +147,10 @@ export function blockSums(
         },
         begin: (block, columns) => {
           arena.floats(partials, (columns + 3) * terms).fill(0);
-          arena.doubles(totals, (columns + 3) * terms).fill(0);
+          const padded = (columns + 3) & -4;
+          sums.forEach((sum, term) => {
+            arena.doubles(totals + term * padded * 8, columns).set(sum.subarray(block, block + columns));
+          });
           if (inverses) {
             arena.floats(vector, columns).set(inverses.subarray(block, block + columns));
             abi.extendColumns(vector, columns);

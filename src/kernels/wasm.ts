@@ -5,7 +5,9 @@ import {
   checkCoding,
   checkFloats,
   checkLayout,
+  checkProjection,
   checkRoom,
+  checkSums,
   codeBytes,
 } from './check.js';
 import type { Difference, Kernels, Projection } from './types.js';
@@ -41,10 +43,10 @@ export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
       return max;
     },
 
-    absSum(weights, layout) {
+    absSum(weights, layout, given) {
       checkFloats('weights', weights);
       checkLayout(layout, weights);
-      const sums = new Float64Array(blockCount(layout));
+      const sums = checkSums(given, layout);
       arena.scope(() => blockSums(arena, weights, layout, null, [sums]));
       return sums;
     },
@@ -156,9 +158,9 @@ export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
       return out;
     },
 
-    projectInt4(weights, inverses, layout) {
+    projectInt4(weights, inverses, layout, sums) {
       const { projectInt4Columns: columns, projectInt4Runs: runs } = abi;
-      return project(arena, weights, layout, { inverses, columns, runs });
+      return project(arena, weights, layout, { inverses, columns, runs }, sums);
     },
 
     packInt2(weights, inverses, layout) {
@@ -191,9 +193,9 @@ export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
       return out;
     },
 
-    projectInt2(weights, inverses, layout) {
+    projectInt2(weights, inverses, layout, sums) {
       const { projectInt2Columns: columns, projectInt2Runs: runs } = abi;
-      return project(arena, weights, layout, { inverses, columns, runs });
+      return project(arena, weights, layout, { inverses, columns, runs }, sums);
     },
 
     difference(weights, decoded) {
@@ -206,11 +208,15 @@ export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
 }
 
 /** Both sums of a least-squares step. */
-function project(arena: Arena, weights: Float32Array, layout: BlockLayout, projector: Projector): Projection {
-  const { inverses } = projector;
-  checkCoding(weights, inverses, layout);
-  const wq = new Float64Array(inverses.length);
-  const qq = new Float64Array(inverses.length);
+function project(
+  arena: Arena,
+  weights: Float32Array,
+  layout: BlockLayout,
+  projector: Projector,
+  sums: Projection | undefined,
+): Projection {
+  checkCoding(weights, projector.inverses, layout);
+  const { wq, qq } = checkProjection(sums, layout);
   arena.scope(() => blockSums(arena, weights, layout, projector, [wq, qq]));
   return { wq, qq };
 }

@@ -3,7 +3,7 @@ import type { NewValues } from '../keras/save.js';
 import type { Difference, Kernels } from '../kernels/types.js';
 import { DTYPE_BYTES, type QuantizableModel, type WeightInfo } from '../model.js';
 import { type PackedWeight, QuantizedModel } from '../packed/quantized-model.js';
-import { codingOf, dequantizeTensor, quantizedBytes, quantizeTensor } from '../schemes/quantize.js';
+import { dequantizeTensor, quantizedBytes, quantizeTensor } from '../schemes/quantize.js';
 import { decodedSlices, isLarge, quantizeInSlices } from '../schemes/slices.js';
 import type { Coding, QuantizedTensor, QuantizeOptions, SchemeName } from '../schemes/types.js';
 import { sizeOf } from '../shape.js';
@@ -75,7 +75,8 @@ export function quantizeModel(
       tensors.push({ ...rowOf(weight), result: 'kept', reason, bytesAfter: bytesBefore(weight) });
     } else {
       const context = `tensor ${weight.id} of ${model.file}`;
-      const onSlice = (weights: number) => onProgress?.(done + Math.floor(weights / 2), total, weight.id);
+      const size = sizeOf(weight.shape);
+      const onSlice = (share: number) => onProgress?.(done + Math.floor(size * share), total, weight.id);
       const { tensor, difference } = quantizeWeight(
         model,
         weight,
@@ -111,8 +112,7 @@ function quantizeWeight(
   context: string,
   onSlice: (done: number) => void,
 ): { tensor: QuantizedTensor; difference: Difference } {
-  // Least squares goes over the weights many times.
-  if (isLarge(shape) && codingOf(options, shape.length, context).scale !== 'lsq') {
+  if (isLarge(shape)) {
     let memory = new Uint8Array(0);
     const read = (from: number, to: number): Float32Array => {
       const bytes = (to - from) * DTYPE_BYTES[dtype];

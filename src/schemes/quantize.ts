@@ -2,17 +2,17 @@ import { expected } from '../errors.js';
 import { floatToHalf, halfToFloat } from '../formats/float16.js';
 import type { Kernels } from '../kernels/types.js';
 import { blockLayout, sizeOf } from '../shape.js';
-import { fitAbsMax, fitMean, fitNone } from './fit/closed.js';
-import { fitLeastSquares } from './fit/lsq.js';
-import { fitWithoutData } from './fit/without-data.js';
+import { fitAbsMax, fitMean, fitNone, scalesAbsMax, scalesMean, scalesNone } from './fit/closed.js';
+import { fitLeastSquares, leastSquaresPasses, scalesLeastSquares } from './fit/lsq.js';
+import { calibrated } from './fit/without-data.js';
 import { inverseOf } from './grids.js';
 import type {
   Coding,
   Fit,
   FitContext,
-  FitFunction,
   QuantizedTensor,
   QuantizeOptions,
+  Rule,
   ScaleRule,
   SchemeName,
 } from './types.js';
@@ -20,13 +20,20 @@ import type {
 /** What each scheme is: its bits, its rules for scales (the default first), its kernels. */
 interface Scheme {
   readonly bits: number;
-  readonly fits: Partial<Record<ScaleRule, FitFunction>>;
+  readonly rules: Partial<Record<ScaleRule, Rule>>;
   readonly defaultScale: ScaleRule;
   pack(
     kernels: Kernels,
     weights: Float32Array,
     scales: Float32Array,
     layout: FitContext['layout'],
+  ): Uint8Array;
+  packInto(
+    kernels: Kernels,
+    weights: Float32Array,
+    inverses: Float32Array,
+    layout: FitContext['layout'],
+    out: Uint8Array,
   ): Uint8Array;
   unpackInto(
     kernels: Kernels,
@@ -37,26 +44,37 @@ interface Scheme {
   ): Float32Array;
 }
 
+const onePass = () => 1;
+const none: Rule = { fit: fitNone, scales: scalesNone, passes: onePass };
+const mean: Rule = { fit: fitMean, scales: scalesMean, passes: onePass };
+const absmax: Rule = { fit: fitAbsMax, scales: scalesAbsMax, passes: onePass };
+const lsq: Rule = { fit: fitLeastSquares, scales: scalesLeastSquares, passes: leastSquaresPasses };
+
 export const SCHEMES: Readonly<Record<SchemeName, Scheme>> = {
   binary: {
     bits: 1,
-    fits: { mean: fitMean, none: fitNone, lsq: fitLeastSquares, calibrated: fitWithoutData },
+    rules: { mean, none, lsq, calibrated },
     defaultScale: 'mean',
     pack: (kernels, weights) => kernels.packSign(weights),
+    packInto: (kernels, weights, _inverses, _layout, out) => kernels.packSignInto(weights, out),
     unpackInto: (kernels, codes, scales, layout, out) => kernels.unpackSignInto(codes, scales, layout, out),
   },
   int2: {
     bits: 2,
-    fits: { lsq: fitLeastSquares, absmax: fitAbsMax, calibrated: fitWithoutData },
+    rules: { lsq, absmax, calibrated },
     defaultScale: 'lsq',
     pack: (kernels, weights, scales, layout) => kernels.packInt2(weights, scales.map(inverseOf), layout),
+    packInto: (kernels, weights, inverses, layout, out) =>
+      kernels.packInt2Into(weights, inverses, layout, out),
     unpackInto: (kernels, codes, scales, layout, out) => kernels.unpackInt2Into(codes, scales, layout, out),
   },
   int4: {
     bits: 4,
-    fits: { absmax: fitAbsMax, lsq: fitLeastSquares, calibrated: fitWithoutData },
+    rules: { absmax, lsq, calibrated },
     defaultScale: 'absmax',
     pack: (kernels, weights, scales, layout) => kernels.packInt4(weights, scales.map(inverseOf), layout),
+    packInto: (kernels, weights, inverses, layout, out) =>
+      kernels.packInt4Into(weights, inverses, layout, out),
     unpackInto: (kernels, codes, scales, layout, out) => kernels.unpackInt4Into(codes, scales, layout, out),
   },
 };
@@ -81,8 +99,8 @@ export function codingOf(options: QuantizeOptions, rank: number, context?: strin
     throw new RangeError(expected('granularity', 'tensor, channel or group', granularity, context));
   }
   const scale = options.scale ?? scheme.defaultScale;
-  if (!scheme.fits[scale]) {
-    const rules = Object.keys(scheme.fits).join(', ');
+  if (!scheme.rules[scale]) {
+    const rules = Object.keys(scheme.rules).join(', ');
     throw new RangeError(expected('scale', `one of ${rules} for scheme ${options.scheme}`, scale, context));
   }
   const scaleDtype = options.scaleDtype ?? 'F32';
@@ -139,23 +157,32 @@ export function quantizeTensor(
     coding.groupSize,
     context,
   );
-  const scheme = SCHEMES[coding.scheme];
-  const fit = (scheme.fits[coding.scale] as FitFunction)(weights, coding.scheme, {
-    kernels,
-    layout,
-    context,
-  });
-  const { scales, codes } = coding.scaleDtype === 'F16' ? withHalfScales(fit) : fit;
+  const { scales, codes } = fitTensor(weights, coding, { kernels, layout, context });
   return { coding, shape: [...shape], layout, codes, scales };
+}
 
-  function withHalfScales({ scales: exact }: Fit): Fit {
-    const half = halfToFloat(floatToHalf(exact));
-    const lost = half.findIndex((scale, i) => !Number.isFinite(scale) || (scale === 0 && exact[i] !== 0));
-    if (lost >= 0) {
-      throw new RangeError(expected('scaleDtype', `F32 for the scale ${exact[lost]}`, 'F16', context));
-    }
-    return { scales: half, codes: scheme.pack(kernels, weights, half, layout) };
+/** Scales as they are stored, and codes made for those. */
+export function fitTensor(weights: Float32Array, coding: Coding, stats: FitContext): Fit {
+  const scheme = SCHEMES[coding.scheme];
+  const fit = (scheme.rules[coding.scale] as Rule).fit(weights, coding.scheme, stats);
+  if (coding.scaleDtype === 'F32') return fit;
+  const scales = storedScales(fit.scales, coding, stats.context);
+  return { scales, codes: scheme.pack(stats.kernels, weights, scales, stats.layout) };
+}
+
+/** Scales rounded to what they are stored as. @throws RangeError for scales that half precision cannot hold */
+export function storedScales(
+  scales: Float32Array,
+  { scaleDtype }: Pick<Coding, 'scaleDtype'>,
+  context: string,
+): Float32Array {
+  if (scaleDtype === 'F32') return scales;
+  const half = halfToFloat(floatToHalf(scales));
+  const lost = half.findIndex((scale, i) => !Number.isFinite(scale) || (scale === 0 && scales[i] !== 0));
+  if (lost >= 0) {
+    throw new RangeError(expected('scaleDtype', `F32 for the scale ${scales[lost]}`, 'F16', context));
   }
+  return half;
 }
 
 /**

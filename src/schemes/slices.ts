@@ -1,14 +1,13 @@
-import { BitnibbleError } from '../errors.js';
-import { floatToHalf, halfToFloat } from '../formats/float16.js';
 import type { Difference, Kernels } from '../kernels/types.js';
 import { type BlockLayout, blockCount, blockLayout, blockShape, layoutSize, sizeOf } from '../shape.js';
-import { rowsOfBlock } from './fit/closed.js';
-import { inverseOf, inverseOfMax, topOf } from './grids.js';
-import { codingOf, SCHEMES } from './quantize.js';
-import type { QuantizedTensor, QuantizeOptions } from './types.js';
+import { inverseOf } from './grids.js';
+import { codingOf, fitTensor, SCHEMES, storedScales } from './quantize.js';
+import type { EachPiece, QuantizedTensor, QuantizeOptions, Rule } from './types.js';
 
 /** Weights per slice: 4 MiB of float32. */
 const SLICE_WEIGHTS = 2 ** 20;
+/** Weights of a tensor that is still handled whole: 64 MiB. */
+const LARGE = 2 ** 24;
 
 /** A run of a tensor's elements, `[from, to)` in C order, that is a tensor of its own: whole bytes of codes. */
 interface Slice {
@@ -23,21 +22,41 @@ function gcd(a: number, b: number): number {
   return b === 0 ? a : gcd(b, a % b);
 }
 
+function lcm(a: number, b: number): number {
+  return (a / gcd(a, b)) * b;
+}
+
+/** [outer, channels, inner] along outer; where that is 1 along channels; where that is 1 too along inner. */
+function axisOf({ outer, channels }: BlockLayout): 'outer' | 'channels' | 'inner' {
+  return outer > 1 ? 'outer' : channels > 1 ? 'channels' : 'inner';
+}
+
+/** Whether a block is a part of every slice; else each slice holds whole blocks. */
+function isSpanned(layout: BlockLayout): boolean {
+  return blockShape(layout)[0] === 1 && axisOf(layout) !== 'channels';
+}
+
 /**
  * Cuts a tensor along its outermost axis. Slices hold whole groups, so a block is in one slice or, where it spans all
  * rows, a part of it is in each.
+ *
+ * Cuts lie where `Kernels.absSum` says, so that sums over slices have the bits of sums over the whole; unless a slice
+ * would then be as large as what is not sliced at all (64 rows of 262,145 channels).
  */
 function slicesOf(layout: BlockLayout, most: number): Slice[] {
-  const { outer, channels, inner, groupRows } = layout;
+  const { channels, inner, groupRows } = layout;
   const [groups] = blockShape(layout);
-  // [outer, channels, inner] along outer; where that is 1 along channels; where that is 1 too along inner.
-  const axis = outer > 1 ? 'outer' : channels > 1 ? 'channels' : 'inner';
+  const axis = axisOf(layout);
   const length = layout[axis];
   const unit = layoutSize(layout) / length;
   const rowsPerStep = axis === 'outer' ? inner : axis === 'inner' ? 1 : 0;
   const byBytes = 8 / gcd(unit, 8);
   const byGroups = groups > 1 && rowsPerStep > 0 ? groupRows / gcd(rowsPerStep, groupRows) : 1;
-  const least = (byBytes * byGroups) / gcd(byBytes, byGroups);
+  const isMatrix = inner === 1 && channels > 1;
+  const bySums = isMatrix ? (isSpanned(layout) ? 64 : 1) : 1024 / gcd(unit, 1024);
+  const needed = lcm(byBytes, byGroups);
+  const exact = lcm(needed, bySums);
+  const least = exact * unit <= LARGE ? exact : needed;
   const step = Math.max(1, Math.floor(most / unit / least)) * least;
   const slices: Slice[] = [];
   for (let start = 0; start < length; start += step) {
@@ -60,18 +79,20 @@ function slicesOf(layout: BlockLayout, most: number): Slice[] {
 
 /** Whether a tensor is so large that it is better handled in slices: above 64 MiB of float32. */
 export function isLarge(shape: readonly number[]): boolean {
-  return sizeOf(shape) > 16 * SLICE_WEIGHTS;
+  return sizeOf(shape) > LARGE;
 }
 
 /** Reads elements `[from, to)`; the memory may be used again for the next. */
 export type ReadSlice = (from: number, to: number) => Float32Array;
 
 /**
- * Quantizes a tensor that is too large to hold, reading it twice: for the scales, then for the codes. The result is
- * that of `quantizeTensor`, but for the last bit of scales that are means, whose sums are put together in another order.
+ * Quantizes a tensor that is too large to hold. Where slices hold whole blocks, each is read once; where a block spans
+ * them all, they are read once for each pass of the rule for scales (1, for least squares 5), and once for the codes.
  *
- * @param onSlice called with the weights done, of twice as many
- * @throws BitnibbleError `not-finite`; RangeError as `quantizeTensor`, and for least-squares scales
+ * The result is that of `quantizeTensor`, but for the last bit of sums where 64 rows are more than 64 MiB.
+ *
+ * @param onSlice called with the share of the work done, 0 to 1
+ * @throws BitnibbleError `not-finite`; RangeError as `quantizeTensor`
  */
 export function quantizeInSlices(
   kernels: Kernels,
@@ -79,81 +100,55 @@ export function quantizeInSlices(
   shape: readonly number[],
   options: QuantizeOptions,
   context = 'tensor',
-  onSlice: (done: number) => void = () => undefined,
+  onSlice: (share: number) => void = () => undefined,
   sliceWeights = SLICE_WEIGHTS,
 ): { tensor: QuantizedTensor; difference: Difference } {
   const coding = codingOf(options, shape.length, context);
-  if (coding.scale === 'lsq') throw new RangeError(`least-squares scales need the whole tensor (${context})`);
   const layout = blockLayout(shape, coding.granularity, coding.axes, coding.groupSize, context);
   const slices = slicesOf(layout, sliceWeights);
   const size = sizeOf(shape);
-  const statistics = new Float64Array(blockCount(layout));
-  for (const slice of slices) {
-    const weights = read(slice.from, slice.to);
-    const isBinary = coding.scheme === 'binary';
-    const found = isBinary ? kernels.absSum(weights, slice.layout) : kernels.absMax(weights, slice.layout);
-    requireFinite(weights, found, slice.from, context);
-    for (const [i, value] of found.entries()) {
-      const block = slice.blockOf(i);
-      const old = statistics[block] as number;
-      statistics[block] = isBinary ? old + value : Math.max(old, value);
-    }
-    onSlice(slice.to);
-  }
-  const exact = Float32Array.from(statistics, (value, block) =>
-    coding.scale === 'none'
-      ? 1
-      : coding.scheme === 'binary'
-        ? value / rowsOfBlock(layout, block)
-        : value / topOf(coding.scheme),
-  );
-  const isHalf = coding.scaleDtype === 'F16';
-  const scales = isHalf ? halfToFloat(floatToHalf(exact)) : exact;
-  if (isHalf && scales.some((scale, i) => !Number.isFinite(scale) || (scale === 0 && exact[i] !== 0))) {
-    throw new RangeError(`"scaleDtype" expected F32 for scales that half precision cannot hold (${context})`);
-  }
-  // As fitAbsMax; for rounded scales as any scales.
-  const inverseAt = (block: number): number =>
-    isHalf ? inverseOf(scales[block] as number) : inverseOfMax(coding.scheme, statistics[block] as number);
-  const perByte = 8 / SCHEMES[coding.scheme].bits;
-  const codes = new Uint8Array(Math.ceil(size / perByte));
+  const { bits, rules, packInto } = SCHEMES[coding.scheme];
+  const rule = rules[coding.scale] as Rule;
+  const scales = new Float32Array(blockCount(layout));
+  const codes = new Uint8Array(Math.ceil((size * bits) / 8));
   const tensor: QuantizedTensor = { coding, shape: [...shape], layout, codes, scales };
+
+  let packSlice = (weights: Float32Array, slice: Slice, out: Uint8Array): void => {
+    const stats = { kernels, layout: slice.layout, context, first: slice.from };
+    const fit = fitTensor(weights, coding, stats);
+    out.set(fit.codes);
+    for (const [block, scale] of fit.scales.entries()) scales[slice.blockOf(block)] = scale;
+  };
+  let pass = 0;
+  let passes = 1;
+  if (isSpanned(layout)) {
+    passes += rule.passes(coding.scheme, scales.length);
+    const each: EachPiece = (visit) => {
+      for (const { from, to, layout: piece } of slices) {
+        visit(read(from, to), piece, from);
+        onSlice(Math.min(pass + to / size, passes - 1) / passes);
+      }
+      pass++;
+    };
+    const found = rule.scales(each, coding.scheme, { kernels, layout, context });
+    scales.set(storedScales(found.scales, coding, context));
+    const given = coding.scaleDtype === 'F32' ? found.inverses : undefined;
+    const inverses = given ?? scales.map(inverseOf);
+    packSlice = (weights, slice, out) => packInto(kernels, weights, inverses, slice.layout, out);
+  }
+
   const decoded = new Float32Array(Math.max(0, ...slices.map(({ from, to }) => to - from)));
   let [signal, noise, maxError] = [0, 0, 0];
   for (const slice of slices) {
     const weights = read(slice.from, slice.to);
-    const out = codes.subarray(slice.from / perByte, Math.ceil(slice.to / perByte));
-    if (coding.scheme === 'binary') {
-      kernels.packSignInto(weights, out);
-    } else {
-      const inverses = Float32Array.from({ length: blockCount(slice.layout) }, (_, i) =>
-        inverseAt(slice.blockOf(i)),
-      );
-      const pack = coding.scheme === 'int2' ? kernels.packInt2Into : kernels.packInt4Into;
-      pack(weights, inverses, slice.layout, out);
-    }
+    packSlice(weights, slice, codes.subarray((slice.from * bits) / 8, Math.ceil((slice.to * bits) / 8)));
     const part = kernels.difference(weights, decode(kernels, tensor, slice, decoded));
     signal += part.signal;
     noise += part.noise;
     maxError = Math.max(maxError, part.maxError);
-    onSlice(size + slice.to);
+    onSlice((passes - 1 + slice.to / size) / passes);
   }
   return { tensor, difference: { signal, noise, maxError } };
-}
-
-function requireFinite(
-  weights: Float32Array,
-  statistics: Float32Array | Float64Array,
-  from: number,
-  context: string,
-): void {
-  if (statistics.every(Number.isFinite)) return;
-  const at = weights.findIndex((w) => !Number.isFinite(w));
-  const what =
-    at < 0
-      ? 'weights whose sum is finite in float32'
-      : `finite weights, got ${weights[at]} at index ${from + at}`;
-  throw new BitnibbleError('not-finite', `expected ${what} (${context})`);
 }
 
 /** The values of one slice, in `memory`. */

@@ -48,12 +48,31 @@ export interface QuantizedTensor {
   readonly scales: Float32Array;
 }
 
-/** What a fit works with besides the weights. */
-export interface FitContext {
+/** What finding scales needs besides the weights. */
+export interface ScalesContext {
   readonly kernels: Kernels;
+  /** Of the whole tensor. */
   readonly layout: BlockLayout;
   /** For messages: which tensor of which file. */
   readonly context: string;
+}
+
+/** What a fit works with besides the weights. */
+export interface FitContext extends ScalesContext {
+  /** For messages: where in the tensor the weights begin, 0 unless they are a slice of it. */
+  readonly first?: number;
+}
+
+/**
+ * Hands over the weights of a tensor once: whole, or in pieces in C order that have all blocks of the tensor each. The
+ * memory of a piece may be used again for the next. `from` is the index of its first weight in the tensor.
+ */
+export type EachPiece = (visit: (weights: Float32Array, layout: BlockLayout, from: number) => void) => void;
+
+/** Scales, and their inverses where those are not `1 / scale`. */
+export interface ScalesFound {
+  readonly scales: Float32Array;
+  readonly inverses?: Float32Array;
 }
 
 /** Scales and the codes that belong to them. */
@@ -64,3 +83,14 @@ export interface Fit {
 
 /** Every way to find scales has this signature; one file each under `fit/`. */
 export type FitFunction = (weights: Float32Array, scheme: SchemeName, stats: FitContext) => Fit;
+
+/** The same for a tensor that is never whole in memory: scales with the same bits, found in passes over its pieces. */
+export type ScalesFunction = (each: EachPiece, scheme: SchemeName, stats: ScalesContext) => ScalesFound;
+
+/** A way to find scales. */
+export interface Rule {
+  readonly fit: FitFunction;
+  readonly scales: ScalesFunction;
+  /** How often `scales` goes over the weights of so many blocks. */
+  passes(scheme: SchemeName, blocks: number): number;
+}

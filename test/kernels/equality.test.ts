@@ -116,6 +116,44 @@ for (const [name, kernels] of backends.slice(1)) {
   }
 }
 
+// Sums that go on from piece to piece: the bits of the whole tensor, as Kernels.absSum promises.
+for (const [name, kernels] of backends) {
+  test(`sums of a tensor in pieces are those of the whole (${name})`, () => {
+    const of =
+      (k: Kernels, weights: Float32Array, values: Float32Array, layout: Case['layout']) =>
+      (sums?: Float64Array[]) =>
+        [
+          k.absSum(weights, layout, sums?.[0]),
+          ...Object.values(k.projectInt2(weights, values, layout, sums && { wq: sums[1]!, qq: sums[2]! })),
+          ...Object.values(k.projectInt4(weights, values, layout, sums && { wq: sums[3]!, qq: sums[4]! })),
+        ] as Float64Array[];
+    for (const [layout, step] of [
+      [columns(401, 7), 64],
+      [columns(200, 301), 128],
+      [{ outer: 9, channels: 16, inner: 64, groupRows: 9 * 64 }, 2],
+    ] as const) {
+      const unit = layout.channels * layout.inner;
+      const weights = makeWeights(layoutSize(layout), 3, 'corners', 1);
+      const values = makeValues(layout, 5);
+      const whole = of(reference, weights, values, layout)();
+      let sums: Float64Array[] | undefined;
+      for (let from = 0; from < layout.outer; from += step) {
+        const outer = Math.min(step, layout.outer - from);
+        const piece = { ...layout, outer, groupRows: outer * layout.inner };
+        const part = weights.subarray(from * unit, (from + outer) * unit);
+        const next = of(kernels, part, values, piece)(sums);
+        for (const [i, sum] of (sums ?? []).entries()) assert.is(next[i], sum);
+        sums = next;
+      }
+      assert.equal(show(sums!), show(whole));
+    }
+    assert.throws(
+      () => kernels.absSum(makeWeights(4, 1, 'plain'), tensor(4), new Float64Array(2)),
+      /"sums" expected 1 doubles, got 2/,
+    );
+  });
+}
+
 // Layouts of real networks: whole steps and four streams, their remainders, tiles that end within a row.
 const REAL: readonly (readonly [what: string, layout: Case['layout']])[] = [
   ['a convolution', columns(1152, 128)],

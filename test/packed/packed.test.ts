@@ -9,7 +9,7 @@ import { openKeras } from '../../src/node/models.js';
 import { openPacked, type PackedWeight, packedBytes, QuantizedModel } from '../../src/packed/index.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
 import { quantizeTensor } from '../../src/schemes/quantize.js';
-import type { QuantizeOptions } from '../../src/schemes/types.js';
+import type { QuantizeOptions, SchemeName } from '../../src/schemes/types.js';
 import { need, root, runPython, tempDir } from '../support/needs.js';
 
 const kernels = await loadKernels();
@@ -31,22 +31,26 @@ const small = new QuantizedModel(
   info,
   [
     weight('d/kernel', [0.5, -1, 7, -0, 3, -3.5], [3, 2], { scheme: 'int4', granularity: 'channel' }),
+    weight('d/quarters', [1, -1, 0, 2, -5], [5], { scheme: 'int2', granularity: 'tensor', scale: 'absmax' }),
     weight('d/signs', [1, -1, 0, 2, -5, 3, 4, -2, 8], [9], { scheme: 'binary', granularity: 'tensor' }),
     weight('d/bias', [1.5, -2], [2]),
   ],
   kernels,
 );
 
-function codeOf(bytes: Uint8Array): string {
+function errorOf(bytes: Uint8Array): BitnibbleError | undefined {
   try {
     const model = openPacked(bytes, kernels, 'x.safetensors');
     for (const { id } of model.weights) model.read(id);
   } catch (error) {
     assert.instance(error, BitnibbleError, String((error as Error).stack));
-    return (error as BitnibbleError).code;
+    return error as BitnibbleError;
   }
-  return 'ok';
+  return undefined;
 }
+
+const codeOf = (bytes: Uint8Array) => errorOf(bytes)?.code ?? 'ok';
+const faultOf = (bytes: Uint8Array) => errorOf(bytes)?.message ?? 'ok';
 
 /** The file with its header changed as text. */
 function edited(change: (header: string) => string): Uint8Array {
@@ -72,9 +76,11 @@ test('golden bytes: codes, scales and kept values stand where FORMAT.md says', (
   assert.equal(Object.keys(header), [
     '__metadata__',
     'd/kernel.scales',
+    'd/quarters.scales',
     'd/signs.scales',
     'd/bias',
     'd/kernel.codes',
+    'd/quarters.codes',
     'd/signs.codes',
   ]);
   const data = (name: string) => {
@@ -85,6 +91,9 @@ test('golden bytes: codes, scales and kept values stand where FORMAT.md says', (
   assert.equal([...new Float32Array(data('d/kernel.scales').buffer)], [1, 0.5]);
   // codes in C order: 0 (0.5 to even), -2, 7, 0, 3, -7 -> low nibble first
   assert.equal([...data('d/kernel.codes')], [0xe0, 0x07, 0x93]);
+  // quarters: amax 5, w * 0.3 is 0.3 -0.3 0 0.6 -1.5: 0 -1 0 0 | -2, lowest bits first
+  assert.equal([...data('d/quarters.codes')], [0b00001100, 0b10]);
+  assert.is(new Float32Array(data('d/quarters.scales').buffer)[0], Math.fround(5 / 1.5));
   // signs: 1 0 0 1 0 1 1 0 | 1 -> bit 0 first
   assert.equal([...data('d/signs.codes')], [0b01101001, 0b1]);
   assert.is(new Float32Array(data('d/signs.scales').buffer)[0], Math.fround(26 / 9));
@@ -139,6 +148,14 @@ test('metadata that contradicts itself is refused', () => {
   assert.is(replace('"format":"bitnibble"', '"format":"other"'), 'unknown-format');
   assert.is(replace('"format_version":"1"', '"format_version":"2"'), 'unsupported-version');
   assert.is(replace('\\"scheme\\":\\"int4\\"', '\\"scheme\\":\\"int5\\"'), 'corrupt-file');
+  // what a reader from before int2 says of it
+  const text = faultOf(
+    edited((header) => header.replace('\\"scheme\\":\\"int2\\"', '\\"scheme\\":\\"int3\\"')),
+  );
+  assert.match(
+    text,
+    'x.safetensors: damaged packed model: "scheme" expected binary, int2 or int4, got "int3" (tensor d/quarters)',
+  );
   assert.is(replace('\\"axes\\":[1]', '\\"axes\\":[9]'), 'corrupt-file');
   assert.is(replace('\\"axes\\":[1]', '\\"axes\\":[0]'), 'corrupt-file');
   assert.is(replace('\\"shape\\":[3,2]', '\\"shape\\":[3,9]'), 'corrupt-file');
@@ -154,6 +171,9 @@ test('padding bits that are not zero and scales that are not finite are refused'
   padded[padded.length - 1] = 0b11;
   assert.is(codeOf(padded), 'corrupt-file');
   const length = new DataView(bytes.buffer).getUint32(0, true);
+  const pair = bytes.slice();
+  pair[pair.length - 3] = 0b0110; // codes of two bits: one is used, and a second is not zero
+  assert.is(codeOf(pair), 'corrupt-file');
   const infinite = bytes.slice();
   new DataView(infinite.buffer).setFloat32(8 + length, Number.POSITIVE_INFINITY, true);
   assert.is(codeOf(infinite), 'corrupt-file');
@@ -166,6 +186,9 @@ need(test, 'python')('a reader written from FORMAT.md in Python decodes the same
   const recipes: QuantizeOptions[] = [
     { scheme: 'binary' },
     { scheme: 'binary', granularity: 'group', groupSize: 5, scaleDtype: 'F16' },
+    { scheme: 'int2' },
+    { scheme: 'int2', granularity: 'tensor', scale: 'absmax' },
+    { scheme: 'int2', granularity: 'group', groupSize: 7, scaleDtype: 'F16' },
     { scheme: 'int4', scale: 'lsq' },
     { scheme: 'int4', granularity: 'group', groupSize: 4 },
     { scheme: 'int4', granularity: 'tensor', scaleDtype: 'F16' },
@@ -190,13 +213,14 @@ need(test, 'python')('a reader written from FORMAT.md in Python decodes the same
 });
 
 need(test, 'shared')(
-  'the CIFAR-10 network packs to at most 0.14 (int4) and 0.045 (binary) of its float32 weights',
+  'the CIFAR-10 network packs to at most 0.14 (int4), 0.075 (int2) and 0.045 (binary) of its float32 weights',
   async ({ shared }) => {
     const model = await openKeras(path.join(shared, 'cifar10_model.h5'));
-    const share = (scheme: 'int4' | 'binary') =>
+    const share = (scheme: SchemeName) =>
       packedBytes(quantizeModel(model, { default: { scheme } }, { kernels }).model).length /
       (4 * model.parameters);
     assert.ok(share('int4') <= 0.14);
+    assert.ok(share('int2') <= 0.075);
     assert.ok(share('binary') <= 0.045);
     model.close();
   },

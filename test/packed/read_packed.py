@@ -24,6 +24,10 @@ def tensors(data):
 def levels(scheme, codes, n):
     if scheme == "binary":
         return np.unpackbits(codes, bitorder="little")[:n].astype(np.float32) * 2 - 1
+    if scheme == "int2":
+        pairs = np.stack([codes >> shift & 3 for shift in (0, 2, 4, 6)], axis=1).reshape(-1)[:n]
+        return np.array([0.5, 1.5, -1.5, -0.5], np.float32)[pairs]
+    assert scheme == "int4"
     nibbles = np.stack([codes & 15, codes >> 4], axis=1).reshape(-1)[:n].astype(np.int8)
     return np.where(nibbles > 7, nibbles - 16, nibbles).astype(np.float32)
 

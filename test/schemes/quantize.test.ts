@@ -158,7 +158,7 @@ for (const kernels of backends) {
       }
       best += optimum;
     }
-    assert.ok(total <= best * 1.15, `squared error ${total}, optimum ${best}`);
+    assert.ok(total <= best * 1.01, `squared error ${total}, optimum ${best}`);
   });
 
   test(`${kernels.backend}: least squares of int2 comes close to the exact optimum of blocks`, () => {

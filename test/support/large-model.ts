@@ -6,8 +6,9 @@ import { File, FS, ready } from 'h5wasm';
 import { loadKernels } from '../../src/kernels/index.js';
 import { openKeras, saveQuantized } from '../../src/node/models.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
+import type { QuantizeOptions } from '../../src/schemes/types.js';
 
-const [folder = '.', scheme = 'int4'] = process.argv.slice(2);
+const [folder = '.', scheme = 'int4', scale] = process.argv.slice(2);
 const SHAPE: [number, number] = [32_768, 24_576];
 const FIRST = 64;
 
@@ -47,7 +48,7 @@ if (scheme === 'make') {
   let steps = 0;
   const { model: quantized, report } = quantizeModel(
     model,
-    { default: { scheme: scheme as 'int4' | 'binary' } },
+    { default: { scheme, scale } as QuantizeOptions },
     { kernels, onProgress: () => steps++ },
   );
   await saveQuantized(quantized, model, path.join(folder, 'large.safetensors'));

@@ -1,5 +1,5 @@
 import { expected } from '../../errors.js';
-import type { FitFunction } from '../types.js';
+import type { Rule } from '../types.js';
 
 /**
  * `calibrated` scales come from a layer's inputs (`calibrateModel`), never from its weights alone: a tensor of a packed
@@ -7,8 +7,14 @@ import type { FitFunction } from '../types.js';
  *
  * @throws RangeError
  */
-export const fitWithoutData: FitFunction = (_weights, _scheme, { context }) => {
+function needsData(context: string): never {
   throw new RangeError(
     expected('scale', 'a rule that needs no data, or calibrateModel', 'calibrated', context),
   );
+}
+
+export const calibrated: Rule = {
+  fit: (_weights, _scheme, { context }) => needsData(context),
+  scales: (_each, _scheme, { context }) => needsData(context),
+  passes: () => 1,
 };
