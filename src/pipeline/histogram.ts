@@ -1,6 +1,6 @@
 import { expected } from '../errors.js';
 import { toFloat32 } from '../formats/dtypes.js';
-import type { KerasModel } from '../keras/keras-model.js';
+import type { QuantizableModel } from '../model.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
 import { decodedSlices } from '../schemes/slices.js';
 import { type BlockLayout, blockCount } from '../shape.js';
@@ -43,7 +43,7 @@ const HIGHEST = 16;
  * @throws RangeError for a weight that was kept, a block that is not there, less than one bin
  */
 export function levelHistogram(
-  model: KerasModel,
+  model: QuantizableModel,
   quantized: QuantizedModel,
   id: string,
   { bins = 96, block }: LevelHistogramOptions = {},

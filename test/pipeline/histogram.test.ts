@@ -24,6 +24,8 @@ const WAYS: QuantizeOptions[] = [
   { scheme: 'int4', granularity: 'tensor' },
   { scheme: 'int4', granularity: 'channel' },
   { scheme: 'int4', granularity: 'group', groupSize: 6, scale: 'lsq' },
+  { scheme: 'int2', granularity: 'tensor' },
+  { scheme: 'int2', granularity: 'channel', scale: 'absmax' },
   { scheme: 'binary', granularity: 'tensor' },
   { scheme: 'binary', granularity: 'channel' },
   { scheme: 'binary', granularity: 'group', groupSize: 4 },
