@@ -1,5 +1,6 @@
 export { type ComparisonRow, compare, VARIANTS, type Variant } from './compare.js';
 export { type EvaluateOptions, type Evaluation, evaluateModel, type OutputKind } from './evaluate.js';
+export { type LevelHistogram, type LevelHistogramOptions, levelHistogram } from './histogram.js';
 export { postTrainBinarization, postTrainQuantization, type WithWeights } from './posttrain.js';
 export {
   decodedWeights,

@@ -1,0 +1,172 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { Controls } from './components/controls.js';
+import { Digits } from './components/digits.js';
+import { Layers } from './components/layers.js';
+import { Failed, OpenButtons, Start } from './components/start.js';
+import { Totals } from './components/totals.js';
+import * as format from './format.js';
+import { type Model, type State, useModel } from './model.js';
+import type { Progress } from './worker/protocol.js';
+
+const STAGES: Readonly<Record<Progress['stage'], string>> = {
+  opening: 'Opening',
+  rounding: 'Rounding',
+  writing: 'Packing',
+};
+
+/** Files that are dragged over the page, wherever: whether one is there now. */
+function useDrop(onFile: (file: File) => void): boolean {
+  const [isOver, setOver] = useState(false);
+  useEffect(() => {
+    const hasFile = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false;
+    const over = (event: DragEvent) => {
+      if (!hasFile(event)) return;
+      event.preventDefault();
+      setOver(true);
+    };
+    const leave = (event: DragEvent) => event.relatedTarget === null && setOver(false);
+    const drop = (event: DragEvent) => {
+      if (!hasFile(event)) return;
+      event.preventDefault();
+      setOver(false);
+      const file = event.dataTransfer?.files[0];
+      if (file) onFile(file);
+    };
+    addEventListener('dragover', over);
+    addEventListener('dragleave', leave);
+    addEventListener('drop', drop);
+    return () => {
+      removeEventListener('dragover', over);
+      removeEventListener('dragleave', leave);
+      removeEventListener('drop', drop);
+    };
+  }, [onFile]);
+  return isOver;
+}
+
+/** What a screen reader is told about the state. */
+function announcement(state: State): string {
+  if (state.kind === 'opening') return `Opening ${state.file}`;
+  if (state.kind !== 'ready') return '';
+  if (state.progress) return 'Rounding';
+  if (!state.result) return '';
+  const { report, packed } = state.result;
+  return `Done: ${format.bytes(report.bytesBefore)} became ${format.bytes(packed.size)}`;
+}
+
+export function App() {
+  const model = useModel();
+  const { state, open, fail } = model;
+  const isOver = useDrop(open);
+  const [answer, setAnswer] = useState('');
+  const ways = { onFile: open, onFailure: fail };
+  return (
+    <div class="page">
+      <header class="top">
+        <a class="wordmark" href="./" aria-label="bitnibble, start again">
+          <svg viewBox="0 0 22 22" aria-hidden="true">
+            <rect x="0" y="0" width="10" height="10" rx="2" class="on" />
+            <rect x="12" y="0" width="10" height="10" rx="2" />
+            <rect x="0" y="12" width="10" height="10" rx="2" />
+            <rect x="12" y="12" width="10" height="10" rx="2" />
+          </svg>
+          bitnibble
+        </a>
+        <p class="local">
+          <svg viewBox="0 0 16 16" aria-hidden="true">
+            <path d="M4.5 7V5a3.5 3.5 0 0 1 7 0v2M3 7h10v7H3z" />
+          </svg>
+          runs on this machine alone
+        </p>
+      </header>
+      <main>
+        {state.kind === 'empty' && <Start {...ways} />}
+        {state.kind === 'opening' && <Busy title={`Opening ${state.file}`} progress={state.progress} />}
+        {state.kind === 'failed' && <Failed {...ways} fault={state.fault} />}
+        {state.kind === 'ready' && <Opened model={model} state={state} onAnnounce={setAnswer} />}
+      </main>
+      <p class="visually-hidden" role="status">
+        {announcement(state)}
+      </p>
+      <p class="visually-hidden" aria-live="polite">
+        {answer}
+      </p>
+      {isOver && (
+        <div class="overlay" aria-hidden="true">
+          <p>Drop it</p>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Busy({ title, progress }: { readonly title: string; readonly progress: Progress }) {
+  return (
+    <section class="busy" aria-busy="true">
+      <h1>{title}</h1>
+      <Bar progress={progress} />
+    </section>
+  );
+}
+
+function Bar({ progress: { stage, part } }: { readonly progress: Progress }) {
+  return (
+    <div class="progress">
+      <progress aria-label={STAGES[stage]} max={1} value={stage === 'opening' ? undefined : part} />
+      <span class="small muted">
+        {STAGES[stage]}
+        {stage === 'opening' ? ' …' : ` ${Math.round(100 * part)} %`}
+      </span>
+    </div>
+  );
+}
+
+interface OpenedProps {
+  readonly model: Model;
+  readonly state: Extract<State, { kind: 'ready' }>;
+  readonly onAnnounce: (text: string) => void;
+}
+
+function Opened({ model: { choice, choose, open, fail }, state, onAnnounce }: OpenedProps) {
+  const { facts, result, progress, fault, client, isDemo } = state;
+  const title = useRef<HTMLHeadingElement>(null);
+  // The button that was pressed is gone: a keyboard goes on from here.
+  useEffect(() => title.current?.focus(), [client]);
+  return (
+    <>
+      <section class="model" aria-labelledby="model-title">
+        <div>
+          <h1 id="model-title" ref={title} tabIndex={-1}>
+            {facts.file}
+          </h1>
+          <p class="muted">
+            {format.plural(facts.layers, 'layer')}, {format.plural(facts.parameters, 'weight')}
+            {facts.kerasVersion && `, Keras ${facts.kerasVersion}`}
+            {`, a file of ${format.bytes(facts.bytes)}`}
+          </p>
+        </div>
+        <OpenButtons onFile={open} onFailure={fail} quiet />
+      </section>
+      <Controls choice={choice} onChange={choose} />
+      <div class="working">{progress && <Bar progress={progress} />}</div>
+      {fault && (
+        <section class="failure" role="alert">
+          <h2>It cannot be rounded</h2>
+          <p class="message">{fault.message}</p>
+          {fault.code && (
+            <p class="small muted">
+              <code>{fault.code}</code>
+            </p>
+          )}
+        </section>
+      )}
+      {result && (
+        <div class="result" aria-busy={progress !== undefined}>
+          <Totals result={result} file={facts.file} />
+          {isDemo && <Digits client={client} onAnnounce={onAnnounce} />}
+          <Layers result={result} />
+        </div>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,107 @@
+import type { Granularity, ScaleRule } from 'bitnibble';
+import type { ComponentChildren } from 'preact';
+import { type Choice, GRANULARITIES, schemeChoices } from '../schemes.js';
+
+const GRANULARITY_TEXT: Readonly<Record<Granularity, string>> = {
+  tensor: 'tensor',
+  channel: 'channel',
+  group: 'group of rows',
+};
+const SCALE_TEXT: Readonly<Record<ScaleRule, string>> = {
+  absmax: 'largest weight',
+  mean: 'mean weight',
+  lsq: 'least squares',
+  none: 'none: ±1',
+};
+
+interface OptionsProps<T extends string> {
+  readonly legend: string;
+  readonly name: string;
+  readonly value: T;
+  readonly options: readonly { readonly value: T; readonly label: string; readonly note?: string }[];
+  readonly onChange: (value: T) => void;
+  readonly children?: ComponentChildren;
+}
+
+function Options<T extends string>({ legend, name, value, options, onChange, children }: OptionsProps<T>) {
+  return (
+    <fieldset>
+      <legend>{legend}</legend>
+      <div class="options">
+        {options.map((option) => (
+          <label key={option.value}>
+            <input
+              type="radio"
+              name={name}
+              value={option.value}
+              checked={option.value === value}
+              onChange={() => onChange(option.value)}
+            />
+            <span>
+              {option.label}
+              {option.note && <span class="note"> {option.note}</span>}
+            </span>
+          </label>
+        ))}
+      </div>
+      {children}
+    </fieldset>
+  );
+}
+
+/** Scheme, granularity and scales. */
+export function Controls({ choice, onChange }: { choice: Choice; onChange: (choice: Choice) => void }) {
+  const scheme = schemeChoices.find(({ name }) => name === choice.scheme);
+  const scales = scheme?.scales ?? [];
+  const chosenScale = choice.scale ?? scales[0];
+  return (
+    <form class="controls" aria-label="How to round" onSubmit={(event) => event.preventDefault()}>
+      <Options
+        legend="Bits per weight"
+        name="scheme"
+        value={choice.scheme}
+        options={schemeChoices.map(({ name, bits }) => ({
+          value: name,
+          label: `${bits} ${bits === 1 ? 'bit' : 'bits'}`,
+          note: name,
+        }))}
+        // Another scheme has other rules for scales.
+        onChange={(value) => onChange({ ...choice, scheme: value, scale: undefined })}
+      />
+      <Options
+        legend="One scale per"
+        name="granularity"
+        value={choice.granularity}
+        options={GRANULARITIES.map((value) => ({ value, label: GRANULARITY_TEXT[value] }))}
+        onChange={(granularity) => onChange({ ...choice, granularity })}
+      >
+        {choice.granularity === 'group' && (
+          <label class="field">
+            Rows in a group
+            <input
+              type="number"
+              min={1}
+              max={65536}
+              step={1}
+              required
+              value={choice.groupSize}
+              onChange={({ currentTarget }) => {
+                const groupSize = currentTarget.valueAsNumber;
+                if (currentTarget.reportValidity()) onChange({ ...choice, groupSize });
+              }}
+            />
+          </label>
+        )}
+      </Options>
+      {chosenScale && (
+        <Options
+          legend="Scale from"
+          name="scale"
+          value={chosenScale}
+          options={scales.map((value) => ({ value, label: SCALE_TEXT[value] }))}
+          onChange={(scale) => onChange({ ...choice, scale: scale === scales[0] ? undefined : scale })}
+        />
+      )}
+    </form>
+  );
+}

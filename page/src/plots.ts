@@ -1,0 +1,139 @@
+// Loaded when the first result is there: the plotting library is larger than the page.
+
+import * as Plot from '@observablehq/plot';
+import type { LevelHistogram } from 'bitnibble/pipeline';
+
+export type Figure = SVGSVGElement | HTMLElement;
+
+/** The library writes its style sheet into each figure, which the content security policy forbids: ours does the same. */
+function styled(figure: Figure, label: string): Figure {
+  for (const style of figure.querySelectorAll('style')) style.remove();
+  figure.setAttribute('role', 'img');
+  figure.setAttribute('aria-label', label);
+  return figure;
+}
+
+const CLASS = 'plot';
+
+/** Shares per unit of x, so that bins and levels, which lie further apart, have one axis. */
+function densities({ counts, levels, from, to, weights }: LevelHistogram) {
+  const width = (to - from) / counts.length;
+  const bins = counts.map((count, i) => ({
+    x1: from + i * width,
+    x2: from + (i + 1) * width,
+    density: count / weights / width,
+  }));
+  const gaps = levels.slice(1).map(({ value }, i) => value - (levels[i]?.value ?? 0));
+  const step = gaps.length > 0 ? Math.min(...gaps) : to - from;
+  const heads = levels.map(({ value, count }) => ({ value, count, density: count / weights / step }));
+  return {
+    bins,
+    heads,
+    top: Math.max(...bins.map((bin) => bin.density), ...heads.map((head) => head.density)),
+  };
+}
+
+const histogramLabel = (what: string, { weights, levels }: LevelHistogram) =>
+  `Histogram of ${weights} weights of ${what}, rounded to ${levels.length} levels from ` +
+  `${levels[0]?.value.toPrecision(3)} to ${levels.at(-1)?.value.toPrecision(3)}`;
+
+/** A few dozen pixels high, without axes. */
+export function smallHistogram(
+  histogram: LevelHistogram,
+  what: string,
+  width: number,
+  height: number,
+): Figure {
+  const { bins, heads, top } = densities(histogram);
+  const figure = Plot.plot({
+    className: CLASS,
+    width,
+    height,
+    margin: 0,
+    marginBottom: 1,
+    x: { domain: [histogram.from, histogram.to], axis: null },
+    y: { domain: [0, top * 1.08], axis: null },
+    marks: [
+      Plot.rectY(bins, { x1: 'x1', x2: 'x2', y: 'density', fill: 'var(--bar)', inset: 0 }),
+      Plot.ruleX(heads, { x: 'value', y: 'density', stroke: 'var(--accent)', strokeWidth: 1.25 }),
+      Plot.ruleY([0], { stroke: 'var(--axis)' }),
+    ],
+  });
+  return styled(figure, histogramLabel(what, histogram));
+}
+
+/** With axes, and what lies under the pointer. */
+export function largeHistogram(
+  histogram: LevelHistogram,
+  what: string,
+  xLabel: string,
+  width: number,
+): Figure {
+  const { bins, heads, top } = densities(histogram);
+  const share = new Intl.NumberFormat('en', { style: 'percent', maximumFractionDigits: 1 });
+  const narrow = width < 480;
+  const figure = Plot.plot({
+    className: CLASS,
+    width,
+    height: narrow ? 220 : 260,
+    marginLeft: 8,
+    marginRight: 8,
+    marginTop: 16,
+    marginBottom: 40,
+    x: {
+      domain: [histogram.from, histogram.to],
+      label: xLabel,
+      labelAnchor: 'center',
+      labelArrow: 'none',
+      ticks: narrow ? 6 : 12,
+    },
+    y: { domain: [0, top * 1.05], axis: null },
+    marks: [
+      Plot.rectY(bins, { x1: 'x1', x2: 'x2', y: 'density', fill: 'var(--bar)', insetLeft: 0.5 }),
+      Plot.ruleX(heads, { x: 'value', y: 'density', stroke: 'var(--accent)', strokeWidth: 1.5 }),
+      Plot.dot(heads, { x: 'value', y: 'density', fill: 'var(--accent)', r: 3.5 }),
+      Plot.ruleY([0], { stroke: 'var(--axis)' }),
+      Plot.tip(
+        heads,
+        Plot.pointerX({
+          x: 'value',
+          y: 'density',
+          fill: 'var(--card)',
+          stroke: 'var(--axis)',
+          title: (head: (typeof heads)[number]) =>
+            `${Number(head.value.toPrecision(4))}\n${head.count.toLocaleString('en')} weights, ${share.format(head.count / histogram.weights)}`,
+        }),
+      ),
+    ],
+  });
+  return styled(figure, histogramLabel(what, histogram));
+}
+
+/** Ten bars, the highest marked. */
+export function scoreBars(scores: readonly number[], what: string, width: number): Figure {
+  const best = scores.indexOf(Math.max(...scores));
+  const bars = scores.map((score, digit) => ({ digit: String(digit), score, isBest: digit === best }));
+  const figure = Plot.plot({
+    className: CLASS,
+    style: { fontSize: width < 120 ? '9px' : '12px' },
+    width,
+    height: 96,
+    margin: 0,
+    marginBottom: 20,
+    marginTop: 2,
+    x: { type: 'band', label: null, tickSize: 0, padding: 0.25 },
+    y: { domain: [0, 1], axis: null },
+    marks: [
+      Plot.barY(bars, { x: 'digit', y1: 0, y2: 1, fill: 'var(--track)', rx: 2 }),
+      Plot.barY(bars, {
+        x: 'digit',
+        y: 'score',
+        fill: (bar) => (bar.isBest ? 'var(--accent)' : 'var(--bar)'),
+        rx: 2,
+      }),
+    ],
+    color: { type: 'identity' },
+  });
+  const percents = scores.map((score, digit) => `${digit}: ${Math.round(100 * score)} percent`).join(', ');
+  return styled(figure, `Probabilities by ${what}. ${percents}`);
+}

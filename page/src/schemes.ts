@@ -1,0 +1,44 @@
+import type { Granularity, ScaleRule, SchemeName } from 'bitnibble';
+import { codingOf, SCHEMES } from '../../src/schemes/quantize.js';
+
+/** How a model is to be rounded. */
+export interface Choice {
+  readonly scheme: SchemeName;
+  readonly granularity: Granularity;
+  /** Rows per scale, with granularity `group`. */
+  readonly groupSize: number;
+  /** Absent: the scheme's default. */
+  readonly scale?: ScaleRule;
+}
+
+export interface SchemeChoice {
+  readonly name: SchemeName;
+  readonly bits: number;
+  /** The default first. */
+  readonly scales: readonly ScaleRule[];
+}
+
+const RULES: readonly ScaleRule[] = ['mean', 'absmax', 'lsq', 'none'];
+
+/** What the library offers, fewest bits first. */
+export const schemeChoices: readonly SchemeChoice[] = (Object.keys(SCHEMES) as SchemeName[])
+  .map((name) => ({ name, bits: SCHEMES[name].bits, scales: rulesOf(name) }))
+  .sort((a, b) => a.bits - b.bits);
+
+/** Rules for scales that a scheme takes. For one bit, least squares is the mean: the same twice. */
+function rulesOf(scheme: SchemeName): ScaleRule[] {
+  const first = codingOf({ scheme }, 2).scale;
+  const takes = (scale: ScaleRule) => {
+    try {
+      return codingOf({ scheme, scale }, 2).scale === scale;
+    } catch {
+      return false;
+    }
+  };
+  const others = RULES.filter((rule) => rule !== first && takes(rule));
+  return [first, ...others.filter((rule) => !(first === 'mean' && rule === 'lsq'))];
+}
+
+export const GRANULARITIES: readonly Granularity[] = ['tensor', 'channel', 'group'];
+
+export const firstChoice: Choice = { scheme: 'int4', granularity: 'channel', groupSize: 32 };
