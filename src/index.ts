@@ -4,10 +4,25 @@
  */
 export { BitnibbleError, type ErrorCode } from './errors.js';
 export { type LoadKernelsOptions, loadKernels } from './kernels/index.js';
-export type { Difference, Kernels } from './kernels/types.js';
+export type { Decoder, Difference, HalfArray, Kernels } from './kernels/types.js';
 export type { Dtype, ModelInfo, ModelSource, WeightInfo } from './model.js';
-export { openPacked, type PackedWeight, packedBytes, QuantizedModel, writePacked } from './packed/index.js';
+export {
+  type ByteStream,
+  type OnProgress,
+  openPacked,
+  openRemotePacked,
+  type PackedWeight,
+  packedBytes,
+  QuantizedModel,
+  type RemoteOptions,
+  RemotePacked,
+  type StreamedWeight,
+  type StreamOptions,
+  streamPacked,
+  writePacked,
+} from './packed/index.js';
 export { dequantizeTensor, quantizedBytes, quantizeTensor } from './schemes/quantize.js';
+export type { DecodeTarget } from './schemes/target.js';
 export type {
   Coding,
   QuantizedTensor,

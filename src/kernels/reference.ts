@@ -21,9 +21,10 @@ import {
   checkFloats,
   checkLayout,
   checkRoom,
+  checkSink,
   codeBytes,
 } from './check.js';
-import type { Kernels } from './types.js';
+import type { FloatSink, Kernels } from './types.js';
 
 const f32 = Math.fround;
 const MAX_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
@@ -139,11 +140,17 @@ function packSignInto(weights: Float32Array, out: Uint8Array): Uint8Array {
   return out;
 }
 
-function unpackSignInto(codes: Uint8Array, scales: Float32Array, layout: BlockLayout, out: Float32Array) {
+/** Values to where the caller wants them; half precision rounds to even. */
+function into<T extends FloatSink>(out: T, values: Float32Array): T {
+  checkSink('out', out, values.length);
+  out.set(values, 0);
+  return out;
+}
+
+function unpackSign(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array {
   checkCodes(codes, 1, scales, layout);
-  checkFloats('out', out);
   const size = layoutSize(layout);
-  checkRoom('out', out, size, 'floats');
+  const out = new Float32Array(size);
   for (let e = 0; e < size; e++) {
     const bit = (codes[e >>> 3]! >>> (e & 7)) & 1;
     out[e] = scales[blockOf(e, layout)]! * (2 * bit - 1);
@@ -164,11 +171,10 @@ function packInt4Into(weights: Float32Array, inverses: Float32Array, layout: Blo
   return out;
 }
 
-function unpackInt4Into(codes: Uint8Array, scales: Float32Array, layout: BlockLayout, out: Float32Array) {
+function unpackInt4(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array {
   checkCodes(codes, 4, scales, layout);
-  checkFloats('out', out);
   const size = layoutSize(layout);
-  checkRoom('out', out, size, 'floats');
+  const out = new Float32Array(size);
   for (let e = 0; e < size; e++) {
     const nibble = (codes[e >>> 1]! >>> (e % 2 === 0 ? 0 : 4)) & 15;
     const q = nibble < 8 ? nibble : nibble - 16;
@@ -198,11 +204,8 @@ export const referenceKernels: Kernels = {
     const sums = absSum(weights, layout);
     return { codes: packSign(weights), absSum: sums };
   },
-  unpackSign: (codes, scales, layout) => {
-    checkLayout(layout);
-    return unpackSignInto(codes, scales, layout, new Float32Array(layoutSize(layout)));
-  },
-  unpackSignInto,
+  unpackSign,
+  unpackSignInto: (codes, scales, layout, out) => into(out, unpackSign(codes, scales, layout)),
   packInt4,
   packInt4Into,
   packInt4WithAbsMax(weights, layout) {
@@ -213,11 +216,8 @@ export const referenceKernels: Kernels = {
     const max = absMax(weights, layout);
     return { codes: packInt4Into(weights, max.map(inverseOf), layout, out), absMax: max };
   },
-  unpackInt4: (codes, scales, layout) => {
-    checkLayout(layout);
-    return unpackInt4Into(codes, scales, layout, new Float32Array(layoutSize(layout)));
-  },
-  unpackInt4Into,
+  unpackInt4,
+  unpackInt4Into: (codes, scales, layout, out) => into(out, unpackInt4(codes, scales, layout)),
   projectInt4(weights, inverses, layout) {
     checkCoding(weights, inverses, layout);
     const code = (e: number, block: number) => int4Code(weights[e]!, inverses[block]!);

@@ -2,10 +2,10 @@ import { expected } from '../errors.js';
 import { floatToHalf, halfToFloat } from '../formats/float16.js';
 import type { Kernels } from '../kernels/types.js';
 import { blockLayout, sizeOf } from '../shape.js';
+import { codingOf } from './decode.js';
 import { fitAbsMax, fitMean, fitNone } from './fit/closed.js';
 import { fitLeastSquares, inverseOf } from './fit/lsq.js';
 import type {
-  Coding,
   Fit,
   FitContext,
   FitFunction,
@@ -15,80 +15,29 @@ import type {
   SchemeName,
 } from './types.js';
 
-/** What each scheme is: its bits, its rules for scales (the default first), its kernels. */
-interface Scheme {
-  readonly bits: number;
+export { codingOf, dequantizeTensor, SCHEMES } from './decode.js';
+
+/** How a scheme finds its scales, and the kernel that packs its codes. */
+interface Encoder {
   readonly fits: Partial<Record<ScaleRule, FitFunction>>;
-  readonly defaultScale: ScaleRule;
   pack(
     kernels: Kernels,
     weights: Float32Array,
     scales: Float32Array,
     layout: FitContext['layout'],
   ): Uint8Array;
-  unpackInto(kernels: Kernels, tensor: QuantizedTensor, out: Float32Array): Float32Array;
 }
 
-export const SCHEMES: Readonly<Record<SchemeName, Scheme>> = {
+const ENCODERS: Readonly<Record<SchemeName, Encoder>> = {
   binary: {
-    bits: 1,
     fits: { mean: fitMean, none: fitNone, lsq: fitLeastSquares },
-    defaultScale: 'mean',
     pack: (kernels, weights) => kernels.packSign(weights),
-    unpackInto: (kernels, { codes, scales, layout }, out) =>
-      kernels.unpackSignInto(codes, scales, layout, out),
   },
   int4: {
-    bits: 4,
     fits: { absmax: fitAbsMax, lsq: fitLeastSquares },
-    defaultScale: 'absmax',
     pack: (kernels, weights, scales, layout) => kernels.packInt4(weights, scales.map(inverseOf), layout),
-    unpackInto: (kernels, { codes, scales, layout }, out) =>
-      kernels.unpackInt4Into(codes, scales, layout, out),
   },
 };
-
-/**
- * Fills in the defaults of {@link QuantizeOptions} and checks them.
- * @param rank of the tensor, for the default axis
- * @throws RangeError
- */
-export function codingOf(options: QuantizeOptions, rank: number, context?: string): Coding {
-  const scheme = Object.hasOwn(SCHEMES, options.scheme) ? SCHEMES[options.scheme] : undefined;
-  if (!scheme) {
-    throw new RangeError(expected('scheme', Object.keys(SCHEMES).join(' or '), options.scheme, context));
-  }
-  const granularity = options.granularity ?? 'channel';
-  if (!['tensor', 'channel', 'group'].includes(granularity)) {
-    throw new RangeError(expected('granularity', 'tensor, channel or group', granularity, context));
-  }
-  const scale = options.scale ?? scheme.defaultScale;
-  if (!scheme.fits[scale]) {
-    const rules = Object.keys(scheme.fits).join(', ');
-    throw new RangeError(expected('scale', `one of ${rules} for scheme ${options.scheme}`, scale, context));
-  }
-  const scaleDtype = options.scaleDtype ?? 'F32';
-  if (scaleDtype !== 'F32' && scaleDtype !== 'F16') {
-    throw new RangeError(expected('scaleDtype', 'F32 or F16', scaleDtype, context));
-  }
-  if (granularity !== 'group' && options.groupSize !== undefined) {
-    throw new RangeError(expected('groupSize', 'granularity group', granularity, context));
-  }
-  if (
-    granularity === 'group' &&
-    !(Number.isInteger(options.groupSize) && (options.groupSize as number) > 0)
-  ) {
-    throw new RangeError(expected('groupSize', 'an integer of at least 1', options.groupSize, context));
-  }
-  return {
-    scheme: options.scheme,
-    granularity,
-    groupSize: granularity === 'group' ? options.groupSize : undefined,
-    scale,
-    scaleDtype,
-    axes: options.axes ?? [Math.max(0, rank - 1)],
-  };
-}
 
 /**
  * Quantizes one tensor.
@@ -121,8 +70,8 @@ export function quantizeTensor(
     coding.groupSize,
     context,
   );
-  const scheme = SCHEMES[coding.scheme];
-  const fit = (scheme.fits[coding.scale] as FitFunction)(weights, coding.scheme, {
+  const encoder = ENCODERS[coding.scheme];
+  const fit = (encoder.fits[coding.scale] as FitFunction)(weights, coding.scheme, {
     kernels,
     layout,
     context,
@@ -136,20 +85,8 @@ export function quantizeTensor(
     if (lost >= 0) {
       throw new RangeError(expected('scaleDtype', `F32 for the scale ${exact[lost]}`, 'F16', context));
     }
-    return { scales: half, codes: scheme.pack(kernels, weights, half, layout) };
+    return { scales: half, codes: encoder.pack(kernels, weights, half, layout) };
   }
-}
-
-/**
- * The values that a quantized tensor stands for, C order.
- * @param out filled and returned where given: `product(shape)` values
- */
-export function dequantizeTensor(
-  kernels: Kernels,
-  tensor: QuantizedTensor,
-  out: Float32Array = new Float32Array(sizeOf(tensor.shape)),
-): Float32Array {
-  return SCHEMES[tensor.coding.scheme].unpackInto(kernels, tensor, out);
 }
 
 /** Bytes of codes and scales together, as stored. */

@@ -1,10 +1,10 @@
 import { BitnibbleError } from '../errors.js';
 import { floatToHalf, halfToFloat } from '../formats/float16.js';
-import type { Difference, Kernels } from '../kernels/types.js';
+import type { Decoder, Difference, Kernels } from '../kernels/types.js';
 import { type BlockLayout, blockCount, blockLayout, blockShape, layoutSize, sizeOf } from '../shape.js';
+import { codingOf, SCHEMES } from './decode.js';
 import { rowsOfBlock } from './fit/closed.js';
 import { inverseOf } from './fit/lsq.js';
-import { codingOf, SCHEMES } from './quantize.js';
 import type { QuantizedTensor, QuantizeOptions } from './types.js';
 
 /** Weights per slice: 4 MiB of float32. */
@@ -157,7 +157,7 @@ function requireFinite(
 
 /** The values of one slice, in `memory`. */
 function decode(
-  kernels: Kernels,
+  kernels: Decoder,
   tensor: QuantizedTensor,
   { from, to, layout, blockOf }: Slice,
   memory: Float32Array,
@@ -180,7 +180,7 @@ function decode(
  * memory is used again for the next.
  */
 export function* decodedSlices(
-  kernels: Kernels,
+  kernels: Decoder,
   tensor: QuantizedTensor,
   sliceWeights = SLICE_WEIGHTS,
 ): Generator<{ readonly from: number; readonly values: Float32Array }> {
