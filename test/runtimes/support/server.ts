@@ -35,7 +35,7 @@ export interface StaticServer {
 }
 
 /**
- * Serves a folder on 127.0.0.1, with ranges (not under `?whole`), as `/plain/FILE`, `/isolated/FILE` (cross-origin isolation),
+ * Serves a folder on 127.0.0.1, with ranges (not under `?whole`), as `/FILE` and `/plain/FILE`, `/isolated/FILE` (cross-origin isolation),
  * `/strict/FILE` (a strict content security policy that allows WebAssembly) and `/no-wasm/FILE` (one that does not).
  */
 export async function serve(folder: string): Promise<StaticServer> {
@@ -54,10 +54,10 @@ export async function serve(folder: string): Promise<StaticServer> {
 
 async function answer(folder: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { pathname, searchParams } = new URL(request.url ?? '', 'http://localhost');
-  const [, policy = '', ...rest] = pathname.split('/');
-  const file = path.join(folder, ...rest);
-  const bytes =
-    file.startsWith(folder) && policy in POLICIES && (await readFile(file).catch(() => undefined));
+  const [, first = '', ...rest] = pathname.split('/');
+  const policy = first in POLICIES ? first : 'plain';
+  const file = path.join(folder, ...(first in POLICIES ? [] : [first]), ...rest);
+  const bytes = file.startsWith(folder) && (await readFile(file).catch(() => undefined));
   if (!bytes) return void response.writeHead(404).end();
   const headers = { ...POLICIES[policy], 'content-type': TYPES[path.extname(file)] ?? 'text/plain' };
   const range = searchParams.has('whole') ? null : /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
