@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 
 /** What is used of miniflare, which is not among the packages of this project. */
 interface Miniflare {
+  readonly ready: Promise<URL>;
   dispatchFetch(url: string, init?: RequestInit): Promise<Response>;
   dispose(): Promise<void>;
 }
@@ -13,6 +14,8 @@ type MiniflareModule = { Miniflare: new (options: object) => Miniflare };
 export interface Worker {
   /** Of workerd. */
   readonly version: string;
+  /** Settles when it listens, its modules evaluated. */
+  readonly ready: Promise<unknown>;
   fetch(url: string, init?: RequestInit): Promise<Response>;
   stop(): Promise<void>;
 }
@@ -49,6 +52,7 @@ export async function startWorker(
   });
   return {
     version,
+    ready: worker.ready,
     fetch: (url, init) => worker.dispatchFetch(url, init),
     stop: () => worker.dispose(),
   };
