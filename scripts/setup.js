@@ -84,14 +84,17 @@ async function install() {
 
 async function wasm() {
   const stamp = 'build/.setup-wasm';
-  const outputs = ['build/kernels.wasm', 'build/kernels-bench.wasm', 'src/kernels/embedded.ts'];
+  const outputs = [
+    ...['build/kernels.wasm', 'build/kernels-bench.wasm', 'build/reader.wasm'],
+    ...['src/kernels/embedded.ts', 'src/kernels/embedded-reader.ts'],
+  ];
   const inputs = ['assembly', 'asconfig.json', 'scripts/build-wasm.js'];
   const state = () => `${hashOf(inputs)} ${installedVersion('assemblyscript')} ${hashOf(outputs)}`;
   if (outputs.every((file) => existsSync(at(file))) && readStamp(stamp) === state()) return false;
-  const result = await timed('setup: building build/kernels.wasm', () =>
+  const result = await timed('setup: building the WebAssembly modules', () =>
     run(process.execPath, ['scripts/build-wasm.js']),
   );
-  if (result.status !== 0) fail('setup: the WebAssembly module could not be built', result.output);
+  if (result.status !== 0) fail('setup: the WebAssembly modules could not be built', result.output);
   for (const file of outputs) if (!existsSync(at(file))) fail(`setup: ${file} was not built`, result.output);
   writeStamp(stamp, state());
   return true;

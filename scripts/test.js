@@ -9,6 +9,7 @@
 //   --dir FOLDER     look there instead of in test/
 //   --require NAME   fail unless a file whose path contains NAME ran and passed at least one test
 //
+// A line `RAN: ...` that a test prints is shown with its file: how many tests ran in another runtime.
 // uvu exits with 0 when `.run()` was forgotten, when a `before` hook threw and when a test was left on `.only`,
 // and never prints a number of failures. So this reads its totals and trusts nothing else.
 import { readFileSync } from 'node:fs';
@@ -85,6 +86,7 @@ function report({ file, passed, failed, skipped, output, seconds }) {
   process.stdout.write(
     `${failed ? 'FAIL' : 'ok  '} ${file} (${counts.filter(Boolean).join(', ')}; ${seconds.toFixed(1)} s)\n`,
   );
+  for (const [, ran] of output.matchAll(/^RAN: (.*)$/gm)) process.stdout.write(`     ${ran}\n`);
   if (failed) process.stdout.write(`${output.trimEnd().replace(/^/gm, '     ')}\n\n`);
 }
 

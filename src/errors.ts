@@ -37,8 +37,11 @@ export type ErrorCode =
   | 'download'
   /** Data of another shape than the model takes. */
   | 'data-mismatch'
-  /** The host has no WebAssembly SIMD, or the module handed in is not bitnibble's. */
+  /** A server that does not answer range requests. */
+  | 'no-ranges'
+  /** The host has no WebAssembly SIMD, refuses to compile bytes, or the module handed in is not bitnibble's. */
   | 'no-simd'
+  | 'no-compile'
   | 'bad-module'
   /** TensorFlow.js is not installed. */
   | 'no-tfjs';

@@ -4,12 +4,27 @@
  */
 export { BitnibbleError, type ErrorCode } from './errors.js';
 export { type LoadKernelsOptions, loadKernels } from './kernels/index.js';
-export type { Difference, Kernels, Projection } from './kernels/types.js';
+export type { Decoder, Difference, HalfArray, Kernels, Projection } from './kernels/types.js';
 export type { Dtype, ModelInfo, ModelSource, WeightInfo } from './model.js';
-export { openPacked, type PackedWeight, packedBytes, QuantizedModel, writePacked } from './packed/index.js';
+export {
+  type ByteStream,
+  type OnProgress,
+  openPacked,
+  openRemotePacked,
+  type PackedWeight,
+  packedBytes,
+  QuantizedModel,
+  type RemoteOptions,
+  RemotePacked,
+  type StreamedWeight,
+  type StreamOptions,
+  streamPacked,
+  writePacked,
+} from './packed/index.js';
 export { GRIDS, type Grid } from './schemes/grids.js';
 export { packLevels, unpackLevels } from './schemes/levels.js';
 export { dequantizeTensor, quantizedBytes, quantizeTensor } from './schemes/quantize.js';
+export type { DecodeTarget } from './schemes/target.js';
 export type {
   Coding,
   QuantizedTensor,

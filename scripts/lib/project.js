@@ -38,6 +38,63 @@ export function node24Path() {
   return path.join(folder, windows ? 'node.exe' : 'node');
 }
 
+/** @param {string} name */
+const runtimeDir = (name) => path.join(cacheDir, 'runtimes', name);
+
+/** @param {string} name of a package's own file @param {string} file */
+const inRuntime = (name, file) => path.join(runtimeDir(name), 'node_modules', ...file.split('/'));
+
+const denoPackage = `@deno/${process.platform}-${process.arch}${process.platform === 'linux' ? '-glibc' : ''}`;
+const bunPackage = `@oven/bun-${windows ? 'windows' : process.platform}-${process.arch === 'arm64' ? 'aarch64' : 'x64'}`;
+
+/** The runtimes to test with, whether they are there or not. */
+export const denoPath = () =>
+  process.env.BITNIBBLE_DENO || inRuntime('deno', `${denoPackage}/${windows ? 'deno.exe' : 'deno'}`);
+export const bunPath = () =>
+  process.env.BITNIBBLE_BUN || inRuntime('bun', `${bunPackage}/bin/${windows ? 'bun.exe' : 'bun'}`);
+export const miniflareDir = () => inRuntime('workerd', 'miniflare');
+export const bundlersDir = () => runtimeDir('bundlers');
+
+export function chromiumPath() {
+  const known = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+  return process.env.BITNIBBLE_CHROMIUM || (known.find((file) => existsSync(file)) ?? '/usr/bin/chromium');
+}
+
+/**
+ * What scripts/runtimes.js fetches: packages with their versions, where to, and commands that end with status 0 where they work.
+ * @type {Readonly<Record<string, { folder: string, packages: string[], versionOf: string[][] }>>}
+ */
+export const runtimes = {
+  deno: {
+    folder: runtimeDir('deno'),
+    packages: [`${denoPackage}@2.9.6`],
+    versionOf: [[denoPath(), '--version']],
+  },
+  bun: {
+    folder: runtimeDir('bun'),
+    packages: [`${bunPackage}@1.4.5`],
+    versionOf: [[bunPath(), '--version']],
+  },
+  workerd: {
+    folder: runtimeDir('workerd'),
+    packages: ['miniflare@4.20260730.0'],
+    versionOf: [[process.execPath, inRuntime('workerd', 'workerd/bin/workerd'), '--version']],
+  },
+  bundlers: {
+    folder: runtimeDir('bundlers'),
+    packages: [
+      ...['vite@8.3.8', 'webpack@5.112.2', 'webpack-cli@7.3.1', 'esbuild@0.28.2'],
+      ...['rollup@4.68.8', '@rollup/plugin-node-resolve@16.0.3'],
+    ],
+    versionOf: [
+      'vite/bin/vite.js',
+      'webpack-cli/bin/cli.js',
+      'rollup/dist/bin/rollup',
+      'esbuild/bin/esbuild',
+    ].map((file) => [process.execPath, inRuntime('bundlers', file), '--version']),
+  },
+};
+
 /** The native half of tfjs-node inside a project's node_modules. */
 export const tfjsNodeDir = path.join(root, 'node_modules', '@tensorflow', 'tfjs-node');
 

@@ -130,3 +130,21 @@ export function floatToBfloat16(values: Float32Array): Uint16Array {
   }
   return out;
 }
+
+/**
+ * Half bits behind the interface of a `Float16Array`, for hosts that lack it and for WebGL, whose half-float textures
+ * take a `Uint16Array`.
+ */
+export class HalfBits {
+  readonly [Symbol.toStringTag] = 'HalfBits';
+
+  constructor(readonly bits: Uint16Array) {}
+
+  get length(): number {
+    return this.bits.length;
+  }
+
+  set(values: Float32Array, offset = 0): void {
+    this.bits.set(floatToHalf(values), offset);
+  }
+}

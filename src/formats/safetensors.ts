@@ -56,14 +56,14 @@ export function safetensorsHeaderBytes(prefix: Uint8Array, what: string): number
  * Refuses holes, overlaps, sizes that do not fit shape and type, names used twice, and bytes after the last tensor.
  *
  * @param bytes the file, or at least its header
- * @param fileSize bytes of the whole file; checked against the offsets
+ * @param fileSize bytes of the whole file, checked against the offsets; null where nobody knows
  * @throws BitnibbleError `not-safetensors`, `corrupt-file`, `unsupported-dtype`
  * Source: github.com/huggingface/safetensors, README, section Format
  */
 export function readSafetensorsHeader(
   bytes: Uint8Array,
   what: string,
-  fileSize = bytes.length,
+  fileSize: number | null = bytes.length,
 ): SafetensorsHeader {
   const dataStart = safetensorsHeaderBytes(bytes, what);
   if (dataStart > bytes.length) {
@@ -106,10 +106,11 @@ export function readSafetensorsHeader(
     if (start !== at) throw damaged(what, `tensor ${name} starts at ${start}, expected ${at}`);
     at = end;
   }
-  if (dataStart + at !== fileSize) {
+  if (fileSize !== null && dataStart + at !== fileSize) {
     throw damaged(what, `expected ${dataStart + at} bytes in all, got ${fileSize}`);
   }
-  return { metadata, tensors: new Map(entries.map((entry) => [entry.name, entry])), dataStart, fileSize };
+  const tensors = new Map(entries.map((entry) => [entry.name, entry]));
+  return { metadata, tensors, dataStart, fileSize: dataStart + at };
 }
 
 /**

@@ -1,6 +1,6 @@
 import { expected } from '../errors.js';
 import { type BlockLayout, blockCount, layoutSize } from '../shape.js';
-import type { Projection } from './types.js';
+import type { FloatSink, Projection } from './types.js';
 
 /** Argument checks that every backend makes, so that all fail alike. */
 
@@ -14,6 +14,15 @@ export function checkFloats(name: string, value: unknown, length?: number): void
   if (length !== undefined) checkLength(name, value.length, length, 'floats');
 }
 
+/** Memory that decoded values can be written to, and room in it. */
+export function checkSink(name: string, value: unknown, length: number): asserts value is FloatSink {
+  const kind = typeName(value);
+  if (kind !== 'Float32Array' && kind !== 'Float16Array' && kind !== 'HalfBits') {
+    throw new TypeError(expected(name, 'a Float32Array or a Float16Array', kind));
+  }
+  checkRoom(name, value as FloatSink, length, 'floats');
+}
+
 export function checkBytes(name: string, value: unknown, length?: number): void {
   if (!(value instanceof Uint8Array)) throw new TypeError(expected(name, 'a Uint8Array', typeName(value)));
   if (length !== undefined) checkLength(name, value.length, length, 'bytes');
@@ -24,7 +33,7 @@ function checkLength(name: string, got: number, length: number, unit: string): v
 }
 
 /** `out` may be longer than what is written. */
-export function checkRoom(name: string, value: ArrayLike<number>, length: number, unit: string): void {
+export function checkRoom(name: string, value: { length: number }, length: number, unit: string): void {
   if (value.length < length) throw new RangeError(expected(name, `at least ${length} ${unit}`, value.length));
 }
 

@@ -22,10 +22,11 @@ import {
   checkLayout,
   checkProjection,
   checkRoom,
+  checkSink,
   checkSums,
   codeBytes,
 } from './check.js';
-import type { Kernels, Projection } from './types.js';
+import type { FloatSink, Kernels, Projection } from './types.js';
 
 const f32 = Math.fround;
 const MAX_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
@@ -151,11 +152,17 @@ function packSignInto(weights: Float32Array, out: Uint8Array): Uint8Array {
   return out;
 }
 
-function unpackSignInto(codes: Uint8Array, scales: Float32Array, layout: BlockLayout, out: Float32Array) {
+/** Values to where the caller wants them; half precision rounds to even. */
+function into<T extends FloatSink>(out: T, values: Float32Array): T {
+  checkSink('out', out, values.length);
+  out.set(values, 0);
+  return out;
+}
+
+function unpackSign(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array {
   checkCodes(codes, 1, scales, layout);
-  checkFloats('out', out);
   const size = layoutSize(layout);
-  checkRoom('out', out, size, 'floats');
+  const out = new Float32Array(size);
   for (let e = 0; e < size; e++) {
     const bit = (codes[e >>> 3]! >>> (e & 7)) & 1;
     out[e] = scales[blockOf(e, layout)]! * (2 * bit - 1);
@@ -176,11 +183,10 @@ function packInt4Into(weights: Float32Array, inverses: Float32Array, layout: Blo
   return out;
 }
 
-function unpackInt4Into(codes: Uint8Array, scales: Float32Array, layout: BlockLayout, out: Float32Array) {
+function unpackInt4(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array {
   checkCodes(codes, 4, scales, layout);
-  checkFloats('out', out);
   const size = layoutSize(layout);
-  checkRoom('out', out, size, 'floats');
+  const out = new Float32Array(size);
   for (let e = 0; e < size; e++) {
     const nibble = (codes[e >>> 1]! >>> (e % 2 === 0 ? 0 : 4)) & 15;
     const q = nibble < 8 ? nibble : nibble - 16;
@@ -202,11 +208,10 @@ function packInt2Into(weights: Float32Array, inverses: Float32Array, layout: Blo
   return out;
 }
 
-function unpackInt2Into(codes: Uint8Array, scales: Float32Array, layout: BlockLayout, out: Float32Array) {
+function unpackInt2(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array {
   checkCodes(codes, 2, scales, layout);
-  checkFloats('out', out);
   const size = layoutSize(layout);
-  checkRoom('out', out, size, 'floats');
+  const out = new Float32Array(size);
   for (let e = 0; e < size; e++) {
     const pair = (codes[e >>> 2]! >>> (2 * (e & 3))) & 3;
     const q = pair < 2 ? pair : pair - 4;
@@ -258,11 +263,8 @@ export const referenceKernels: Kernels = {
     const sums = absSum(weights, layout);
     return { codes: packSign(weights), absSum: sums };
   },
-  unpackSign: (codes, scales, layout) => {
-    checkLayout(layout);
-    return unpackSignInto(codes, scales, layout, new Float32Array(layoutSize(layout)));
-  },
-  unpackSignInto,
+  unpackSign,
+  unpackSignInto: (codes, scales, layout, out) => into(out, unpackSign(codes, scales, layout)),
   packInt4,
   packInt4Into,
   packInt4WithAbsMax(weights, layout) {
@@ -273,19 +275,13 @@ export const referenceKernels: Kernels = {
     const max = absMax(weights, layout);
     return { codes: packInt4Into(weights, max.map(inverseOf), layout, out), absMax: max };
   },
-  unpackInt4: (codes, scales, layout) => {
-    checkLayout(layout);
-    return unpackInt4Into(codes, scales, layout, new Float32Array(layoutSize(layout)));
-  },
-  unpackInt4Into,
+  unpackInt4,
+  unpackInt4Into: (codes, scales, layout, out) => into(out, unpackInt4(codes, scales, layout)),
   projectInt4: (weights, inverses, layout, sums) => project(weights, inverses, layout, sums, int4Code),
   packInt2,
   packInt2Into,
-  unpackInt2: (codes, scales, layout) => {
-    checkLayout(layout);
-    return unpackInt2Into(codes, scales, layout, new Float32Array(layoutSize(layout)));
-  },
-  unpackInt2Into,
+  unpackInt2,
+  unpackInt2Into: (codes, scales, layout, out) => into(out, unpackInt2(codes, scales, layout)),
   projectInt2: (weights, inverses, layout, sums) =>
     project(weights, inverses, layout, sums, (w, inverse) => int2Code(w, inverse) + 0.5),
   /**

@@ -16,15 +16,61 @@ export interface Projection {
   readonly qq: Float64Array;
 }
 
+/** A `Float16Array`, told by its shape: hosts and compilers may lack it. */
+export interface HalfArray {
+  readonly [Symbol.toStringTag]: 'Float16Array';
+  readonly [index: number]: number;
+  readonly length: number;
+  set(values: ArrayLike<number>, offset?: number): void;
+}
+
+/** Bits of half precision behind the interface of a `Float16Array`; see `HalfBits` of `formats/float16.ts`. */
+export interface HalfSink {
+  readonly [Symbol.toStringTag]: 'HalfBits';
+  readonly length: number;
+  set(values: Float32Array, offset?: number): void;
+}
+
+/** Where decoded values go: float32, or rounded half to even to half precision. */
+export type FloatSink = Float32Array | HalfArray | HalfSink;
+
+/** What reading a packed file needs of {@link Kernels}. */
+export interface Decoder {
+  readonly backend: 'simd' | 'reference';
+
+  /** `scale * (2b - 1)`. `scales`: `[blocks]`. */
+  unpackSign(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array;
+  unpackSignInto<T extends FloatSink>(
+    codes: Uint8Array,
+    scales: Float32Array,
+    layout: BlockLayout,
+    out: T,
+  ): T;
+  /** `f32((q + 1/2) * scale)`. `scales`: `[blocks]`. */
+  unpackInt2(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array;
+  unpackInt2Into<T extends FloatSink>(
+    codes: Uint8Array,
+    scales: Float32Array,
+    layout: BlockLayout,
+    out: T,
+  ): T;
+  /** `f32(q * scale)`. `scales`: `[blocks]`. */
+  unpackInt4(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array;
+  unpackInt4Into<T extends FloatSink>(
+    codes: Uint8Array,
+    scales: Float32Array,
+    layout: BlockLayout,
+    out: T,
+  ): T;
+}
+
 /**
  * The heavy loops, over whole tensors of any length. `reference.ts` defines every bit of every result;
  * the SIMD backend equals it byte for byte. Tensors are C-order; block arrays follow {@link BlockLayout}.
  *
  * Non-finite weights give non-finite statistics (never an exception): callers check those.
  */
-export interface Kernels {
-  readonly backend: 'simd' | 'reference';
-
+export interface Kernels extends Decoder {
   /** Largest `|w|` of each block; a NaN in a block gives NaN, else an infinity gives Infinity. `[blocks]` */
   absMax(weights: Float32Array, layout: BlockLayout): Float32Array;
   /**
@@ -41,14 +87,6 @@ export interface Kernels {
   packSignInto(weights: Float32Array, out: Uint8Array): Uint8Array;
   /** {@link packSign} and {@link absSum} in one pass over the weights. */
   packSignWithAbsSum(weights: Float32Array, layout: BlockLayout): { codes: Uint8Array; absSum: Float64Array };
-  /** `scale * (2b - 1)`. `scales`: `[blocks]`. */
-  unpackSign(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array;
-  unpackSignInto(
-    codes: Uint8Array,
-    scales: Float32Array,
-    layout: BlockLayout,
-    out: Float32Array,
-  ): Float32Array;
 
   /**
    * `q = clamp(rne(f32(w * inverse)), -8, 7)`, -8 where the product is NaN: two's complement nibbles, low nibble first,
@@ -72,14 +110,6 @@ export interface Kernels {
     layout: BlockLayout,
     out: Uint8Array,
   ): { codes: Uint8Array; absMax: Float32Array };
-  /** `f32(q * scale)`. `scales`: `[blocks]`. */
-  unpackInt4(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array;
-  unpackInt4Into(
-    codes: Uint8Array,
-    scales: Float32Array,
-    layout: BlockLayout,
-    out: Float32Array,
-  ): Float32Array;
   /**
    * One half of a least-squares step: with the codes `q` that {@link packInt4} gives for `inverses`,
    * the sums `wq = sum(w q)` and `qq = sum(q^2)` of each block. `[blocks]` each; added to `sums` as {@link absSum} does.
@@ -102,14 +132,6 @@ export interface Kernels {
     layout: BlockLayout,
     out: Uint8Array,
   ): Uint8Array;
-  /** `f32((q + 1/2) * scale)`. `scales`: `[blocks]`. */
-  unpackInt2(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array;
-  unpackInt2Into(
-    codes: Uint8Array,
-    scales: Float32Array,
-    layout: BlockLayout,
-    out: Float32Array,
-  ): Float32Array;
   /** As {@link projectInt4} with the codes of {@link packInt2}: the sums of `w l` and `l^2`, `l = q + 1/2`. */
   projectInt2(
     weights: Float32Array,

@@ -3,17 +3,27 @@ import { BitnibbleError, expected } from '../errors.js';
 /** A kernel's arguments are addresses, counts and flags. */
 type Kernel = (...args: number[]) => void;
 
-/** What `assembly/index.ts` exports; docs/KERNELS.md says what each argument means. */
-export interface Abi {
+/** What `assembly/reader.ts` exports; docs/KERNELS.md says what each argument means. */
+export interface ReaderAbi {
   readonly memory: WebAssembly.Memory;
   bitnibbleAbi(): number;
   arenaBase(): number;
+  extendColumns(values: number, columns: number): number;
+  readonly unpackInt2Columns: Kernel;
+  readonly unpackInt2Runs: Kernel;
+  readonly unpackInt4Columns: Kernel;
+  readonly unpackInt4Runs: Kernel;
+  readonly unpackSignColumns: Kernel;
+  readonly unpackSignRuns: Kernel;
+}
+
+/** What `assembly/index.ts` exports. */
+export interface Abi extends ReaderAbi {
   readonly absMaxColumns: Kernel;
   readonly absMaxRuns: Kernel;
   readonly absSumColumns: Kernel;
   readonly absSumRuns: Kernel;
   readonly difference: Kernel;
-  extendColumns(values: number, columns: number): number;
   readonly packInt2Columns: Kernel;
   readonly packInt2Runs: Kernel;
   readonly packInt4Columns: Kernel;
@@ -26,12 +36,6 @@ export interface Abi {
   readonly projectInt2Runs: Kernel;
   readonly projectInt4Columns: Kernel;
   readonly projectInt4Runs: Kernel;
-  readonly unpackInt2Columns: Kernel;
-  readonly unpackInt2Runs: Kernel;
-  readonly unpackInt4Columns: Kernel;
-  readonly unpackInt4Runs: Kernel;
-  readonly unpackSignColumns: Kernel;
-  readonly unpackSignRuns: Kernel;
 }
 
 /** The ABI that this wrapper speaks. */
@@ -47,8 +51,8 @@ export const ARENA_BYTES = 6 << 20;
 const LEAST_BYTES = 32 << 10;
 
 /** A fixed piece of wasm memory: tiles are copied in, worked on, and copied out. */
-export interface Arena {
-  readonly abi: Abi;
+export interface Arena<A extends ReaderAbi = Abi> {
+  readonly abi: A;
   readonly bytes: number;
   /** Elements of a tile, a multiple of 1024: 256 KiB of float32, to stay in L2; in and out, at most half of the arena. */
   readonly tile: number;
@@ -70,7 +74,7 @@ export interface Arena {
  * @throws BitnibbleError `bad-module` for exports of another module
  * @throws RangeError for too small an arena
  */
-export function makeArena(abi: Abi, bytes = ARENA_BYTES): Arena {
+export function makeArena<A extends ReaderAbi>(abi: A, bytes = ARENA_BYTES): Arena<A> {
   if (!(abi.memory?.buffer && typeof abi.bitnibbleAbi === 'function')) {
     throw new BitnibbleError('bad-module', '"module" expected the kernels of bitnibble, got another module');
   }

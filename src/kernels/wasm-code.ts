@@ -1,5 +1,6 @@
 import { type BlockLayout, layoutSize } from '../shape.js';
-import { type Arena, bytesOf } from './wasm-arena.js';
+import type { FloatSink } from './types.js';
+import { type Arena, bytesOf, type ReaderAbi } from './wasm-arena.js';
 import { isColumns, makeRunTable } from './wasm-runs.js';
 
 /** An array whose elements take `bits` bits each. */
@@ -8,23 +9,36 @@ export interface Side {
   readonly bits: 1 | 2 | 4 | 32;
 }
 
+/** Where tiles go: an array, or floats that become halves on the way out of the arena. */
+export type Target = Side | { readonly array: FloatSink; readonly bits: 32 };
+
 type Kernel = (...args: number[]) => void;
 
 /** Copies elements `from` to `to` (`from * bits` in whole bytes) into the arena. */
-export function copyIn(arena: Arena, pointer: number, { array, bits }: Side, from: number, to: number): void {
-  const bytes = bytesOf(array).subarray((from * bits) / 8, Math.ceil((to * bits) / 8));
-  arena.view(pointer, bytes.length).set(bytes);
-}
-
-export function copyOut(
-  arena: Arena,
+export function copyIn(
+  arena: Arena<ReaderAbi>,
   pointer: number,
   { array, bits }: Side,
   from: number,
   to: number,
 ): void {
-  const bytes = Math.ceil((to * bits) / 8) - (from * bits) / 8;
-  bytesOf(array).set(arena.view(pointer, bytes), (from * bits) / 8);
+  const bytes = bytesOf(array).subarray((from * bits) / 8, Math.ceil((to * bits) / 8));
+  arena.view(pointer, bytes.length).set(bytes);
+}
+
+export function copyOut(
+  arena: Arena<ReaderAbi>,
+  pointer: number,
+  { array, bits }: Target,
+  from: number,
+  to: number,
+): void {
+  if (array instanceof Float32Array || array instanceof Uint8Array) {
+    const bytes = Math.ceil((to * bits) / 8) - (from * bits) / 8;
+    bytesOf(array).set(arena.view(pointer, bytes), (from * bits) / 8);
+  } else {
+    array.set(arena.floats(pointer, to - from), from);
+  }
 }
 
 /** Column vector of a kernel: `columns` values in room for `columnBytes`, with the overhang of extendColumns. */
@@ -39,11 +53,11 @@ export function columnBytes(columns: number): number {
  * @param runs `(source, target, from, table, entries, vector)`
  */
 export function code(
-  arena: Arena,
+  arena: Arena<ReaderAbi>,
   layout: BlockLayout,
   values: Float32Array,
   source: Side,
-  target: Side,
+  target: Target,
   columns: Kernel,
   runs: Kernel,
 ): void {
@@ -66,7 +80,7 @@ export function code(
 type Tile = (from: number, to: number) => void;
 
 function runTiles(
-  arena: Arena,
+  arena: Arena<ReaderAbi>,
   layout: BlockLayout,
   values: Float32Array,
   input: number,
@@ -87,7 +101,7 @@ function runTiles(
  * is cut within its rows too, each piece with a vector of its own.
  */
 function columnTiles(
-  arena: Arena,
+  arena: Arena<ReaderAbi>,
   { channels, groupRows }: BlockLayout,
   values: Float32Array,
   input: number,

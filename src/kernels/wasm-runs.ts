@@ -1,5 +1,5 @@
 import type { BlockLayout } from '../shape.js';
-import type { Arena } from './wasm-arena.js';
+import type { Arena, ReaderAbi } from './wasm-arena.js';
 
 /** One channel is one run: `[outer, 1, inner]` and `[1, 1, outer * inner]` are the same memory. */
 export function isColumns(layout: BlockLayout): boolean {
@@ -20,7 +20,7 @@ export interface RunTable {
 }
 
 /** Takes room for a table of at most `arena.entries` runs of `layout`. */
-export function makeRunTable(arena: Arena, layout: BlockLayout): RunTable {
+export function makeRunTable(arena: Arena<ReaderAbi>, layout: BlockLayout): RunTable {
   const single = layout.channels === 1;
   const inner = single ? layout.outer * layout.inner : layout.inner;
   const { channels, groupRows } = layout;

@@ -1,7 +1,7 @@
-import { type BlockLayout, blockCount, layoutSize } from '../shape.js';
+import { BitnibbleError } from '../errors.js';
+import { type BlockLayout, blockCount } from '../shape.js';
 import {
   checkBytes,
-  checkCodes,
   checkCoding,
   checkFloats,
   checkLayout,
@@ -13,6 +13,7 @@ import {
 import type { Difference, Kernels, Projection } from './types.js';
 import { type Abi, type Arena, makeArena } from './wasm-arena.js';
 import { code, columnBytes, copyIn, copyOut } from './wasm-code.js';
+import { wasmDecoder } from './wasm-decode.js';
 import { isColumns } from './wasm-runs.js';
 import { absMax, blockSums, type Projector } from './wasm-stats.js';
 
@@ -31,9 +32,15 @@ function inverseOf(max: number): number {
  */
 export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
   const arena = makeArena(abi, arenaBytes);
+  if (typeof abi.packSign !== 'function') {
+    throw new BitnibbleError(
+      'bad-module',
+      '"module" expected kernels.wasm of bitnibble, got its reader.wasm',
+    );
+  }
 
   const kernels: Kernels = {
-    backend: 'simd',
+    ...wasmDecoder(arena),
 
     absMax(weights, layout) {
       checkFloats('weights', weights);
@@ -84,21 +91,6 @@ export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
       return { codes, absSum: sums };
     },
 
-    unpackSign(codes, scales, layout) {
-      checkLayout(layout);
-      return kernels.unpackSignInto(codes, scales, layout, new Float32Array(layoutSize(layout)));
-    },
-
-    unpackSignInto(codes, scales, layout, out) {
-      checkCodes(codes, 1, scales, layout);
-      checkFloats('out', out);
-      checkRoom('out', out, layoutSize(layout), 'floats');
-      const source = { array: codes, bits: 1 } as const;
-      const target = { array: out, bits: 32 } as const;
-      code(arena, layout, scales, source, target, abi.unpackSignColumns, abi.unpackSignRuns);
-      return out;
-    },
-
     packInt4(weights, inverses, layout) {
       checkFloats('weights', weights);
       return kernels.packInt4Into(weights, inverses, layout, new Uint8Array(codeBytes(weights.length, 4)));
@@ -143,21 +135,6 @@ export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
       return { codes, absMax: max };
     },
 
-    unpackInt4(codes, scales, layout) {
-      checkLayout(layout);
-      return kernels.unpackInt4Into(codes, scales, layout, new Float32Array(layoutSize(layout)));
-    },
-
-    unpackInt4Into(codes, scales, layout, out) {
-      checkCodes(codes, 4, scales, layout);
-      checkFloats('out', out);
-      checkRoom('out', out, layoutSize(layout), 'floats');
-      const source = { array: codes, bits: 4 } as const;
-      const target = { array: out, bits: 32 } as const;
-      code(arena, layout, scales, source, target, abi.unpackInt4Columns, abi.unpackInt4Runs);
-      return out;
-    },
-
     projectInt4(weights, inverses, layout, sums) {
       const { projectInt4Columns: columns, projectInt4Runs: runs } = abi;
       return project(arena, weights, layout, { inverses, columns, runs }, sums);
@@ -175,21 +152,6 @@ export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
       const source = { array: weights, bits: 32 } as const;
       const target = { array: out, bits: 2 } as const;
       code(arena, layout, inverses, source, target, abi.packInt2Columns, abi.packInt2Runs);
-      return out;
-    },
-
-    unpackInt2(codes, scales, layout) {
-      checkLayout(layout);
-      return kernels.unpackInt2Into(codes, scales, layout, new Float32Array(layoutSize(layout)));
-    },
-
-    unpackInt2Into(codes, scales, layout, out) {
-      checkCodes(codes, 2, scales, layout);
-      checkFloats('out', out);
-      checkRoom('out', out, layoutSize(layout), 'floats');
-      const source = { array: codes, bits: 2 } as const;
-      const target = { array: out, bits: 32 } as const;
-      code(arena, layout, scales, source, target, abi.unpackInt2Columns, abi.unpackInt2Runs);
       return out;
     },
 

@@ -1,8 +1,9 @@
 import { BitnibbleError } from '../errors.js';
 import { toFloat32 } from '../formats/dtypes.js';
-import type { Kernels } from '../kernels/types.js';
+import type { Decoder } from '../kernels/types.js';
 import type { JsonObject, ModelInfo, ModelSource, WeightInfo } from '../model.js';
-import { dequantizeTensor } from '../schemes/quantize.js';
+import { dequantizeTensor } from '../schemes/decode.js';
+import { type DecodeTarget, fillTarget } from '../schemes/target.js';
 import type { QuantizedTensor } from '../schemes/types.js';
 
 /** A weight of a quantized model: codes and scales, or its bytes as they were and why. */
@@ -30,7 +31,7 @@ export class QuantizedModel implements ModelSource {
     info: ModelInfo,
     /** In the order of the model. */
     readonly weights: readonly PackedWeight[],
-    readonly kernels: Kernels,
+    readonly kernels: Decoder,
   ) {
     this.file = info.file;
     this.architecture = info.architecture;
@@ -48,20 +49,29 @@ export class QuantizedModel implements ModelSource {
 
   /** The decoded values of one weight, C order, in memory of their own. */
   read(id: string): Float32Array {
-    const weight = this.weight(id);
-    return weight.kind === 'quantized'
-      ? dequantizeTensor(this.kernels, weight.tensor)
-      : toFloat32(weight.bytes().slice(), weight.dtype);
+    return readWeight(this.kernels, this.weight(id));
   }
 
   /**
-   * {@link read} into memory of the caller: `product(shape)` values.
-   * @throws RangeError where `out` has another length
+   * {@link read} into memory of the caller, `product(shape)` values: float32, or half precision.
+   * @throws RangeError for too short an `out`, and for a value that half precision cannot hold
    */
-  readInto(id: string, out: Float32Array): Float32Array {
-    const weight = this.weight(id);
-    if (weight.kind === 'quantized') return dequantizeTensor(this.kernels, weight.tensor, out);
-    out.set(toFloat32(weight.bytes(), weight.dtype));
-    return out;
+  readInto<T extends DecodeTarget>(id: string, out: T): T {
+    return readWeight(this.kernels, this.weight(id), out);
   }
+}
+
+/** The decoded values of one weight, in `out` or in memory of their own. */
+export function readWeight(kernels: Decoder, weight: PackedWeight): Float32Array;
+export function readWeight<T extends DecodeTarget>(kernels: Decoder, weight: PackedWeight, out: T): T;
+export function readWeight(kernels: Decoder, weight: PackedWeight, out?: DecodeTarget): DecodeTarget {
+  const context = `tensor ${weight.id}`;
+  if (weight.kind === 'quantized') {
+    return out
+      ? dequantizeTensor(kernels, weight.tensor, out, context)
+      : dequantizeTensor(kernels, weight.tensor);
+  }
+  return out
+    ? fillTarget(toFloat32(weight.bytes(), weight.dtype), out, context)
+    : toFloat32(weight.bytes().slice(), weight.dtype);
 }

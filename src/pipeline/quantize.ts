@@ -136,10 +136,15 @@ function infoOf({ id, layer, className, name, shape, dtype, guessed, config }: W
 }
 
 /** The row of a tensor whose coding changed: `values` are the float ones. */
-export function reportRow(row: TensorReport, model: QuantizedModel, values: Float32Array): TensorReport {
+export function reportRow(
+  row: TensorReport,
+  model: QuantizedModel,
+  kernels: Kernels,
+  values: Float32Array,
+): TensorReport {
   const weight = model.weight(row.id);
   if (weight.kind === 'kept') return row;
-  const { signal, noise, maxError } = model.kernels.difference(values, model.read(row.id));
+  const { signal, noise, maxError } = kernels.difference(values, model.read(row.id));
   return {
     ...row,
     coding: weight.tensor.coding,

@@ -1,8 +1,9 @@
 import { expected } from '../errors.js';
 import type { Kernels } from '../kernels/types.js';
 import type { BlockLayout } from '../shape.js';
+import { SCHEMES } from './decode.js';
 import { GRIDS } from './grids.js';
-import { SCHEMES } from './quantize.js';
+import { ENCODERS } from './quantize.js';
 import type { SchemeName } from './types.js';
 
 /** Levels at a time: whole bytes of any code. */
@@ -34,7 +35,7 @@ export function packLevels(kernels: Kernels, scheme: SchemeName, levels: Uint8Ar
   const codes = new Uint8Array(Math.ceil(levels.length / perByte));
   for (let from = 0; from < levels.length; from += TILE) {
     const values = Float32Array.from(levels.subarray(from, from + TILE), (level) => offset + step * level);
-    codes.set(SCHEMES[scheme].pack(kernels, values, ONE, oneBlock(values.length)), from / perByte);
+    codes.set(ENCODERS[scheme].pack(kernels, values, ONE, oneBlock(values.length)), from / perByte);
   }
   return codes;
 }

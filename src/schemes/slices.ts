@@ -1,8 +1,9 @@
-import type { Difference, Kernels } from '../kernels/types.js';
+import type { Decoder, Difference, Kernels } from '../kernels/types.js';
 import { type BlockLayout, blockCount, blockLayout, blockShape, layoutSize, sizeOf } from '../shape.js';
+import { codingOf, SCHEMES } from './decode.js';
 import { inverseOf } from './grids.js';
-import { codingOf, fitTensor, SCHEMES, storedScales } from './quantize.js';
-import type { EachPiece, QuantizedTensor, QuantizeOptions, Rule } from './types.js';
+import { ENCODERS, fitTensor, ruleOf, storedScales } from './quantize.js';
+import type { EachPiece, QuantizedTensor, QuantizeOptions } from './types.js';
 
 /** Weights per slice: 4 MiB of float32. */
 const SLICE_WEIGHTS = 2 ** 20;
@@ -107,8 +108,9 @@ export function quantizeInSlices(
   const layout = blockLayout(shape, coding.granularity, coding.axes, coding.groupSize, context);
   const slices = slicesOf(layout, sliceWeights);
   const size = sizeOf(shape);
-  const { bits, rules, packInto } = SCHEMES[coding.scheme];
-  const rule = rules[coding.scale] as Rule;
+  const { bits } = SCHEMES[coding.scheme];
+  const { packInto } = ENCODERS[coding.scheme];
+  const rule = ruleOf(coding, context);
   const scales = new Float32Array(blockCount(layout));
   const codes = new Uint8Array(Math.ceil((size * bits) / 8));
   const tensor: QuantizedTensor = { coding, shape: [...shape], layout, codes, scales };
@@ -153,7 +155,7 @@ export function quantizeInSlices(
 
 /** The values of one slice, in `memory`. */
 function decode(
-  kernels: Kernels,
+  kernels: Decoder,
   tensor: QuantizedTensor,
   { from, to, layout, blockOf }: Slice,
   memory: Float32Array,
@@ -170,7 +172,7 @@ function decode(
  * memory is used again for the next.
  */
 export function* decodedSlices(
-  kernels: Kernels,
+  kernels: Decoder,
   tensor: QuantizedTensor,
   sliceWeights = SLICE_WEIGHTS,
 ): Generator<{ readonly from: number; readonly values: Float32Array }> {

@@ -4,6 +4,7 @@ import { loadKernels } from '../kernels/index.js';
 import type { Kernels } from '../kernels/types.js';
 import type { ModelSource } from '../model.js';
 import { openPacked } from '../packed/read.js';
+import { ByteInput, bodyOf, type OnProgress } from '../packed/source.js';
 import { pairWeights } from './load.js';
 import { registerLayers } from './register.js';
 import { toTopology } from './topology.js';
@@ -18,7 +19,7 @@ export interface PackedHandlerOptions {
   /** Kernels that decode; default: {@link loadKernels}. Hosts that refuse to compile WebAssembly hand in their own. */
   readonly kernels?: Kernels;
   /** Bytes read so far and in all; the latter is undefined where a server does not say. */
-  readonly onProgress?: (done: number, total: number | undefined) => void;
+  readonly onProgress?: OnProgress;
 }
 
 /** Bytes per read of a file on disk. */
@@ -93,7 +94,7 @@ async function bytesOf(
 ): Promise<Uint8Array> {
   if (source instanceof Uint8Array) return source;
   if (source instanceof ArrayBuffer) return new Uint8Array(source);
-  if (source instanceof Blob) return gather(source.stream(), source.size, onProgress);
+  if (source instanceof Blob) return new ByteInput(source.stream(), name, source.size, onProgress).all();
   if (source instanceof Response) return ofResponse(source, name, onProgress);
   const hasScheme = source instanceof URL || /^[a-z][a-z\d+.-]+:/i.test(source);
   const isFile = hasScheme ? /^file:/i.test(String(source)) : typeof document === 'undefined';
@@ -109,56 +110,13 @@ async function bytesOf(
   return ofResponse(response, name, onProgress);
 }
 
-async function ofResponse(
-  response: Response,
-  name: string,
-  onProgress: PackedHandlerOptions['onProgress'],
-): Promise<Uint8Array> {
-  if (!response.ok) {
-    throw new BitnibbleError('download', `${name}: cannot be downloaded: HTTP status ${response.status}`);
-  }
-  if (response.bodyUsed) throw new BitnibbleError('download', `${name}: the response was read before`);
-  // With a content encoding the length is that of the compressed bytes.
-  const length = response.headers.get('content-encoding') ? null : response.headers.get('content-length');
-  if (!response.body) return new Uint8Array(await response.arrayBuffer());
-  try {
-    return await gather(response.body, length === null ? undefined : Number(length), onProgress);
-  } catch (cause) {
-    throw new BitnibbleError('download', `${name}: the download broke off: ${(cause as Error).message}`, {
-      cause,
-    });
-  }
-}
-
-async function gather(
-  stream: ReadableStream<Uint8Array>,
-  total: number | undefined,
-  onProgress: PackedHandlerOptions['onProgress'],
-): Promise<Uint8Array> {
-  const reader = stream.getReader();
-  const chunks: Uint8Array[] = [];
-  let done = 0;
-  for (;;) {
-    const { value } = await reader.read();
-    if (!value) break;
-    chunks.push(value);
-    done += value.length;
-    onProgress?.(done, total);
-  }
-  const bytes = new Uint8Array(done);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
+async function ofResponse(response: Response, name: string, onProgress?: OnProgress): Promise<Uint8Array> {
+  const { stream, total } = bodyOf(response, name);
+  return new ByteInput(stream, name, total, onProgress).all();
 }
 
 /** Reads a file where there is a file system. The module's name is data, so that no bundler looks for it. */
-async function readFile(
-  path: string | URL,
-  onProgress: PackedHandlerOptions['onProgress'],
-): Promise<Uint8Array> {
+async function readFile(path: string | URL, onProgress?: OnProgress): Promise<Uint8Array> {
   const specifier = 'node:fs/promises';
   let fs: typeof import('node:fs/promises');
   try {

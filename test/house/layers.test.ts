@@ -22,6 +22,7 @@ const LEVELS: Readonly<Record<string, number>> = {
   node: 6,
   cli: 7,
   'index.ts': 5,
+  'reader.ts': 4,
 };
 const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) =>
   name.endsWith('.ts'),
@@ -105,15 +106,27 @@ function reach(entry: string): Set<string> {
   return seen;
 }
 
-test('the core pulls in no package and no Node.js at all', () => {
-  const outside = [...reach('index.ts')].filter((name) => !name.endsWith('.ts'));
-  assert.equal(outside, []);
+for (const entry of ['index.ts', 'reader.ts']) {
+  test(`${entry} pulls in no package and no Node.js at all`, () => {
+    const outside = [...reach(entry)].filter((name) => !name.endsWith('.ts'));
+    assert.equal(outside, []);
+  });
+}
+
+test('the reader pulls in no writer and none of the kernels that quantize', () => {
+  const packing = ['embedded', 'wasm', 'wasm-stats', 'reference'].map((name) => `kernels/${name}.ts`);
+  const found = [...reach('reader.ts')].map((name) => name.replaceAll('\\', '/'));
+  assert.equal(
+    found.filter((name) => [...packing, 'packed/write.ts'].includes(name)),
+    [],
+  );
+  assert.ok(found.includes('kernels/embedded-reader.ts'));
 });
 
 test('files stay under about 400 lines', () => {
   const long = files.filter((file) => readFileSync(path.join(source, file), 'utf8').split('\n').length > 401);
   assert.equal(
-    long.filter((file) => !file.endsWith('embedded.ts')),
+    long.filter((file) => !/embedded(-reader)?\.ts$/.test(file)),
     [],
   );
 });

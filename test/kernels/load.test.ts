@@ -5,7 +5,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BitnibbleError } from '../../src/errors.js';
 import { kernelBytes } from '../../src/kernels/embedded.js';
+import { kernelBytes as readerBytes } from '../../src/kernels/embedded-reader.js';
 import { loadKernels } from '../../src/kernels/index.js';
+import { loadDecoder } from '../../src/kernels/reader.js';
 import { backends, columns, hex, makeWeights, SMALL_ARENA, tensor } from './support.js';
 
 const weights = Float32Array.of(1, -1, 1, 1);
@@ -26,14 +28,53 @@ const EMPTY = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0);
 /** A module that imports the function `a.b`. */
 const IMPORTING = Uint8Array.of(...EMPTY, ...[1, 4, 1, 96, 0, 0, 2, 7, 1, 1, 97, 1, 98, 0, 0]);
 
-test('the module is smaller than 16 KiB, and the embedded one is the built one', () => {
-  const bytes = readFileSync(new URL('../../build/kernels.wasm', import.meta.url));
-  assert.ok(bytes.length < 16 * 1024, `${bytes.length} bytes`);
-  assert.is(hex(kernelBytes()), hex(bytes));
+const built = (name: string) => readFileSync(new URL(`../../build/${name}.wasm`, import.meta.url));
+
+test('the modules stay small, and the embedded ones are the built ones', () => {
+  assert.ok(built('kernels').length < 16 * 1024);
+  assert.ok(built('reader').length < 6 * 1024);
+  assert.is(hex(kernelBytes()), hex(built('kernels')));
+  assert.is(hex(readerBytes()), hex(built('reader')));
 });
 
-test('the module imports nothing', () => {
+test('the modules import nothing', () => {
   assert.equal(WebAssembly.Module.imports(new WebAssembly.Module(kernelBytes())), []);
+  assert.equal(WebAssembly.Module.imports(new WebAssembly.Module(readerBytes())), []);
+});
+
+test('loadDecoder: the embedded module, and either module in any form', async () => {
+  const codes = Uint8Array.of(0x7f, 0x08);
+  for (const bytes of [undefined, readerBytes(), kernelBytes()]) {
+    const module = bytes && new WebAssembly.Module(bytes);
+    const instance = module && new WebAssembly.Instance(module);
+    for (const door of [module, instance, instance?.exports]) {
+      const decoder = await loadDecoder({ module: door });
+      assert.equal([...decoder.unpackInt4(codes, Float32Array.of(2), tensor(3))], [-2, 14, -16]);
+      assert.equal([...decoder.unpackSign(codes, Float32Array.of(2), tensor(9))].slice(6), [2, -2, -2]);
+    }
+  }
+});
+
+test('loadDecoder and loadKernels refuse what is not theirs', async () => {
+  const module = new WebAssembly.Module(readerBytes());
+  await rejects(
+    loadKernels({ module }),
+    'bad-module',
+    /expected kernels.wasm of bitnibble, got its reader.wasm/,
+  );
+  await rejects(loadDecoder({ module: {} }), 'bad-module', /"module" expected/);
+  await rejects(loadDecoder({ module: null as never }), 'TypeError', /"module" expected/);
+});
+
+test('a host that refuses to compile bytes is told what to do', async () => {
+  const { compile } = WebAssembly;
+  try {
+    WebAssembly.compile = () => Promise.reject(new WebAssembly.CompileError('disallowed by embedder'));
+    await rejects(loadKernels(), 'no-compile', /import bitnibble\/kernels.wasm .*disallowed by embedder/);
+    await rejects(loadDecoder(), 'no-compile', /import bitnibble\/reader.wasm/);
+  } finally {
+    WebAssembly.compile = compile;
+  }
 });
 
 test('loadKernels: a Module, an Instance, its exports, and copies of those', async () => {

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import type { BitnibbleError } from '../../src/errors.js';
 import { boxes } from '../../src/keras/boxes.js';
 import { loadKernels } from '../../src/kernels/index.js';
-import { dequantizeTensor, quantizeTensor, SCHEMES } from '../../src/schemes/quantize.js';
+import { dequantizeTensor, ENCODERS, quantizeTensor } from '../../src/schemes/quantize.js';
 import { decodedSlices, quantizeInSlices } from '../../src/schemes/slices.js';
 import type { QuantizeOptions, ScaleRule, SchemeName } from '../../src/schemes/types.js';
 import { sizeOf } from '../../src/shape.js';
@@ -42,8 +42,8 @@ const GRAINS: Pick<QuantizeOptions, 'granularity' | 'groupSize'>[] = [
   { granularity: 'group', groupSize: 6 },
 ];
 
-const RULES = (Object.keys(SCHEMES) as SchemeName[]).flatMap((scheme) =>
-  (Object.keys(SCHEMES[scheme].rules) as ScaleRule[]).map((scale) => [scheme, scale] as const),
+const RULES = (Object.keys(ENCODERS) as SchemeName[]).flatMap((scheme) =>
+  (Object.keys(ENCODERS[scheme].rules) as ScaleRule[]).map((scale) => [scheme, scale] as const),
 );
 
 for (const [scheme, scale] of RULES) {

@@ -4,8 +4,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Callback, Test } from 'uvu';
 import {
+  bundlersDir,
+  bunPath,
+  chromiumPath,
+  denoPath,
   type Finished,
   findPython,
+  miniflareDir,
   node24Path,
   root,
   run,
@@ -22,10 +27,32 @@ export { type Finished, root, run };
  * | `python` | a Python with NumPy | `node scripts/python-env.js` |
  * | `keras` | the same Python with Keras and h5py | `node scripts/python-env.js` |
  * | `tfjs-node` | a `@tensorflow/tfjs-node` that loads | `npm run tfjs-node` |
+ * | `node20` | the path of a Node.js 20: the one that runs the tests | nothing |
  * | `node24` | the path of a Node.js 24 | `node scripts/node24.js` |
+ * | `chromium` | the path of a Chromium | `apt-get install chromium` |
+ * | `deno`, `bun` | the path of a Deno, a Bun | `node scripts/runtimes.js deno bun` |
+ * | `workerd` | the folder of miniflare | `node scripts/runtimes.js workerd` |
+ * | `bundlers` | a folder with Vite, webpack, Rollup and esbuild | `node scripts/runtimes.js bundlers` |
  * | `shared` | the folder of data sets: `$BITNIBBLE_SHARED`, else `../shared/data` | nothing |
  */
-export type Need = 'python' | 'keras' | 'tfjs-node' | 'node24' | 'shared';
+export type Need = 'python' | 'keras' | 'tfjs-node' | 'shared' | Runtime;
+
+type Runtime = 'node20' | 'node24' | 'chromium' | 'deno' | 'bun' | 'workerd' | 'bundlers';
+
+/** Where each runtime is, and how to get it. */
+const RUNTIMES: Readonly<Record<Runtime, readonly [name: string, path: () => string, hint: string]>> = {
+  node20: [
+    'Node.js 20',
+    () => (process.version.startsWith('v20.') ? process.execPath : ''),
+    'run the tests with it',
+  ],
+  node24: ['Node.js 24', node24Path, 'node scripts/node24.js'],
+  chromium: ['Chromium', chromiumPath, 'apt-get install chromium, or $BITNIBBLE_CHROMIUM'],
+  deno: ['Deno', denoPath, 'node scripts/runtimes.js deno'],
+  bun: ['Bun', bunPath, 'node scripts/runtimes.js bun'],
+  workerd: ['workerd', miniflareDir, 'node scripts/runtimes.js workerd'],
+  bundlers: ['set of bundlers', bundlersDir, 'node scripts/runtimes.js bundlers'],
+};
 
 /** What is there, for the test to use; `reason` says what is missing. */
 type Found = { value: string; reason?: undefined } | { value?: undefined; reason: string };
@@ -57,17 +84,15 @@ function find(need: Need): Found {
       const missing = tfjsNodeMissing();
       return missing ? { reason: `${missing} (npm run tfjs-node builds it)` } : { value: 'tfjs-node' };
     }
-    case 'node24': {
-      const binary = node24Path();
-      return existsSync(binary)
-        ? { value: binary }
-        : { reason: 'there is no Node.js 24 (node scripts/node24.js)' };
-    }
     case 'shared': {
       const folder = path.resolve(root, process.env.BITNIBBLE_SHARED || '../shared/data');
       return existsSync(folder)
         ? { value: folder }
         : { reason: `the folder of data sets, ${folder}, is not there` };
+    }
+    default: {
+      const [name, where, hint] = RUNTIMES[need];
+      return existsSync(where()) ? { value: where() } : { reason: `there is no ${name} (${hint})` };
     }
   }
 }

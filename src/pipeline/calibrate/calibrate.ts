@@ -172,7 +172,7 @@ export async function calibrateModel(
     const result = keptDataFree ? base.model : assemble(base.model, fits);
     const tensors = keptDataFree
       ? base.report.tensors
-      : base.report.tensors.map((row) => reportRow(row, result, model.read(row.id)));
+      : base.report.tensors.map((row) => reportRow(row, result, kernels, model.read(row.id)));
     return {
       model: result,
       report: {

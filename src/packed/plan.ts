@@ -1,0 +1,180 @@
+import { BitnibbleError } from '../errors.js';
+import type { SafetensorsEntry, SafetensorsHeader } from '../formats/safetensors.js';
+import { DTYPE_BYTES, type Dtype, type JsonObject, type ModelInfo, type WeightInfo } from '../model.js';
+import { codingOf, SCHEMES } from '../schemes/decode.js';
+import type { QuantizedTensor, QuantizeOptions, ScaleDtype } from '../schemes/types.js';
+import { blockLayout, blockShape, sizeOf } from '../shape.js';
+import { FORMAT, VERSION } from './format.js';
+
+/** Where the bytes of a weight lie. */
+export type PlannedWeight = WeightInfo &
+  (
+    | { readonly kind: 'kept'; readonly reason: string; readonly data: SafetensorsEntry }
+    | ({
+        readonly kind: 'quantized';
+        readonly codes: SafetensorsEntry;
+        readonly scales: SafetensorsEntry;
+      } & Pick<QuantizedTensor, 'coding' | 'layout'>)
+  );
+
+/** What the header of a packed file says, before any byte of its data is there. */
+export interface PackedPlan {
+  readonly info: ModelInfo;
+  /** In the order of the model. */
+  readonly weights: readonly PlannedWeight[];
+}
+
+/** The tensors that a weight is made of. */
+export function partsOf(weight: PlannedWeight): SafetensorsEntry[] {
+  return weight.kind === 'kept' ? [weight.data] : [weight.scales, weight.codes];
+}
+
+/**
+ * Reads the metadata of a packed file and holds every tensor against it.
+ *
+ * @param what names the file in errors
+ * @throws BitnibbleError `unknown-format` (a safetensors file of somebody else), `unsupported-version`, `missing-weight`,
+ *   `corrupt-file`
+ */
+export function planPacked(header: SafetensorsHeader, what: string): PackedPlan {
+  const { metadata } = header;
+  if (metadata.get('format') !== FORMAT) {
+    throw new BitnibbleError(
+      'unknown-format',
+      `${what}: a safetensors file without a packed model: expected "format": "${FORMAT}" in its metadata`,
+    );
+  }
+  const version = metadata.get('format_version');
+  if (version !== VERSION) {
+    throw new BitnibbleError(
+      'unsupported-version',
+      `${what}: expected format version ${VERSION}, got ${version}`,
+    );
+  }
+  const planner = new Planner(header, what);
+  const weights = planner.json('weights');
+  const architecture = metadata.has('architecture') ? planner.json('architecture') : undefined;
+  if (!Array.isArray(weights)) throw planner.damaged('weights is not a list');
+  const isObject = typeof architecture === 'object' && architecture !== null && !Array.isArray(architecture);
+  if (architecture !== undefined && !isObject) {
+    throw planner.damaged('architecture is not an object');
+  }
+  const info = {
+    file: what,
+    architecture: architecture as JsonObject | undefined,
+    kerasVersion: metadata.get('keras_version') ?? '',
+    backend: metadata.get('keras_backend') ?? '',
+  };
+  const planned = weights.map((weight) => planner.weight(weight));
+  planner.finish();
+  return { info, weights: planned };
+}
+
+export function damagedModel(what: string, fault: string): BitnibbleError {
+  return new BitnibbleError('corrupt-file', `${what}: damaged packed model: ${fault}`);
+}
+
+class Planner {
+  readonly #unused: Set<string>;
+  readonly #ids = new Set<string>();
+
+  constructor(
+    readonly header: SafetensorsHeader,
+    readonly what: string,
+  ) {
+    this.#unused = new Set(header.tensors.keys());
+  }
+
+  damaged(fault: string): BitnibbleError {
+    return damagedModel(this.what, fault);
+  }
+
+  json(key: string): unknown {
+    const text = this.header.metadata.get(key);
+    if (text === undefined) throw this.damaged(`no ${key} in the metadata`);
+    try {
+      return JSON.parse(text);
+    } catch {
+      throw this.damaged(`${key} in the metadata is not JSON`);
+    }
+  }
+
+  weight(value: unknown): PlannedWeight {
+    if (typeof value !== 'object' || value === null)
+      throw this.damaged('an entry of weights is not an object');
+    const entry = value as Record<string, unknown>;
+    const text = (key: string): string => {
+      const field = entry[key];
+      if (typeof field !== 'string') throw this.damaged(`a weight's ${key} is not text`);
+      return field;
+    };
+    const id = text('id');
+    if (this.#ids.has(id)) throw this.damaged(`weight ${id} is listed twice`);
+    this.#ids.add(id);
+    const shape = entry.shape;
+    const isShape = Array.isArray(shape) && shape.every((n) => Number.isSafeInteger(n) && n >= 0);
+    if (!isShape || !Number.isSafeInteger(sizeOf(shape as number[])))
+      throw this.damaged(`weight ${id} has no proper shape`);
+    const dtype = text('dtype');
+    if (!Object.hasOwn(DTYPE_BYTES, dtype)) throw this.damaged(`weight ${id} has the unknown type ${dtype}`);
+    const info: WeightInfo = {
+      id,
+      layer: text('layer'),
+      className: text('class'),
+      name: text('name'),
+      shape: shape as number[],
+      dtype: dtype as Dtype,
+    };
+    if (entry.scheme === 'keep') {
+      const data = this.#tensor(id, [info.dtype], info.shape);
+      return { ...info, kind: 'kept', reason: text('reason'), data };
+    }
+    return this.#quantized(info, entry);
+  }
+
+  /** Every tensor of the file must have been named. */
+  finish(): void {
+    for (const name of this.#unused) throw this.damaged(`tensor ${name} belongs to no weight`);
+  }
+
+  #quantized(info: WeightInfo, entry: Record<string, unknown>): PlannedWeight {
+    const { id, shape } = info;
+    const scales = this.#tensor(`${id}.scales`, ['F32', 'F16']);
+    let coding: QuantizedTensor['coding'];
+    let layout: QuantizedTensor['layout'];
+    try {
+      const options: QuantizeOptions = {
+        scheme: entry.scheme as QuantizeOptions['scheme'],
+        granularity: (entry.granularity ?? '') as QuantizeOptions['granularity'] & string,
+        groupSize: entry.group_size as number | undefined,
+        scale: (entry.scale ?? '') as QuantizeOptions['scale'] & string,
+        scaleDtype: scales.dtype as ScaleDtype,
+        ...(Array.isArray(entry.axes) ? { axes: entry.axes as number[] } : {}),
+      };
+      coding = codingOf(options, shape.length, `tensor ${id}`);
+      layout = blockLayout(shape, coding.granularity, coding.axes, coding.groupSize, `tensor ${id}`);
+    } catch (error) {
+      throw this.damaged((error as Error).message);
+    }
+    const [groups, channels] = blockShape(layout);
+    if (scales.shape.length !== 2 || scales.shape[0] !== groups || scales.shape[1] !== channels) {
+      throw this.damaged(`tensor ${id}.scales expected shape [${groups},${channels}], got [${scales.shape}]`);
+    }
+    const bits = SCHEMES[coding.scheme].bits * sizeOf(shape);
+    const codes = this.#tensor(`${id}.codes`, ['U8'], [Math.ceil(bits / 8)]);
+    return { ...info, kind: 'quantized', coding, layout, codes, scales };
+  }
+
+  #tensor(name: string, dtypes: readonly Dtype[], shape?: readonly number[]): SafetensorsEntry {
+    const entry = this.header.tensors.get(name);
+    if (!entry) throw new BitnibbleError('missing-weight', `${this.what}: tensor ${name} is not in the file`);
+    this.#unused.delete(name);
+    if (!dtypes.includes(entry.dtype)) {
+      throw this.damaged(`tensor ${name} expected ${dtypes.join(' or ')}, got ${entry.dtype}`);
+    }
+    if (shape && (shape.length !== entry.shape.length || shape.some((n, i) => n !== entry.shape[i]))) {
+      throw this.damaged(`tensor ${name} expected shape [${shape}], got [${entry.shape}]`);
+    }
+    return entry;
+  }
+}

@@ -1,0 +1,23 @@
+// The conformance suite in workerd: WebAssembly comes as modules, bytes are refused.
+import kernels from 'bitnibble/kernels.wasm';
+import reader from 'bitnibble/reader.wasm';
+import { loadKernels } from '../../../src/index.js';
+import { loadDecoder } from '../../../src/reader.js';
+import { conformance } from '../suite/conformance.js';
+
+export default {
+  async fetch(request: Request): Promise<Response> {
+    const url = new URL(request.url).searchParams.get('url') ?? '';
+    const doors = [
+      { name: 'module', load: () => loadKernels({ module: kernels }) },
+      { name: 'reader module', load: () => loadDecoder({ module: reader }) },
+      { name: 'reader of all kernels', load: () => loadDecoder({ module: kernels }) },
+    ];
+    const hint = /import bitnibble\/\w+\.wasm and hand it in as "module"/;
+    const closed = [
+      { name: 'embedded', load: () => loadKernels(), code: 'no-compile', text: hint },
+      { name: 'reader', load: () => loadDecoder(), code: 'no-compile', text: hint },
+    ];
+    return Response.json(await conformance('workerd', doors, { url, closed }));
+  },
+};
