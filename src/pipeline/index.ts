@@ -1,3 +1,9 @@
+export {
+  type CalibrationOptions,
+  type CalibrationReport,
+  type CalibrationRow,
+  calibrateModel,
+} from './calibrate/calibrate.js';
 export { type ComparisonRow, compare, VARIANTS, type Variant } from './compare.js';
 export { type EvaluateOptions, type Evaluation, evaluateModel, type OutputKind } from './evaluate.js';
 export { type LevelHistogram, type LevelHistogramOptions, levelHistogram } from './histogram.js';

@@ -62,7 +62,7 @@ export function codingOf(options: QuantizeOptions, rank: number, context?: strin
   }
   const scale = options.scale ?? (scheme.scales[0] as ScaleRule);
   if (!scheme.scales.includes(scale)) {
-    const rules = scheme.scales.join(', ');
+    const rules = scheme.scales.filter((rule) => rule !== 'calibrated').join(', ');
     throw new RangeError(expected('scale', `one of ${rules} for scheme ${options.scheme}`, scale, context));
   }
   const scaleDtype = options.scaleDtype ?? 'F32';
