@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { BitnibbleError } from '../errors.js';
+import { addCalibrate } from './calibrate.js';
 import { addCompare } from './compare.js';
 import { addConvert } from './convert.js';
 import { addDemo } from './demo.js';
@@ -21,7 +22,8 @@ const program = new Command('bitnibble')
   .showHelpAfterError('(add --help for the options)')
   .exitOverride();
 
-for (const add of [addInspect, addQuantize, addEvaluate, addCompare, addConvert, addDemo]) add(program);
+for (const add of [addInspect, addQuantize, addCalibrate, addEvaluate, addCompare, addConvert, addDemo])
+  add(program);
 for (const command of program.commands)
   command.exitOverride().showHelpAfterError('(add --help for the options)');
 

@@ -69,14 +69,14 @@ export interface DataFlags extends CommonOptions {
 }
 
 /** Adds the flags of the data and its preprocessing. */
-export function dataOptions(command: Command): Command {
+export function dataOptions(command: Command, { split = 'test', limit = 'all' } = {}): Command {
   return command
     .requiredOption(
       '--data <where>',
       'a folder with CIFAR-10 .bin or MNIST-style IDX files, an .npz file with x and y, or cifar10 or mnist to download',
     )
-    .option('--split <name>', 'test or train', 'test')
-    .option('--limit <n>', 'samples at most', positive)
+    .option('--split <name>', 'test or train', split)
+    .option('--limit <n>', `samples at most (default: ${limit})`, positive)
     .option('--batch <n>', 'samples at a time', positive, 100)
     .option(
       '--scale <factor>',

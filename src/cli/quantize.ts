@@ -14,7 +14,7 @@ interface Flags extends CommonOptions, CodingFlags {
 }
 
 /** The recipe of `--recipe`, with the flags of the coding as its default. */
-function recipeOf(flags: Flags): Recipe {
+export function recipeOf(flags: CodingFlags & { readonly recipe?: string }): Recipe {
   const fallback = codingFlags(flags);
   if (flags.recipe === undefined) {
     if (!fallback) throw new UsageError('expected --scheme binary, int2 or int4, or --recipe FILE');
