@@ -1,5 +1,6 @@
 import { BitnibbleError } from '../errors.js';
 import { toFloat32 } from '../formats/dtypes.js';
+import { parseJson } from '../formats/json.js';
 import {
   readSafetensorsHeader,
   type SafetensorsEntry,
@@ -74,11 +75,7 @@ class Reader {
   json(key: string): unknown {
     const text = this.header.metadata.get(key);
     if (text === undefined) throw this.damaged(`no ${key} in the metadata`);
-    try {
-      return JSON.parse(text);
-    } catch {
-      throw this.damaged(`${key} in the metadata is not JSON`);
-    }
+    return parseJson(text, `${this.what}: damaged packed model: ${key} in the metadata`);
   }
 
   weight(value: unknown): PackedWeight {
