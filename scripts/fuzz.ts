@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { caseNames, loadSamples } from './lib/fuzz-cases.js';
+import { caseNames, kindOf, loadSamples } from './lib/fuzz-cases.js';
 import type { Answer } from './lib/fuzz-worker.js';
 
 const PATIENCE = 2000;
@@ -43,8 +43,10 @@ const folder = mkdtempSync(path.join(tmpdir(), 'bitnibble-fuzz-'));
 const start = performance.now();
 const outcomes = new Map<string, number>();
 const failures: { name: string; detail: string }[] = [];
+/** What was damaged how often: `h5 truncated`, `zip mutated`. */
+const kinds = new Map<string, number>();
 let slowest = { name: '', milliseconds: 0 };
-let largest = { name: '', growth: 0 };
+let largest = { name: '', memory: 0 };
 
 /** A process that opens files; `ask` resolves to an answer, or to how the process ended instead. */
 class Opener {
@@ -55,18 +57,18 @@ class Opener {
     const started = performance.now();
     const reply = await next(child, PATIENCE, () => child.send({ name, seed }));
     if (typeof reply === 'object') {
-      const { milliseconds, growth } = reply;
-      if (growth <= MEMORY && milliseconds <= PATIENCE) return reply;
+      const { milliseconds, memory } = reply;
+      if (memory <= MEMORY && milliseconds <= PATIENCE) return reply;
       this.end();
       const detail =
-        growth > MEMORY
-          ? `took ${Math.round(growth / 2 ** 20)} MB of memory`
+        memory > MEMORY
+          ? `took ${Math.round(memory / 2 ** 20)} MB of memory`
           : `took ${Math.round(milliseconds)} ms`;
       return { ...reply, outcome: 'failed', detail };
     }
     this.end();
     const milliseconds = performance.now() - started;
-    return { name, outcome: 'failed', detail: reply, milliseconds, growth: 0 };
+    return { name, outcome: 'failed', detail: reply, milliseconds, memory: 0 };
   }
 
   end(): void {
@@ -111,10 +113,12 @@ function next(child: ChildProcess, patience: number, send?: () => void): Promise
   });
 }
 
-function note({ name, outcome, detail, milliseconds, growth }: Answer): void {
+function note({ name, outcome, detail, milliseconds, memory }: Answer): void {
+  const kind = `${kindOf(name)} ${name.includes('#cut-') ? 'truncated' : 'mutated'}`;
+  kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
   outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
   if (milliseconds > slowest.milliseconds) slowest = { name, milliseconds };
-  if (growth > largest.growth) largest = { name, growth };
+  if (memory > largest.memory) largest = { name, memory };
   if (values.only !== undefined) process.stdout.write(`${name}: ${outcome}: ${detail}\n`);
   if (outcome !== 'failed') return;
   failures.push({ name, detail });
@@ -155,9 +159,13 @@ const table = [...outcomes].sort((a, b) => b[1] - a[1]).map(([code, count]) => `
 process.stdout.write(
   [
     `${total} of ${names.length} cases in ${((performance.now() - start) / 1000).toFixed(1)} s, seed ${seed}`,
+    [...kinds]
+      .map(([kind, count]) => `${count} ${kind}`)
+      .sort()
+      .join(', '),
     ...table,
     `slowest: ${slowest.milliseconds.toFixed()} ms (${slowest.name})`,
-    `most memory: ${Math.round(largest.growth / 2 ** 20)} MB (${largest.name})`,
+    `most memory: ${Math.round(largest.memory / 2 ** 20)} MB (${largest.name})`,
     `${failures.length} failed`,
     '',
   ].join('\n'),

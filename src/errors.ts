@@ -25,6 +25,8 @@ export type ErrorCode =
   | 'unsupported-filter'
   | 'unsupported-version'
   | 'unsupported-layer'
+  /** A file that holds code where none belongs: it is named and never run. */
+  | 'holds-code'
   /** NaN or infinity among weights. */
   | 'not-finite'
   /** A recipe rule that matches no tensor, or is malformed. */

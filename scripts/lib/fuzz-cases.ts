@@ -12,32 +12,43 @@ import { root } from './project.js';
 
 /** One undamaged file. */
 export interface Sample {
-  /** `folder/name` below `test/fixtures`, `.safetensors` behind it for what is packed in memory. */
+  /** `folder/name` below `test/fixtures` or `examples`, `.safetensors` behind it for what is packed in memory. */
   readonly name: string;
   readonly bytes: Uint8Array;
 }
 
 const FIXTURES = path.join(root, 'test', 'fixtures');
-/** Cut off at every byte, one of each kind. */
+/** Cut off at every byte: each kind, HDF5 of Keras 3 and of the writers before it. */
 const SMALL = [
+  'containers/keras1_tf.h5',
   'containers/shards_00002.weights.h5',
   'containers/deflated.keras',
   'containers/shards.weights.json',
   'containers/keras1_tf.h5.safetensors',
 ];
 /** Cut off at a thousand places. */
-const BIG = [
-  'keras/keras2_sequential.h5',
-  'containers/subclassed.keras',
-  'keras/keras2_sequential.h5.safetensors',
-];
+const DIGITS = 'digits/digits.h5';
+const BIG = [DIGITS, 'containers/subclassed.keras', `${DIGITS}.safetensors`];
 const PLACES = 1000;
 
 function fixture(name: string): Uint8Array {
   return new Uint8Array(readFileSync(path.join(FIXTURES, name)));
 }
 
-/** Every Keras fixture, and two of them packed. */
+/** Kinds of files, each with as many mutations; the few lists of shards go with the first. */
+const KINDS: readonly (readonly [name: string, ending: RegExp])[] = [
+  ['h5', /\.(h5|json)$/],
+  ['zip', /\.keras$/],
+  ['safetensors', /\.safetensors$/],
+];
+
+/** Which kind a sample, or a case of it, is of. */
+export function kindOf(name: string): string {
+  const sample = name.split('#')[0] as string;
+  return KINDS.find(([, ending]) => ending.test(sample))?.[0] ?? 'other';
+}
+
+/** Every Keras fixture and the example, and some of them packed. */
 export async function loadSamples(): Promise<Sample[]> {
   const names = ['keras', 'containers'].flatMap((folder) =>
     readdirSync(path.join(FIXTURES, folder))
@@ -46,9 +57,11 @@ export async function loadSamples(): Promise<Sample[]> {
       .map((name) => `${folder}/${name}`),
   );
   const samples = names.map((name): Sample => ({ name, bytes: fixture(name) }));
+  samples.push({ name: DIGITS, bytes: new Uint8Array(readFileSync(path.join(root, 'examples', DIGITS))) });
   const kernels = await loadKernels();
-  for (const name of ['containers/keras1_tf.h5', 'keras/keras2_sequential.h5']) {
-    const model = await openKeras(fixture(name), name);
+  for (const name of ['containers/keras1_tf.h5', 'keras/keras2_sequential.h5', DIGITS]) {
+    const bytes = samples.find((sample) => sample.name === name)?.bytes as Uint8Array;
+    const model = await openKeras(bytes, name);
     const recipe: Recipe = { default: { scheme: 'int4', granularity: 'channel' } };
     const { model: packed } = quantizeModel(model, recipe, { kernels });
     samples.push({ name: `${name}.safetensors`, bytes: packedBytes(packed) });
@@ -69,10 +82,12 @@ export function caseNames(samples: readonly Sample[], mutations: number): string
   const truncated = samples.flatMap((sample) => cuts(sample).map((length) => `${sample.name}#cut-${length}`));
   // An odd stride visits the cuts in an order that a run cut short still samples evenly.
   const shuffled = truncated.map((_, i) => truncated[(i * 7919) % truncated.length] as string);
-  const mutated = Array.from(
-    { length: mutations },
-    (_, i) => `${samples[i % samples.length]?.name}#mutation-${Math.floor(i / samples.length)}`,
-  );
+  const byKind = KINDS.map(([kind]) => samples.filter(({ name }) => kindOf(name) === kind));
+  const mutated = Array.from({ length: mutations }, (_, i) => {
+    const same = byKind[i % KINDS.length] as Sample[];
+    const n = Math.floor(i / KINDS.length);
+    return `${same[n % same.length]?.name}#mutation-${Math.floor(n / same.length)}`;
+  });
   const place = (list: readonly string[]) => list.map((name, i) => ({ name, at: (i + 0.5) / list.length }));
   return [...place(shuffled), ...place(mutated)].sort((a, b) => a.at - b.at).map(({ name }) => name);
 }
@@ -124,6 +139,10 @@ function mutatedText(bytes: Uint8Array, random: (below: number) => number): Uint
     '1e308',
     '1e999',
     '"__proto__"',
+    '"constructor"',
+    '"toString"',
+    '"Lambda"',
+    'NaN',
     '""',
     '[[[]]]',
     '0',

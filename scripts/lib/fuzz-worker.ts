@@ -12,8 +12,8 @@ export interface Answer {
   readonly outcome: string;
   readonly detail: string;
   readonly milliseconds: number;
-  /** Bytes above what the process took before its first case. */
-  readonly growth: number;
+  /** Bytes of the whole process at its largest so far. */
+  readonly memory: number;
 }
 
 const kernels = await loadKernels();
@@ -43,9 +43,6 @@ async function readAll(name: string, bytes: Uint8Array): Promise<void> {
   }
 }
 
-const peak = () => process.resourceUsage().maxRSS * 1024;
-let before = 0;
-
 async function answer(name: string, seed: number): Promise<Answer> {
   const hash = name.indexOf('#');
   const sample = samples.get(name.slice(0, hash));
@@ -61,7 +58,13 @@ async function answer(name: string, seed: number): Promise<Answer> {
     outcome = isCoded ? error.code : 'failed';
     detail = isCoded ? error.message : String((error as Error)?.stack ?? error);
   }
-  return { name, outcome, detail, milliseconds: performance.now() - start, growth: peak() - before };
+  return {
+    name,
+    outcome,
+    detail,
+    milliseconds: performance.now() - start,
+    memory: process.resourceUsage().maxRSS * 1024,
+  };
 }
 
 for (const { name, bytes } of samples.values()) {
@@ -69,7 +72,6 @@ for (const { name, bytes } of samples.values()) {
     if (!(error instanceof BitnibbleError)) throw error;
   });
 }
-before = peak();
 process.on('message', ({ name, seed }: { name: string; seed: number }) => {
   void answer(name, seed).then((result) => process.send?.(result));
 });

@@ -8,7 +8,7 @@ import { openModel } from '../node/models.js';
 import { layersModelFiles } from '../tfjs/artifacts.js';
 import { PREFIX } from '../tfjs/layers/define.js';
 import { common, UsageError } from './options.js';
-import { type CommonOptions, colour, count, json, say } from './output.js';
+import { type CommonOptions, colour, count, json, printable, say } from './output.js';
 
 interface Flags extends CommonOptions {
   readonly output: string;
@@ -51,7 +51,7 @@ async function convert(file: string, flags: Flags): Promise<void> {
     }
     const { registered, remarks, weightBytes } = result;
     json(flags, { input: file, output, files: names, weightBytes, float16, registered, remarks });
-    for (const remark of remarks) say(flags, `note: ${remark}`);
+    for (const remark of remarks) say(flags, `note: ${printable(remark)}`);
     const size = `${count(weightBytes)} bytes of ${float16 ? 'float16' : 'float32'} weights`;
     say(flags, `${colour.green('wrote')} ${output} and ${names.length - 1} weight files, ${size}`);
     say(

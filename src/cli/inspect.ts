@@ -8,7 +8,7 @@ import { openModel } from '../node/models.js';
 import { QuantizedModel } from '../packed/quantized-model.js';
 import { sizeOf } from '../shape.js';
 import { common } from './options.js';
-import { type CommonOptions, colour, count, json, say, table } from './output.js';
+import { type CommonOptions, colour, count, json, printable, say, table } from './output.js';
 
 interface Row {
   readonly name: string;
@@ -41,15 +41,31 @@ function fate(model: ModelSource, weight: WeightInfo): string {
   return `yes, channels on axis ${role.axes.join(' and ')}${guess}`;
 }
 
+/** Weights by the path of their layer, and where models nest by those of the models around it. */
+function weightsByOwner(weights: readonly WeightInfo[], nested: boolean): Map<string, WeightInfo[]> {
+  const found = new Map<string, WeightInfo[]>();
+  for (const weight of weights) {
+    const { layer } = weight;
+    let end = layer.length;
+    do {
+      const owner = layer.slice(0, end);
+      const list = found.get(owner);
+      if (list) list.push(weight);
+      else found.set(owner, [weight]);
+      end = nested ? layer.lastIndexOf('/', end - 1) : 0;
+    } while (end > 0);
+  }
+  return found;
+}
+
 function rowsOf(model: ModelSource): Row[] {
   const listed = model.architecture && listedLayers(model.architecture, model.file);
   const layers = listed ?? layersOfWeights(model.weights);
   const shapes = listed ? outputShapes(listed, String(model.architecture?.class_name)) : new Map();
+  const byOwner = weightsByOwner(model.weights, listed !== undefined);
   const rows: Row[] = [];
   const visit = (layer: LayerNode, prefix: string, depth: number): void => {
-    const path = prefix + layer.name;
-    const inside = (owner: string) => owner === path || (listed && owner.startsWith(`${path}/`));
-    const all = model.weights.filter(({ layer: owner }) => inside(owner));
+    const all = byOwner.get(prefix + layer.name) ?? [];
     const own = layer.isModel ? [] : all;
     rows.push({
       name: layer.name,
@@ -64,15 +80,16 @@ function rowsOf(model: ModelSource): Row[] {
         quantized: fate(model, weight),
       })),
     });
-    if (layer.isModel) for (const child of layer.children) visit(child, `${path}/`, depth + 1);
+    if (layer.isModel) for (const child of layer.children) visit(child, `${prefix}${layer.name}/`, depth + 1);
   };
   for (const layer of layers) visit(layer, '', 0);
   if (!listed) return rows;
   // What no layer of the architecture owns: weights of the model itself, layers of other makers outside its list.
   const shown = new Set(rows.flatMap(({ weights }) => weights.map(({ id }) => id)));
   const others = model.weights.filter(({ id }) => !shown.has(id));
+  const byOther = weightsByOwner(others, false);
   for (const layer of layersOfWeights(others)) {
-    const own = others.filter((weight) => weight.layer === layer.name);
+    const own = byOther.get(layer.name) ?? [];
     rows.push({
       name: layer.name,
       className: layer.className,
@@ -110,24 +127,24 @@ async function inspect(file: string, options: CommonOptions): Promise<void> {
       kerasVersion: model.kerasVersion,
     };
     json(options, { ...head, parameters, quantizableParameters: quantizable, layers: rows });
-    const title = `${colour.bold(name)} (${String(head.class)}, Keras ${model.kerasVersion || 'unknown'})`;
+    const title = `${colour.bold(printable(name))} (${printable(`${head.class}, Keras ${model.kerasVersion || 'unknown'}`)})`;
     say(options, `${title}, ${file}, ${count(bytes)} bytes\n`);
-    const body = rows.flatMap((row) => {
-      const lines = row.weights.map(({ id, shape, dtype, quantized }) => [
-        `${id.slice(id.indexOf(row.name) + row.name.length + 1) || id} [${shape}]`,
-        dtype,
-        quantized,
-      ]);
-      const [first = ['', '', ''], ...more] = lines;
-      const indent = '  '.repeat(row.depth);
-      return [
-        [indent + row.name, row.className, shapeText(row.outputShape), count(row.parameters), ...first],
-        ...more.map((line) => ['', '', '', '', ...line]),
-      ];
-    });
-    say(
-      options,
-      table(['Layer', 'Class', 'Output shape', 'Parameters', 'Weight', 'Type', 'Quantized'], body),
+    const body = () =>
+      rows.flatMap((row) => {
+        const lines = row.weights.map(({ id, shape, dtype, quantized }) => [
+          `${id.slice(id.indexOf(row.name) + row.name.length + 1) || id} [${shape}]`,
+          dtype,
+          quantized,
+        ]);
+        const [first = ['', '', ''], ...more] = lines;
+        const indent = '  '.repeat(row.depth);
+        return [
+          [indent + row.name, row.className, shapeText(row.outputShape), count(row.parameters), ...first],
+          ...more.map((line) => ['', '', '', '', ...line]),
+        ];
+      });
+    say(options, () =>
+      table(['Layer', 'Class', 'Output shape', 'Parameters', 'Weight', 'Type', 'Quantized'], body()),
     );
     const share = parameters === 0 ? 0 : (100 * quantizable) / parameters;
     say(

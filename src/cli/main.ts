@@ -9,7 +9,7 @@ import { addDemo } from './demo.js';
 import { addEvaluate } from './evaluate.js';
 import { addInspect } from './inspect.js';
 import { UsageError } from './options.js';
-import { colour } from './output.js';
+import { colour, printable } from './output.js';
 import { addQuantize } from './quantize.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -40,7 +40,8 @@ try {
     const isExpected =
       error instanceof BitnibbleError || error instanceof UsageError || error instanceof RangeError;
     const message = isExpected ? (error as Error).message : ((error as Error)?.stack ?? String(error));
-    process.stderr.write(`${colour.red('error:')} ${message.slice(0, 2000)}\n`);
+    const shown = message.slice(0, 2000).split('\n').map(printable).join('\n');
+    process.stderr.write(`${colour.red('error:')} ${shown}\n`);
     if (process.argv.includes('--json')) {
       const code =
         error instanceof BitnibbleError ? error.code : error instanceof UsageError ? 'usage' : 'failed';

@@ -13,13 +13,42 @@ export const colour = picocolors.createColors(
   Boolean(process.stdout.isTTY) && process.env.NO_COLOR === undefined && process.env.TERM !== 'dumb',
 );
 
+/** Text of a file without what a terminal would obey: control characters are shown as `\\x1b`. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
+/** Rows that are laid out at once: cli-table3 takes time that grows with their square. */
+const ROWS = 100;
+
 /** Rows of text; columns whose cells are all numbers are set to the right. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const numeric = (column: number) =>
     rows.every((row) => /^[-+–]?[\d.,]*( ?(%|dB|x|MB|KB|B))?$/.test(row[column] ?? ''));
-  const grid = new Table({
-    head: head.map((name) => colour.bold(name)),
-    colAligns: head.map((_, column) => (rows.length > 0 && numeric(column) ? 'right' : 'left')),
+  const isRight = head.map((_, column) => rows.length > 0 && numeric(column));
+  const width = (text = '') => printable(text).length;
+  const widths = head.map((name, column) =>
+    rows.reduce((most, row) => Math.max(most, width(row[column])), width(name)),
+  );
+  // Padded here, so that all grids have columns of one width.
+  const padded = (row: readonly string[]) =>
+    row.map((text, column) => {
+      const cell = printable(text);
+      const pad = ' '.repeat((widths[column] ?? 0) - width(cell));
+      return isRight[column] ? pad + cell : cell + pad;
+    });
+  const grids: string[] = [];
+  for (let from = 0; from === 0 || from < rows.length; from += ROWS) {
+    const heading = from === 0 ? padded(head).map((name) => colour.bold(name)) : [];
+    grids.push(grid(heading, rows.slice(from, from + ROWS).map(padded)));
+  }
+  return grids.join('\n').replace(/ +$/gm, '');
+}
+
+function grid(head: string[], rows: string[][]): string {
+  const layout = new Table({
+    head,
     style: { head: [], border: [], compact: true, 'padding-left': 0 },
     chars: {
       top: '',
@@ -39,13 +68,13 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
       middle: ' ',
     },
   });
-  grid.push(...rows.map((row) => [...row]));
-  return grid.toString().replace(/ +$/gm, '');
+  layout.push(...rows);
+  return layout.toString();
 }
 
-/** Prints for people, unless `--json` or `--quiet`. */
-export function say(options: CommonOptions, text: string): void {
-  if (!options.json && !options.quiet) process.stdout.write(`${text}\n`);
+/** Prints for people, unless `--json` or `--quiet`; a text that takes long to make is given as its maker. */
+export function say(options: CommonOptions, text: string | (() => string)): void {
+  if (!options.json && !options.quiet) process.stdout.write(`${typeof text === 'string' ? text : text()}\n`);
 }
 
 /** A remark on stderr, unless `--quiet`. */

@@ -75,7 +75,7 @@ async function quantize(file: string, flags: Flags): Promise<void> {
     }
     await saveQuantized(quantized, model, flags.output);
     json(flags, { input: file, output: flags.output, ...report });
-    say(flags, reportTable(report));
+    say(flags, () => reportTable(report));
     const ratio = report.bytesBefore / report.bytesAfter;
     say(
       flags,

@@ -1,6 +1,7 @@
 import { BitnibbleError, expected } from '../errors.js';
 import { DTYPE_BYTES, type Dtype } from '../model.js';
 import { sizeOf } from '../shape.js';
+import { checkJsonSize } from './json.js';
 
 /** Limit of the reference implementation. */
 const MAX_HEADER_BYTES = 100_000_000;
@@ -77,11 +78,18 @@ export function readSafetensorsHeader(
   }
   let text: string;
   let parsed: Record<string, unknown>;
+  const noJson = (error: unknown) =>
+    damaged(what, `the header is not JSON in UTF-8 (${(error as Error).message.slice(0, 80)})`);
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, dataStart));
+  } catch (error) {
+    throw noJson(error);
+  }
+  checkJsonSize(text, `${what}: header`, MAX_HEADER_BYTES);
+  try {
     parsed = JSON.parse(text);
   } catch (error) {
-    throw damaged(what, `the header is not JSON in UTF-8 (${(error as Error).message.slice(0, 80)})`);
+    throw noJson(error);
   }
   const metadata = new Map<string, string>();
   const entries: SafetensorsEntry[] = [];

@@ -32,6 +32,17 @@ const FULL = 0xffffffff;
 
 /** No deflate stream grows by more: 258 bytes from two bits. */
 const DEFLATE_GROWTH = 1032;
+/** Weights and texts do not shrink to a hundredth; above so many bytes, what claims to is a bomb. */
+const USUAL_GROWTH = 100;
+const SMALL_BYTES = 2 ** 26;
+/** Models have a few members, and one for each asset of a layer. */
+const MAX_MEMBERS = 50_000;
+
+/**
+ * A name that leads out of the folder where somebody unpacks the archive: from the root of a disk (`/x`, `\x`, `C:x`),
+ * or up (`../x`, `a\..\..\x`).
+ */
+const OUTSIDE = /^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)|\0/;
 
 /** Little-endian fields of an archive that is too large to hold: two windows, for the directory and the members. */
 export class ZipReader {
@@ -131,6 +142,8 @@ export class ZipReader {
     const extraEnd = extraAt + this.slice(extraAt, this.u16(at + 30)).length;
     const next = extraEnd + this.u16(at + 32);
     const name = decodeName(nameBytes, (flags & 0x800) !== 0) ?? this.fail(`a member name that is not UTF-8`);
+    if (OUTSIDE.test(name))
+      this.fail(`member ${JSON.stringify(name)} has a name that leads out of the archive`);
     if (flags & 1) {
       throw new BitnibbleError('unsupported-filter', `${this.name}: member ${name} is encrypted`);
     }
@@ -209,12 +222,13 @@ function decodeName(bytes: Uint8Array, isUtf8: boolean): string | undefined {
  * The members of a zip archive, zip64 included, without unpacking any.
  *
  * @throws BitnibbleError `not-zip`; `corrupt-file` for duplicate names, overlapping members, headers that contradict
- *   each other, impossible sizes, bytes after the archive; `unsupported-filter` for encryption and methods other than
+ *   each other or lead out of the archive, impossible sizes, bytes after the archive; `unsupported-filter` for encryption and methods other than
  *   stored and deflate. Source: PKWARE APPNOTE 6.3.10
  */
 export function readZipDirectory(from: Uint8Array | RandomAccess, name = 'zip data'): ZipEntry[] {
   const zip = new ZipReader(from, name);
   const { count, start, end } = zip.directory();
+  if (count > MAX_MEMBERS) zip.fail(`a zip archive of ${count} members, expected at most ${MAX_MEMBERS}`);
   const entries = new Map<string, ZipEntry>();
   const spans: { from: number; to: number; name: string }[] = [];
   let at = start;
@@ -244,7 +258,8 @@ export function readZipDirectory(from: Uint8Array | RandomAccess, name = 'zip da
 
 /**
  * Unpacks one member and checks its length and CRC-32. The stated size is held against the limit before any byte is
- * unpacked, and a member that turns out longer is given up within one step.
+ * unpacked, so is its growth (a hundredfold at most above 64 MiB), and a member that turns out longer is given up
+ * within one step.
  *
  * @returns the bytes; those of a stored member are a view into the archive
  * @throws BitnibbleError `too-large`, `corrupt-file`
@@ -259,6 +274,12 @@ export function readZipEntry(
     throw new BitnibbleError(
       'too-large',
       `${name}: member ${entry.name} unpacks to ${entry.size} bytes, the limit is ${limit}`,
+    );
+  }
+  if (entry.size > SMALL_BYTES && entry.size > entry.compressedSize * USUAL_GROWTH) {
+    throw new BitnibbleError(
+      'too-large',
+      `${name}: member ${entry.name} unpacks from ${entry.compressedSize} to ${entry.size} bytes, expected at most ${USUAL_GROWTH} times as many`,
     );
   }
   const packed = new ZipReader(from, name).slice(entry.start, entry.compressedSize);

@@ -1,12 +1,13 @@
 import { BitnibbleError } from '../errors.js';
+import { JSON_LIMIT, parseJson } from '../formats/json.js';
 import { readZipDirectory, readZipEntry, type ZipEntry } from '../formats/zip.js';
 import type { JsonObject } from '../model.js';
-import { isObject, parseJson } from './config.js';
+import { isObject } from './config.js';
 import { type ByteSource, bytesSource, partOfSource } from './source.js';
 
 export const WEIGHTS_MEMBER = 'model.weights.h5';
-/** Most bytes of a JSON member. */
-const JSON_LIMIT = 2 ** 28;
+/** Serialized Python objects: loading one runs whatever code it names. */
+const PICKLE = /\.(pkl|pickle|dill|joblib|cloudpickle)$/i;
 
 /** A `.keras` file: a zip archive of the configuration, the weights and the assets of layers. */
 export interface KerasArchive {
@@ -34,11 +35,18 @@ export function isZip(source: ByteSource): boolean {
  * Opens a `.keras` archive of TF 2.12 and later and Keras 3. Only its own members are looked at; nothing is unpacked
  * to disk.
  *
- * @throws BitnibbleError `corrupt-file`, `no-model-config`, `missing-weight`, `unsupported-version` (weights in NumPy's
- *   format, which hold pickles), `too-large`, `unsupported-filter` (encryption, other compression)
+ * @throws BitnibbleError `corrupt-file`, `no-model-config`, `missing-weight`, `holds-code` (a member that is a pickle),
+ *   `unsupported-version` (weights in NumPy's format), `too-large`, `unsupported-filter` (encryption, other compression)
  */
 export function openArchive(source: ByteSource, name: string): KerasArchive {
   const entries = directory(source, name);
+  const pickle = entries.find((entry) => PICKLE.test(entry.name));
+  if (pickle) {
+    throw new BitnibbleError(
+      'holds-code',
+      `${name}: member ${pickle.name} is a pickle, which is code and never loaded: Keras writes none, take it out of the archive`,
+    );
+  }
   const member = (wanted: string) => entries.find((entry) => entry.name === wanted);
   const json = (wanted: string): JsonObject | undefined => {
     const entry = member(wanted);
@@ -68,7 +76,7 @@ export function openArchive(source: ByteSource, name: string): KerasArchive {
     }
     throw new BitnibbleError(
       'unsupported-version',
-      `${name}: weights in model.weights.npz: save the model again as HDF5`,
+      `${name}: weights in member model.weights.npz, where NumPy may keep pickles: save the model again as HDF5`,
     );
   }
   const { compile_config: training, ...architecture } = config;

@@ -3,7 +3,7 @@ import type { Json, JsonObject, ModelInfo, WeightInfo } from '../model.js';
 
 /** Deeper nesting of sub-models and wrappers than this is taken for a fault of the file. */
 const MAX_DEPTH = 32;
-const MAX_LAYERS = 100_000;
+const MAX_LAYERS = 20_000;
 
 /** A layer of the architecture; sub-models and wrappers have children. */
 export interface LayerNode {
@@ -19,23 +19,6 @@ export interface LayerNode {
 
 export function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/**
- * Python's JSON: as JSON, with bare `NaN`, `Infinity` and `-Infinity`.
- * @throws BitnibbleError `corrupt-file`
- */
-export function parseJson(text: string, what: string): Json {
-  const standard = text.replace(/"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/g, (token) => {
-    if (token.startsWith('"')) return token;
-    if (token === 'NaN') return 'null';
-    return token.startsWith('-') ? '-1e999' : '1e999';
-  });
-  try {
-    return JSON.parse(standard) as Json;
-  } catch (error) {
-    throw new BitnibbleError('corrupt-file', `${what}: not JSON: ${(error as Error).message.slice(0, 100)}`);
-  }
 }
 
 /** Entries of the layers of a model's config, which is a bare list in Keras 1 and early 2, else `{ layers }`. */
@@ -99,75 +82,6 @@ export function listedLayers(architecture: JsonObject, what: string): LayerNode[
   };
   const root = visit(architecture, 0);
   return [...root.children];
-}
-
-/** Where a weight belongs. */
-export interface Owner {
-  /** Names from the top-level layer down to the owner, joined by `/`. */
-  readonly layer: string;
-  readonly node: LayerNode;
-  /** What stands behind the owner's name in the weight's: `['lstm_cell', 'kernel']`. */
-  readonly rest: readonly string[];
-}
-
-/** The layers on the way from a model, or a wrapper around one, to the one that `matches`; nearer ones first. */
-function wayTo(node: LayerNode, matches: (name: string) => boolean): LayerNode[] | undefined {
-  const model = node.isModel ? node : node.children.find((child) => child.isModel);
-  for (const child of model?.children ?? []) if (matches(child.name)) return [child];
-  for (const child of model?.children ?? []) {
-    const way = wayTo(child, matches);
-    if (way) return [child, ...way];
-  }
-  return undefined;
-}
-
-/**
- * The layer that owns a weight stored in the group of `top` under `weightName`.
- *
- * Keras 2 writes `layer/kernel:0` or `layer/lstm_cell/kernel:0`, with `layer_1` where the graph already had a `layer`;
- * Keras 3 `model/sub/layer/kernel` or a bare `kernel`; Keras 1 `layer_W`. The path is followed down through sub-models
- * as far as it names their layers.
- */
-export function ownerOf(top: LayerNode, weightName: string): Owner {
-  const parts = weightName
-    .replace(/:\d+$/, '')
-    .split('/')
-    .filter((part) => part !== '');
-  const last = parts.at(-1) ?? weightName;
-  let node = top;
-  const path = [top.name];
-  const renamed = (part: string) =>
-    part.startsWith(`${top.name}_`) && /^\d+$/.test(part.slice(top.name.length + 1));
-  let from = parts.lastIndexOf(top.name) + 1 || parts.slice(0, -1).findIndex(renamed) + 1;
-  const enter = (way: readonly LayerNode[]) => {
-    node = way.at(-1) as LayerNode;
-    path.push(...way.map(({ name }) => name));
-  };
-  for (let search = from; search < parts.length; search++) {
-    const way = wayTo(node, (name) => name === parts[search]);
-    if (way) {
-      enter(way);
-      from = search + 1;
-    }
-  }
-  if (parts.length === 1) {
-    const names = [...descendants(node)]
-      .map(({ name }) => name)
-      .filter((name) => last.startsWith(`${name}_`));
-    const longest = names.sort((a, b) => b.length - a.length)[0];
-    const way = longest === undefined ? undefined : wayTo(node, (name) => name === longest);
-    if (way) enter(way);
-  }
-  let rest = from > 0 && from < parts.length ? parts.slice(from) : [last];
-  if (parts.length === 1 && last.startsWith(`${node.name}_`)) rest = [last.slice(node.name.length + 1)];
-  return { layer: path.join('/'), node, rest };
-}
-
-function* descendants(node: LayerNode): Generator<LayerNode> {
-  for (const child of node.children) {
-    yield child;
-    yield* descendants(child);
-  }
 }
 
 /**

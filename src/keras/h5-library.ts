@@ -1,7 +1,9 @@
 // HDF5 itself, compiled to WebAssembly. It trusts its files: damaged ones make it run outside its memory, overwrite
-// parts of it, or never return. So its memory is put back after a fault, and what makes it spin is not handed to it.
+// parts of it, take all there is, or never return. So its memory is put back after a fault and bounded, and what makes
+// it spin is not handed to it.
 
 import type * as H5wasm from 'h5wasm';
+import { JSON_LIMIT } from '../formats/json.js';
 import type { ByteSource } from './source.js';
 
 export type { Filter, Metadata } from 'h5wasm';
@@ -28,9 +30,21 @@ interface FileSystem {
 
 const EIO = 29;
 
+/** The library's heap ends at 2 GiB; a chunk that unpacks to all of it would be unpacked. This much is left to it. */
+const HEAP_LIMIT = 2 ** 31;
+const HEAP_BYTES = 2 ** 28;
+
+/** A stretch of the library's memory and what was in it. */
+interface Part {
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
 let library: Promise<typeof H5wasm> | undefined;
-/** The library's memory before its first file, without the zeros at its end. */
-let pristine: Uint8Array | undefined;
+/** The part of the heap that was taken from the library: never written, so it costs addresses and no memory. */
+let reserved = { from: 0, to: 0 };
+/** The library's memory before its first file, below and above what is reserved. */
+let pristine: readonly Part[] | undefined;
 /** `harmed`: a file was refused. `broken`: the code trapped, and nothing in its memory can be trusted. */
 let state: 'sound' | 'harmed' | 'broken' = 'sound';
 let sessions = 0;
@@ -53,6 +67,7 @@ export function noteFault(error: unknown): void {
 export async function loadLibrary(): Promise<typeof H5wasm> {
   library ??= import('h5wasm').then(async (loaded) => {
     const module = await loaded.ready;
+    reserved = reserve(module);
     module.activate_throwing_error_handler();
     for (const device of ['stdin', 'tty', 'tty1', 'random', 'urandom']) {
       if (module.FS.analyzePath(`/dev/${device}`).exists) module.FS.unlink(`/dev/${device}`);
@@ -61,7 +76,7 @@ export async function loadLibrary(): Promise<typeof H5wasm> {
   });
   const loaded = await library;
   const module = loaded.Module;
-  if (openStreams(module).length === 0 && pristine === undefined) pristine = usedMemory(module);
+  if (openStreams(module).length === 0 && pristine === undefined) pristine = memoryOf(module);
   if (state === 'broken' || (state === 'harmed' && openStreams(module).length === 0)) restore(module);
   return loaded;
 }
@@ -71,11 +86,19 @@ function openStreams(module: H5Module): Stream[] {
   return streams.filter((stream): stream is Stream => stream != null && stream.fd > 2);
 }
 
-function usedMemory({ HEAPU8 }: H5Module): Uint8Array {
-  const words = new Uint32Array(HEAPU8.buffer);
-  let end = words.length;
-  while (end > 0 && words[end - 1] === 0) end--;
-  return HEAPU8.slice(0, end * 4);
+/** Takes all of the heap but {@link HEAP_BYTES}. A host that does not give so many addresses has less to lose. */
+function reserve(module: H5Module): { from: number; to: number } {
+  const size = HEAP_LIMIT - HEAP_BYTES - module.HEAPU8.length;
+  const from = (module as unknown as { _malloc(n: number): number })._malloc(size);
+  return { from, to: from === 0 ? 0 : from + size };
+}
+
+function memoryOf({ HEAPU8 }: H5Module): Part[] {
+  const parts = [
+    [0, reserved.from],
+    [reserved.to, HEAPU8.length],
+  ];
+  return parts.map(([at = 0, to = 0]) => ({ at, bytes: HEAPU8.slice(at, to) }));
 }
 
 /** Begins again with the memory of the start. Nothing is open then. */
@@ -83,8 +106,12 @@ function restore(module: H5Module): void {
   if (pristine === undefined) return;
   const fs = module.FS as unknown as FileSystem;
   for (const stream of openStreams(module)) fs.close(stream);
-  module.HEAPU8.set(pristine);
-  module.HEAPU8.fill(0, pristine.length);
+  let end = 0;
+  for (const { at, bytes } of pristine) {
+    module.HEAPU8.set(bytes, at);
+    end = at + bytes.length;
+  }
+  module.HEAPU8.fill(0, end);
   state = 'sound';
   sessions++;
 }
@@ -100,26 +127,62 @@ export function innermostReason(error: unknown): string {
 const METADATA_BYTES = 2 ** 16;
 /** `GCOL`, version 1, three zeros: the head of a collection of texts. */
 const COLLECTION = [0x47, 0x43, 0x4f, 0x4c, 1, 0, 0, 0];
-const COLLECTION_BYTES = 2 ** 28;
+/** A text is held whole; HDF5 makes two copies of it. */
+const COLLECTION_BYTES = 2 * JSON_LIMIT;
+/** Entries that are looked at for one file: a bound to what forged collections within collections can ask for. */
+const ENTRIES = 2 ** 22;
 
-/** Whether bytes just read hold a collection that HDF5 would walk through for ever: an entry of no length, or too long. */
-function holdsEndlessCollection(bytes: Uint8Array, position: number, source: ByteSource): boolean {
-  for (let at = bytes.indexOf(0x47); at >= 0; at = bytes.indexOf(0x47, at + 1)) {
-    if (!COLLECTION.every((byte, i) => bytes[at + i] === byte)) continue;
-    const head = new Uint8Array(16);
-    const view = new DataView(head.buffer);
-    source.read(head, position + at);
-    const size = Math.min(Number(view.getBigUint64(8, true)), COLLECTION_BYTES);
+/**
+ * Whether bytes just read hold a collection that HDF5 would walk through for ever (an entry of no length, or too long),
+ * or one too large to be held.
+ */
+class Collections {
+  #left = ENTRIES;
+  readonly #window = new Uint8Array(2 ** 16);
+  readonly #view = new DataView(this.#window.buffer);
+  /** Which bytes the window shows. */
+  #shown = { from: 0, to: 0 };
+
+  constructor(readonly source: ByteSource) {}
+
+  /** To be called when the source has changed. */
+  forget(): void {
+    this.#shown = { from: 0, to: 0 };
+  }
+
+  areEndless(bytes: Uint8Array, position: number): boolean {
+    for (let at = bytes.indexOf(0x47); at >= 0; at = bytes.indexOf(0x47, at + 1)) {
+      if (COLLECTION.every((byte, i) => bytes[at + i] === byte) && this.#isEndless(position + at))
+        return true;
+    }
+    return false;
+  }
+
+  #isEndless(start: number): boolean {
+    const head = this.#place(start);
+    if (head < 0) return false;
+    const size = Number(this.#view.getBigUint64(head + 8, true));
+    if (size > COLLECTION_BYTES) return true;
     for (let entry = 16; entry + 16 <= size; ) {
-      if (source.read(head, position + at + entry) < 16) break;
-      const length = Number(view.getBigUint64(8, true));
-      const isFree = view.getUint16(0, true) === 0;
+      const at = this.#place(start + entry);
+      if (at < 0) return false;
+      const length = Number(this.#view.getBigUint64(at + 8, true));
+      const isFree = this.#view.getUint16(at, true) === 0;
       const step = isFree ? length : 16 + Math.ceil(length / 8) * 8;
-      if (step === 0 || step > size - entry) return true;
+      if (step === 0 || step > size - entry || --this.#left < 0) return true;
       entry += step;
     }
+    return false;
   }
-  return false;
+
+  /** Where the window has the 16 bytes at a position of the source; -1 behind its end. */
+  #place(position: number): number {
+    if (position + 16 > this.source.size) return -1;
+    if (position < this.#shown.from || position + 16 > this.#shown.to) {
+      this.#shown = { from: position, to: position + this.source.read(this.#window, position) };
+    }
+    return position + 16 > this.#shown.to ? -1 : position - this.#shown.from;
+  }
 }
 
 /**
@@ -132,6 +195,7 @@ export function mount(module: H5Module, source: ByteSource): string {
   const stream = fs.open(path, 'w+');
   const node = stream.node;
   fs.close(stream);
+  const collections = new Collections(source);
   Object.defineProperty(node, 'usedBytes', { get: () => source.size, set: () => undefined });
   node.stream_ops = {
     ...node.stream_ops,
@@ -140,11 +204,12 @@ export function mount(module: H5Module, source: ByteSource): string {
       const target = new Uint8Array(heap.buffer, heap.byteOffset + offset, length);
       const count = source.read(target, position);
       const isMetadata = length <= METADATA_BYTES;
-      if (isMetadata && holdsEndlessCollection(target.subarray(0, count), position, source))
+      if (isMetadata && collections.areEndless(target.subarray(0, count), position))
         throw new fs.ErrnoError(EIO);
       return count;
     },
     write: (_: object, heap: Int8Array, offset: number, length: number, position: number) => {
+      collections.forget();
       source.write?.(new Uint8Array(heap.buffer, heap.byteOffset + offset, length), position);
       return length;
     },

@@ -1,4 +1,5 @@
 import { BitnibbleError } from '../errors.js';
+import { JSON_LIMIT } from '../formats/json.js';
 import type { Dtype } from '../model.js';
 import { sizeOf } from '../shape.js';
 import { boxes } from './boxes.js';
@@ -27,6 +28,8 @@ const SMALL_TENSOR_BYTES = 64 * 2 ** 20;
 const BOX_BYTES = 4 * 2 ** 20;
 /** Filters compiled into the library: deflate, shuffle, fletcher32, szip, nbit, scale-offset. */
 const FILTERS = new Set([1, 2, 3, 4, 5, 6]);
+/** Objects that are looked at in one file, at 40 to 100 microseconds each; models of a thousand layers have 4,000. */
+const MAX_OBJECTS = 10_000;
 const SIGNATURE = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
 
 /** Whether the bytes hold an HDF5 superblock: at 0, or behind a user block of 512, 1024, 2048, ... bytes. */
@@ -66,6 +69,9 @@ export class H5File {
   readonly #mounted: string;
   /** Groups that are known to be reached without links. */
   readonly #checked = new Set<string>();
+  #objects = 0;
+  /** Names of the attributes of the object that was asked for last. */
+  #attributes: { path: string; names: ReadonlySet<string> } | undefined;
   readonly #session = session();
 
   private constructor(
@@ -119,7 +125,6 @@ export class H5File {
    *   can form cycles
    */
   kind(path: string): 'group' | 'dataset' | undefined {
-    const { H5G_GROUP, H5G_DATASET } = this.#module;
     if (path === '/') return 'group';
     for (let end = path.indexOf('/', 1); ; end = path.indexOf('/', end + 1)) {
       const prefix = end < 0 ? path : path.slice(0, end);
@@ -127,27 +132,45 @@ export class H5File {
         if (end < 0) return 'group';
         continue;
       }
-      if (this.#isLink(prefix)) {
+      if (++this.#objects > MAX_OBJECTS) {
         throw new BitnibbleError(
           'corrupt-file',
-          `${this.name}: ${prefix} is a link to another object or file, which is not followed`,
+          `${this.name}: more than ${MAX_OBJECTS} groups and datasets, at ${prefix}`,
         );
       }
-      const type = this.#guard(prefix, () => this.#module.get_type(this.#id, prefix));
-      if (type === H5G_GROUP) this.#checked.add(prefix);
-      if (end < 0) return type === H5G_GROUP ? 'group' : type === H5G_DATASET ? 'dataset' : undefined;
-      if (type !== H5G_GROUP) return undefined;
+      const type = this.#typeOf(prefix);
+      if (type === 'group') this.#checked.add(prefix);
+      if (end < 0) return type;
+      if (type !== 'group') return undefined;
     }
   }
 
-  /** Whether the last name of a path is a soft or external link; no where there is no such name. */
-  #isLink(path: string): boolean {
+  #typeOf(path: string): 'group' | 'dataset' | undefined {
+    if (!this.#isSoftLink(path)) {
+      const type = this.#guard(path, () => this.#module.get_type(this.#id, path));
+      if (type === this.#module.H5G_GROUP) return 'group';
+      if (type === this.#module.H5G_DATASET) return 'dataset';
+      // Links to other files lead nowhere, so what has a type is none.
+      if (!this.#isExternalLink(path)) return undefined;
+    }
+    throw new BitnibbleError(
+      'corrupt-file',
+      `${this.name}: ${path} is a link to another object or file, which is not followed`,
+    );
+  }
+
+  #isSoftLink(path: string): boolean {
+    return this.#ask(() => this.#module.get_symbolic_link(this.#id, path) !== null);
+  }
+
+  #isExternalLink(path: string): boolean {
+    return this.#ask(() => this.#module.get_external_link(this.#id, path)?.filename !== undefined);
+  }
+
+  /** No where there is no such name, which HDF5 takes for a fault. */
+  #ask(question: () => boolean): boolean {
     try {
-      const module = this.#module;
-      return (
-        module.get_symbolic_link(this.#id, path) !== null ||
-        module.get_external_link(this.#id, path)?.filename !== undefined
-      );
+      return question();
     } catch (error) {
       noteFault(error);
       return false;
@@ -166,9 +189,18 @@ export class H5File {
   /** An attribute's value; undefined where the object has no such attribute. */
   attribute(path: string, name: string): H5Attribute | undefined {
     return this.#guard(`${path}@${name}`, () => {
-      const group = new this.#library.Group(this.#id, path);
-      if (!this.#module.get_attribute_names(this.#id, path).includes(name)) return undefined;
-      const value = group.get_attribute(name, false);
+      if (this.#attributes?.path !== path) {
+        this.#attributes = { path, names: new Set(this.#module.get_attribute_names(this.#id, path)) };
+      }
+      if (!this.#attributes.names.has(name)) return undefined;
+      const { size, total_size } = this.#module.get_attribute_metadata(this.#id, path, name);
+      if (size * total_size > JSON_LIMIT) {
+        throw new BitnibbleError(
+          'corrupt-file',
+          `${this.name}: attribute ${path}@${name} of ${size * total_size} bytes, expected at most ${JSON_LIMIT}`,
+        );
+      }
+      const value = new this.#library.Group(this.#id, path).get_attribute(name, false);
       return value === null ? [] : (value as H5Attribute);
     });
   }
@@ -228,12 +260,34 @@ export class H5File {
     const { shape, size } = this.#metadata(path);
     this.#checkFilters(path);
     const bytes = sizeOf(shape ?? []) * size;
-    const most = Math.min(MAX_TENSOR_BYTES, Math.max(SMALL_TENSOR_BYTES, this.source.size * MAX_RATIO));
+    const most = Math.min(MAX_TENSOR_BYTES, this.#mostBytes);
     if (bytes <= most) return { shape: shape ?? [], size };
     throw new BitnibbleError(
       'corrupt-file',
       `${this.name}: dataset ${path} claims ${bytes} bytes, expected at most ${most}`,
     );
+  }
+
+  get #mostBytes(): number {
+    return Math.max(SMALL_TENSOR_BYTES, this.source.size * MAX_RATIO);
+  }
+
+  /**
+   * Holds what datasets claim together against what a file of this size can hold; one that is listed twice counts twice.
+   * @throws BitnibbleError `corrupt-file`
+   */
+  checkClaims(datasets: Iterable<{ readonly path: string; readonly bytes: number }>): void {
+    const most = this.#mostBytes;
+    let total = 0;
+    for (const { path, bytes } of datasets) {
+      total += bytes;
+      if (total <= most) continue;
+      const what = total === bytes ? 'claims' : 'and those before it claim';
+      throw new BitnibbleError(
+        'corrupt-file',
+        `${this.name}: dataset ${path} ${what} ${total} bytes, expected at most ${most}`,
+      );
+    }
   }
 
   #metadata(path: string): Metadata {

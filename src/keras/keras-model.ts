@@ -1,6 +1,6 @@
 import { BitnibbleError } from '../errors.js';
 import { toFloat32 } from '../formats/dtypes.js';
-import type { JsonObject, ModelSource, WeightInfo } from '../model.js';
+import { DTYPE_BYTES, type JsonObject, type ModelSource, type WeightInfo } from '../model.js';
 import { sizeOf } from '../shape.js';
 import type { LayerNode } from './config.js';
 import type { H5File } from './h5.js';
@@ -55,6 +55,7 @@ export class KerasModel implements ModelSource {
   readonly weights: readonly KerasWeight[];
   readonly #byId: ReadonlyMap<string, KerasWeight>;
 
+  /** @throws BitnibbleError `corrupt-file` for weights that claim more than their files can hold */
   constructor(
     /** Where it is read from. */
     readonly files: KerasFiles,
@@ -66,6 +67,12 @@ export class KerasModel implements ModelSource {
     this.backend = contents.backend;
     this.layers = contents.layers;
     this.weights = contents.weights;
+    for (const [i, h5] of files.h5.entries()) {
+      const own = contents.weights.filter(({ file }) => file === i);
+      h5.checkClaims(
+        own.map(({ path, shape, dtype }) => ({ path, bytes: sizeOf(shape) * DTYPE_BYTES[dtype] })),
+      );
+    }
     this.#byId = new Map(contents.weights.map((weight) => [weight.id, weight]));
   }
 

@@ -1,23 +1,15 @@
 import { BitnibbleError } from '../errors.js';
 import { isFloat } from '../formats/dtypes.js';
+import { parseJson } from '../formats/json.js';
 import type { JsonObject } from '../model.js';
 import { checkShape } from './check-shapes.js';
-import {
-  configOf,
-  isObject,
-  type LayerNode,
-  layersOfWeights,
-  listedLayers,
-  type Owner,
-  ownerOf,
-  parseJson,
-} from './config.js';
+import { configOf, isObject, type LayerNode, layersOfWeights, listedLayers } from './config.js';
 import type { H5Attribute, H5File } from './h5.js';
 import type { KerasContents, KerasWeight } from './keras-model.js';
-import { ownersOf } from './owners.js';
+import { type Owner, ownerOf, ownersOf } from './owners.js';
+import { UniqueNames } from './unique.js';
 import { classOfName, knowsClass } from './variables.js';
 
-const MAX_CONFIG_CHARS = 2 ** 28;
 const MODELS = /^(Sequential|Functional|Model)$/;
 const TOP_LEVEL = 'top_level_model_weights';
 
@@ -46,9 +38,6 @@ function nameList(file: H5File, group: string, name: string): string[] | undefin
 function config(file: H5File, name: string): JsonObject | undefined {
   const source = text(file.attribute('/', name));
   if (source === undefined) return undefined;
-  if (source.length > MAX_CONFIG_CHARS) {
-    throw new BitnibbleError('corrupt-file', `${file.name}: ${name} of ${source.length} characters`);
-  }
   const parsed = parseJson(source, `${file.name}: attribute ${name}`);
   if (!isObject(parsed)) {
     throw new BitnibbleError('corrupt-file', `${file.name}: attribute ${name} is not a JSON object`);
@@ -114,7 +103,7 @@ function nodeOfName(name: string): LayerNode {
 class Reader {
   readonly weights: KerasWeight[] = [];
   readonly #nodes: ReadonlyMap<string, LayerNode>;
-  readonly #ids = new Set<string>();
+  readonly #ids = new UniqueNames();
   readonly #paths = new Set<string>();
 
   constructor(
@@ -139,7 +128,7 @@ class Reader {
       }
       const names = nameList(this.file, group, 'weight_names') ?? [];
       const known = this.#nodes.get(name);
-      const owners = known && ownersOf(known, names);
+      const owners = known && ownersOf(known, names, this.file.name);
       for (const [i, weightName] of names.entries()) {
         this.#add(name, weightName, `${group}/${weightName}`, owners?.[i]);
       }
@@ -171,8 +160,13 @@ class Reader {
     }
   }
 
-  #add(group: string, weightName: string, path: string, known?: Owner): void {
+  #add(group: string, weightName: string, at: string, known?: Owner): void {
     const { file } = this;
+    // As HDF5 takes it: `a//./b` is `a/b`.
+    const path = `/${at
+      .split('/')
+      .filter((part) => part !== '' && part !== '.')
+      .join('/')}`;
     if (file.kind(path) !== 'dataset') {
       throw new BitnibbleError(
         'missing-weight',
@@ -194,10 +188,7 @@ class Reader {
       );
     }
     const owner = known ? knownOwner(known) : guessedOwner(group, weightName);
-    const base = [owner.layer, ...owner.rest].join('/');
-    let id = base;
-    for (let n = 2; this.#ids.has(id); n++) id = `${base}#${n}`;
-    this.#ids.add(id);
+    const id = this.#ids.of([owner.layer, ...owner.rest].join('/'));
     const name = owner.rest.at(-1) as string;
     const { layer, className, guessed, config } = owner;
     const weight = { id, layer, className, name, shape, dtype, group, path, file: 0, copies: [] };

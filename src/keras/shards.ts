@@ -1,9 +1,9 @@
 import { BitnibbleError } from '../errors.js';
+import { JSON_LIMIT, parseJson } from '../formats/json.js';
 import type { Json, JsonObject } from '../model.js';
-import { isObject, parseJson } from './config.js';
+import { isObject } from './config.js';
 import type { ByteSource } from './source.js';
 
-const MAX_BYTES = 2 ** 28;
 const MAX_SHARDS = 10_000;
 
 /** Whether bytes begin as the `.weights.json` of a sharded model: with a JSON object. */
@@ -24,8 +24,11 @@ export interface ShardList {
  * @throws BitnibbleError `corrupt-file`; `not-hdf5` for JSON of another kind
  */
 export function readShardList(source: ByteSource, name: string): ShardList {
-  if (source.size > MAX_BYTES)
-    throw new BitnibbleError('corrupt-file', `${name}: ${source.size} bytes of JSON`);
+  if (source.size > JSON_LIMIT)
+    throw new BitnibbleError(
+      'too-large',
+      `${name}: ${source.size} bytes of JSON, expected at most ${JSON_LIMIT}`,
+    );
   const bytes = new Uint8Array(source.size);
   source.read(bytes, 0);
   const json = parseJson(new TextDecoder().decode(bytes), name);

@@ -4,6 +4,7 @@ import type { JsonObject } from '../model.js';
 import { checkShape } from './check-shapes.js';
 import { configOf, isObject, type LayerNode } from './config.js';
 import type { KerasWeight } from './keras-model.js';
+import { UniqueNames } from './unique.js';
 import { classOfName, plainClass, snakeCase, variableNames } from './variables.js';
 import type { StoredVariable, VarsNode } from './vars-tree.js';
 
@@ -70,7 +71,7 @@ export function placeVariables(
 
 class Placer {
   readonly weights: KerasWeight[] = [];
-  readonly #ids = new Set<string>();
+  readonly #ids = new UniqueNames();
 
   constructor(
     readonly file: string,
@@ -226,10 +227,7 @@ class Placer {
 
   #add(name: string, { file, path, shape, dtype }: StoredVariable, place: Place): void {
     const { layer, className, group, guessed, config } = place;
-    const base = [layer, ...place.rest, name].join('/');
-    let id = base;
-    for (let n = 2; this.#ids.has(id); n++) id = `${base}#${n}`;
-    this.#ids.add(id);
+    const id = this.#ids.of([layer, ...place.rest, name].join('/'));
     const weight = { id, layer, className, name, shape, dtype, group, path, file, copies: [] };
     if (place.node && place.rest.length === 0 && isFloat(dtype)) checkShape(this.file, place.node, weight);
     this.weights.push({ ...weight, ...(guessed ? { guessed } : {}), ...(config ? { config } : {}) });
@@ -269,7 +267,8 @@ function inOrder(list: VarsNode, { partConfig }: Place): [string, VarsNode][] {
   const names = partConfig.cells.map((cell) =>
     nextName(counts, snakeCase(String(isObject(cell) ? cell.class_name : ''))),
   );
-  return items.sort(([a], [b]) => names.indexOf(a) - names.indexOf(b));
+  const order = new Map(names.map((name, i) => [name, i]));
+  return items.sort(([a], [b]) => (order.get(a) ?? -1) - (order.get(b) ?? -1));
 }
 
 function objectOf(list: VarsNode, name: string, auto: string): VarsNode | undefined {

@@ -2,9 +2,10 @@ import { BitnibbleError } from '../errors.js';
 import type { Dtype } from '../model.js';
 import type { H5File } from './h5.js';
 
-/** Groups within groups deeper than this, or more of them than {@link MAX_GROUPS}, are taken for a fault of the file. */
+/** Groups within groups deeper than this are taken for a fault of the file. */
 const MAX_DEPTH = 64;
-const MAX_GROUPS = 200_000;
+/** Where Keras keeps the state of training: of no interest, and twice as large as the weights. */
+const OPTIMIZER = /^_?optimizer$/;
 
 /** A dataset of a `vars` group. */
 export interface StoredVariable {
@@ -47,13 +48,12 @@ function byKey(a: StoredVariable, b: StoredVariable): number {
  */
 export function readVarsTree(files: readonly H5File[]): VarsNode {
   const root = emptyNode();
-  let groups = 0;
   files.forEach((file, index) => {
     const fail = (path: string, fault: string): never => {
       throw new BitnibbleError('corrupt-file', `${file.name}: ${path} ${fault}`);
     };
     const entries = function* (path: string, depth: number) {
-      if (depth > MAX_DEPTH || ++groups > MAX_GROUPS) fail(path, 'is nested out of all reason');
+      if (depth > MAX_DEPTH) fail(path, 'is nested out of all reason');
       for (const key of file.keys(path)) {
         const inner = `${path === '/' ? '' : path}/${key}`;
         yield { key, inner, kind: file.kind(inner) };
@@ -74,7 +74,7 @@ export function readVarsTree(files: readonly H5File[]): VarsNode {
     };
     const visit = (path: string, node: VarsNode, depth: number): void => {
       for (const { key, inner, kind } of entries(path, depth)) {
-        if (kind !== 'group') continue;
+        if (kind !== 'group' || (depth === 0 && OPTIMIZER.test(key))) continue;
         if (key === 'vars') {
           const name = file.attribute(inner, 'name');
           node.isObject = true;

@@ -1,4 +1,5 @@
 import { BitnibbleError } from '../errors.js';
+import { parseJson } from '../formats/json.js';
 import type { SafetensorsEntry, SafetensorsHeader } from '../formats/safetensors.js';
 import { DTYPE_BYTES, type Dtype, type JsonObject, type ModelInfo, type WeightInfo } from '../model.js';
 import { codingOf, SCHEMES } from '../schemes/decode.js';
@@ -92,11 +93,7 @@ class Planner {
   json(key: string): unknown {
     const text = this.header.metadata.get(key);
     if (text === undefined) throw this.damaged(`no ${key} in the metadata`);
-    try {
-      return JSON.parse(text);
-    } catch {
-      throw this.damaged(`${key} in the metadata is not JSON`);
-    }
+    return parseJson(text, `${this.what}: damaged packed model: ${key} in the metadata`);
   }
 
   weight(value: unknown): PlannedWeight {

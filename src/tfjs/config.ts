@@ -30,12 +30,14 @@ const INITIALIZERS = new Set([
   'LeCunUniform',
   'Orthogonal',
 ]);
-const INITIALIZER_NAMES: Readonly<Record<string, string>> = {
-  LecunNormal: 'LeCunNormal',
-  LecunUniform: 'LeCunUniform',
-  IdentityInitializer: 'Identity',
-  OrthogonalInitializer: 'Orthogonal',
-};
+const INITIALIZER_NAMES: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    LecunNormal: 'LeCunNormal',
+    LecunUniform: 'LeCunUniform',
+    IdentityInitializer: 'Identity',
+    OrthogonalInitializer: 'Orthogonal',
+  }),
+);
 const ZEROS: JsonObject = { class_name: 'Zeros', config: {} };
 
 /** Keys of Keras that TensorFlow.js has no use for. */
@@ -90,7 +92,7 @@ function initializer(value: Json | undefined, key: string, { remark }: Cleaning)
     given.includes('_') || /^[a-z]/.test(given)
       ? given.replace(/(^|_)(\w)/g, (_, __, c: string) => c.toUpperCase())
       : given;
-  const name = INITIALIZER_NAMES[pascal] ?? pascal;
+  const name = INITIALIZER_NAMES.get(pascal) ?? pascal;
   const config = { ...(found.config as JsonObject) };
   delete config.dtype;
   delete config.input_axes;

@@ -225,28 +225,36 @@ export function withoutRepeats(graph: Graph): Graph {
   return copies.length === 0 ? graph : { ...graph, layers: [...layers, ...copies] };
 }
 
+/** Calls that are looked at to find their order; where layers are listed in theirs, each is looked at once. */
+const MAX_LOOKS = 2_000_000;
+
 /**
  * The order in which TensorFlow.js will make the calls of every layer: it goes over the layers again and again and
  * makes each call whose inputs are there. It numbers calls as it makes them, so a shared layer whose second call is
  * ready first would be wired wrongly; with calls listed in this order it is not.
  *
- * @returns per layer: old numbers of its calls in their new order; undefined where calls depend on each other
+ * @returns per layer: old numbers of its calls in their new order; undefined where calls depend on each
+ *   other in a circle, or stand too far from their order
  */
 export function callOrder(layers: readonly GraphLayer[]): Map<string, number[]> | undefined {
   const done = new Map(layers.map(({ name }) => [name, [] as number[]]));
   const inputs = new Set(layers.filter(({ calls }) => calls.length === 0).map(({ name }) => name));
-  const isDone = ({ layer, call }: Ref) => inputs.has(layer) || (done.get(layer)?.includes(call) ?? false);
+  const made = new Map(layers.map(({ name }) => [name, new Set<number>()]));
+  const isDone = ({ layer, call }: Ref) => inputs.has(layer) || (made.get(layer)?.has(call) ?? false);
   const total = layers.reduce((sum, { calls }) => sum + calls.length, 0);
-  for (let made = 0; made < total; ) {
-    const before = made;
+  let looks = 0;
+  for (let count = 0; count < total; ) {
+    const before = count;
     for (const { name, calls } of layers) {
       calls.forEach((call, i) => {
-        if (done.get(name)?.includes(i) || !call.inputs.every(isDone)) return;
+        looks++;
+        if (made.get(name)?.has(i) || !call.inputs.every(isDone)) return;
+        made.get(name)?.add(i);
         done.get(name)?.push(i);
-        made++;
+        count++;
       });
     }
-    if (made === before) return undefined;
+    if (count === before || looks > MAX_LOOKS) return undefined;
   }
   return done;
 }

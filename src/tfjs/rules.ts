@@ -97,11 +97,13 @@ const separable: Rule = ({ className, config }) => {
   return needs ? own(className, rest, weights) : native(className, rest, weights);
 };
 
-const RNN_CELLS: Readonly<Record<string, string>> = {
-  LSTMCell: 'LSTM',
-  GRUCell: 'GRU',
-  SimpleRNNCell: 'SimpleRNN',
-};
+const RNN_CELLS: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    LSTMCell: 'LSTM',
+    GRUCell: 'GRU',
+    SimpleRNNCell: 'SimpleRNN',
+  }),
+);
 
 /** Whether a recurrent layer is one that TensorFlow.js computes as Keras does. */
 const isNativeRnn = (className: string, config: JsonObject, roles: readonly string[]) =>
@@ -122,7 +124,7 @@ const rnn: Rule = ({ className, config, roles }) => {
 const rnnOfCell: Rule = (given) => {
   const cell = given.inner(given.config.cell);
   if (!cell) return INSIDE;
-  const className = RNN_CELLS[cell.className.replace(PREFIX, '')];
+  const className = RNN_CELLS.get(cell.className.replace(PREFIX, ''));
   if (!className) return `the cell ${cell.className.replace(PREFIX, '')}`;
   const { cell: _, ...config } = given.config;
   return rnn({ ...given, className, config: { ...cell.config, ...config } });

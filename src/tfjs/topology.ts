@@ -35,23 +35,25 @@ export interface TopologyOptions {
 }
 
 /** Names that Keras gave a class before. */
-const OLD_NAMES: Readonly<Record<string, string>> = {
-  BatchNormalizationV1: 'BatchNormalization',
-  BatchNormalizationV2: 'BatchNormalization',
-  LSTMV2: 'LSTM',
-  GRUV2: 'GRU',
-  Convolution1D: 'Conv1D',
-  Convolution2D: 'Conv2D',
-  Convolution3D: 'Conv3D',
-  Conv2DTransposeV2: 'Conv2DTranspose',
-  Deconvolution2D: 'Conv2DTranspose',
-  MaxPool1D: 'MaxPooling1D',
-  MaxPool2D: 'MaxPooling2D',
-  AvgPool2D: 'AveragePooling2D',
-  Convolution2DTranspose: 'Conv2DTranspose',
-  SeparableConvolution1D: 'SeparableConv1D',
-  SeparableConvolution2D: 'SeparableConv2D',
-};
+const OLD_NAMES: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    BatchNormalizationV1: 'BatchNormalization',
+    BatchNormalizationV2: 'BatchNormalization',
+    LSTMV2: 'LSTM',
+    GRUV2: 'GRU',
+    Convolution1D: 'Conv1D',
+    Convolution2D: 'Conv2D',
+    Convolution3D: 'Conv3D',
+    Conv2DTransposeV2: 'Conv2DTranspose',
+    Deconvolution2D: 'Conv2DTranspose',
+    MaxPool1D: 'MaxPooling1D',
+    MaxPool2D: 'MaxPooling2D',
+    AvgPool2D: 'AveragePooling2D',
+    Convolution2DTranspose: 'Conv2DTranspose',
+    SeparableConvolution1D: 'SeparableConv1D',
+    SeparableConvolution2D: 'SeparableConv2D',
+  }),
+);
 
 /**
  * Turns the architecture of any Keras into the topology that TensorFlow.js's `loadLayersModel` takes: `batch_shape`,
@@ -142,7 +144,10 @@ class Converter {
   /** Layers with their calls, inputs and outputs, in the notation of Keras 2. */
   #emit(graph: Graph, path: string): JsonObject {
     const order = callOrder(graph.layers);
-    if (!order) this.problems.push(`${path || 'the model'}: its layers depend on each other in a circle`);
+    if (!order)
+      this.problems.push(
+        `${path || 'the model'}: its layers depend on each other in a circle, or are listed far out of their order`,
+      );
     const done = graph.layers.map((layer) => this.#entry(layer, path));
     const names = new Map(graph.layers.map(({ name }, i) => [name, done[i]?.name ?? name]));
     const models = new Set(graph.layers.filter((layer) => layer.isModel).map(({ name }) => name));
@@ -223,7 +228,7 @@ class Converter {
   ): (Converted & { config: JsonObject }) | undefined {
     const { roles, flags, shape, path, problem } = place;
     const given = String(entry.class_name).replace(/^.*>/, '');
-    const className = OLD_NAMES[given] ?? given;
+    const className = OLD_NAMES.get(given) ?? given;
     const config = isObject(entry.config) ? entry.config : {};
     if (className === 'InputLayer') {
       const batch = config.batch_shape ?? config.batch_input_shape ?? null;

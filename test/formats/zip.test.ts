@@ -147,6 +147,39 @@ test('a zip bomb is refused by what it states, and by what it holds', () => {
   );
 });
 
+test('a member that grows more than a hundredfold is refused above 64 MiB', () => {
+  const zeros = new Uint8Array(2 ** 26 + 1);
+  const bomb = zipSync({ bomb: [zeros, { level: 9 }] });
+  throwsCode(() => readAll(bomb), 'too-large', 'bomb', '100 times', String(zeros.length));
+  const central = find(bomb, CENTRAL);
+  throwsCode(() => readAll(patched(bomb, central + 24, 4, 2 ** 26)), 'corrupt-file', 'longer than stated');
+});
+
+test('names that lead out of the archive are refused', () => {
+  const outside = [
+    '/a',
+    '\\a',
+    '..',
+    '../a',
+    '..\\a',
+    'a/..',
+    'a/../b',
+    'a\\..\\b',
+    'C:a',
+    'c:\\a',
+    '//host/a',
+    'a\0b',
+  ];
+  for (const name of outside) {
+    const zip = zipSync({ [name]: strToU8('x') });
+    throwsCode(() => readAll(zip), 'corrupt-file', 'a.zip', JSON.stringify(name), 'leads out');
+  }
+  const inside = ['a..b', '...', 'a/...', '..a', 'a../b', 'ab:c', 'a\\b', '.a', './a', 'constructor'];
+  for (const name of inside) {
+    assert.equal([...readAll(zipSync(Object.fromEntries([[name, strToU8('x')]]))).keys()], [name]);
+  }
+});
+
 test('npz: names, missing arrays, members that are no arrays', () => {
   const npz = openNpz(
     zipSync({ 'x.npy': writeNpy({ shape: [2], data: Float32Array.of(1, 2) }), 'note.txt': strToU8('hi') }),

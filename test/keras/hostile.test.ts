@@ -1,7 +1,7 @@
 // Files made to mislead: each is refused with a code that names the file and the object, and soon.
 
 import { type Zippable, zipSync } from 'fflate';
-import { File, FS, type Group, ready } from 'h5wasm';
+import type { File, Group } from 'h5wasm';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BitnibbleError } from '../../src/errors.js';
@@ -9,21 +9,7 @@ import { layerTree } from '../../src/keras/config.js';
 import { bytesSource, openKeras } from '../../src/keras/index.js';
 import { outputShapes } from '../../src/keras/shapes.js';
 import { toTopology } from '../../src/tfjs/topology.js';
-
-let made = 0;
-
-/** An HDF5 file, as `build` makes it. */
-async function h5(build: (file: File) => void): Promise<Uint8Array> {
-  await ready;
-  const path = `/hostile-${made++}.h5`;
-  const file = new File(path, 'w');
-  build(file);
-  file.flush();
-  file.close();
-  const bytes = FS?.readFile(path) as Uint8Array;
-  FS?.unlink(path);
-  return bytes;
-}
+import { h5 } from '../support/crafted-h5.js';
 
 const data = Float32Array.from({ length: 6 }, (_, i) => i);
 
@@ -131,6 +117,30 @@ test('a weight that is listed twice, or claims more than there is, is refused', 
   assert.match(message, 'claims 4398046511104 bytes');
 });
 
+test('weights that together claim more than the file can hold are refused', async () => {
+  type Resizable = { resize(shape: number[]): void };
+  const bytes = await h5((file) => {
+    const layers = file.create_group('layers');
+    for (const name of ['dense', 'dense_1']) {
+      const vars = layers.create_group(name).create_group('vars');
+      vars.create_dataset({
+        name: '0',
+        data: new Float32Array(4),
+        shape: [4],
+        maxshape: [null],
+        chunks: [4],
+      });
+      (vars.get('0') as unknown as Resizable).resize([12 * 2 ** 20]);
+    }
+  });
+  const { code, message } = await refused(bytes, 'claims.h5');
+  assert.is(code, 'corrupt-file');
+  assert.match(
+    message,
+    'dense_1/vars/0 and those before it claim 100663296 bytes, expected at most 67108864',
+  );
+});
+
 test('weights that are no numbers are refused', async () => {
   const bytes = await h5((file) => {
     file
@@ -204,6 +214,18 @@ test('archives with something missing or wrong in them', async () => {
     const error = await refused(await archive(change), 'bad.keras');
     assert.is(error.code, code, named);
     assert.match(error.message, named);
+  }
+});
+
+test('a pickle among the members is named and never loaded', async () => {
+  const pickle = Uint8Array.of(0x80, 4, 0x2e);
+  for (const name of ['model.pkl', 'assets/layer/state.PICKLE', 'a/b.joblib', 'x.dill', '__proto__.pkl']) {
+    const bytes = await archive((members) => {
+      Object.defineProperty(members, name, { value: pickle, enumerable: true });
+    });
+    const { code, message } = await refused(bytes, 'code.keras');
+    assert.is(code, 'holds-code');
+    assert.match(message, `member ${name} is a pickle`);
   }
 });
 

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BitnibbleError } from '../../src/errors.js';
-import { parseJson } from '../../src/keras/config.js';
+import { parseJson } from '../../src/formats/json.js';
 import { bytesSource, loadModelWeights, openKeras, saveModelWeights } from '../../src/keras/index.js';
 import { dense, fakeKeras } from '../support/h5.js';
 import { root } from '../support/needs.js';

@@ -11,6 +11,12 @@ test('thousands of damaged files: a code or a valid model each', async () => {
   assert.is(status, 0, output);
   const cases = Number(/^(\d+) of \d+ cases/m.exec(output)?.[1]);
   assert.ok(cases >= 2000, output);
+  for (const kind of ['h5', 'zip', 'safetensors']) {
+    for (const how of ['truncated', 'mutated']) {
+      const count = Number(new RegExp(`\\b(\\d+) ${kind} ${how}\\b`).exec(output)?.[1]);
+      assert.ok(count >= 500, output);
+    }
+  }
   const valid = Number(/^ {2}valid: (\d+)$/m.exec(output)?.[1]);
   assert.ok(valid >= cases / 50, output);
 });

@@ -48,19 +48,21 @@ const OWN: Readonly<Record<string, Activation>> = {
   squareplus: (tf, x) => tf.mul(0.5, tf.add(x, tf.sqrt(tf.add(tf.square(x), 4)))),
 };
 
-const KERAS_NAMES: Readonly<Record<string, string>> = {
-  silu: 'swish',
-  log_softmax: 'logSoftmax',
-  hard_silu: 'hardSilu',
-  hard_swish: 'hardSilu',
-  leaky_relu: 'leakyRelu',
-  log_sigmoid: 'logSigmoid',
-  hard_tanh: 'hardTanh',
-  hard_shrink: 'hardShrink',
-  soft_shrink: 'softShrink',
-  tanh_shrink: 'tanhShrink',
-  hard_sigmoid: 'hardSigmoid',
-};
+const KERAS_NAMES: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    silu: 'swish',
+    log_softmax: 'logSoftmax',
+    hard_silu: 'hardSilu',
+    hard_swish: 'hardSilu',
+    leaky_relu: 'leakyRelu',
+    log_sigmoid: 'logSigmoid',
+    hard_tanh: 'hardTanh',
+    hard_shrink: 'hardShrink',
+    soft_shrink: 'softShrink',
+    tanh_shrink: 'tanhShrink',
+    hard_sigmoid: 'hardSigmoid',
+  }),
+);
 
 /**
  * The name under which TensorFlow.js finds an activation of Keras, or undefined.
@@ -68,7 +70,7 @@ const KERAS_NAMES: Readonly<Record<string, string>> = {
  * `hard_sigmoid` is `clip(0.2 x + 0.5, 0, 1)` in Keras 2 and in TensorFlow.js, `relu6(x + 3) / 6` in Keras 3.
  */
 export function activationName(keras: string, isKeras3: boolean): string | undefined {
-  const name = KERAS_NAMES[keras] ?? keras;
+  const name = KERAS_NAMES.get(keras) ?? keras;
   if (name === 'hardSigmoid') return isKeras3 ? `${PREFIX}${name}` : name;
   if (Object.hasOwn(NATIVE, name)) return name;
   return Object.hasOwn(OWN, name) ? PREFIX + name : undefined;

@@ -1,0 +1,98 @@
+// Files made to mislead, each given to the command line: a coded error or an honest result, within 2 seconds of
+// processor time and 512 MB of the whole process, and nothing written but the output.
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type Command, CRAFTED_H5 } from '../support/crafted-h5.js';
+import { CRAFTED_ZIP } from '../support/crafted-zip.js';
+import { need, root, runCli, runPython, tempDir } from '../support/needs.js';
+
+const SECONDS = 2;
+const MEGABYTES = 512;
+
+const folder = tempDir();
+const hook = pathToFileURL(path.join(root, 'test/support/measure.mjs')).href;
+
+/** Runs one command in a folder of its own. */
+async function meet(command: Command, file: string) {
+  const name = `${path.basename(file)}-${command}`;
+  const place = path.join(folder, name);
+  mkdirSync(place);
+  const measured = `${place}.json`;
+  const output = { quantize: 'out.safetensors', convert: 'model.json', inspect: undefined }[command];
+  const args = [
+    command,
+    file,
+    ...(output ? ['-o', output] : []),
+    ...(command === 'quantize' ? ['--scheme', 'int4'] : []),
+    '--json',
+  ];
+  const env = { BITNIBBLE_MEASURE: measured, NODE_OPTIONS: `--import=${hook}` };
+  const { status, stdout, stderr } = await runCli(args, { cwd: place, env, timeout: 60_000 });
+  const took = JSON.parse(readFileSync(measured, 'utf8')) as { megabytes: number; seconds: number };
+  return { status, stdout, stderr, took, written: readdirSync(place) };
+}
+
+for (const { name, make, code, names, commands } of [...CRAFTED_H5, ...CRAFTED_ZIP]) {
+  test(`${name}: ${code ?? 'sound'}`, async () => {
+    const file = path.join(folder, name);
+    const made = await make();
+    if (typeof made === 'function') made(file);
+    else writeFileSync(file, made);
+    for (const command of commands ?? (['quantize'] as const)) {
+      const { status, stdout, stderr, took, written } = await meet(command, file);
+      const about = `${command}: status ${status}, ${JSON.stringify(took)}: ${stderr.slice(0, 500)}`;
+      assert.is(status, code ? 1 : 0, about);
+      if (code) {
+        const { error } = JSON.parse(stdout) as { error: { code: string; message: string } };
+        assert.is(error.code, code, about);
+        assert.ok(error.message.includes(file) && error.message.includes(names ?? ''), about);
+        assert.equal(written, [], about);
+      }
+      assert.ok(took.seconds <= SECONDS, about);
+      assert.ok(took.megabytes <= MEGABYTES, about);
+    }
+  });
+}
+
+/** What h5wasm cannot write: datasets whose values are in other files. */
+const ELSEWHERE = `
+import sys, h5py, numpy as np
+folder, secret = sys.argv[1:]
+def file(name):
+    f = h5py.File(f"{folder}/{name}.h5", "w")
+    return f, f.create_group("layers/dense/vars")
+f, g = file("stored-elsewhere")
+g.create_dataset("0", (2, 3), "<f4", external=[(secret, 0, 24)])
+f, g = file("put-together")
+layout = h5py.VirtualLayout((2, 3), "<f4")
+layout[:] = h5py.VirtualSource(secret, "x", (2, 3))
+g.create_virtual_dataset("0", layout)
+f, g = file("put-together-of-itself")
+layout = h5py.VirtualLayout((2, 3), "<f4")
+layout[:] = h5py.VirtualSource(".", "/layers/dense/vars/0", (2, 3))
+g.create_virtual_dataset("0", layout)
+f, g = file("committed-type")
+f["type"] = np.dtype("<f4")
+g["0"] = np.ones((2, 3), "<f4")
+g["1"] = h5py.SoftLink("/type")
+`;
+
+need(test, 'keras')('values in other files are not read', async () => {
+  const secret = path.join(folder, 'secret.bin');
+  writeFileSync(secret, new Uint8Array(new Float32Array(6).fill(42).buffer));
+  await runPython(ELSEWHERE, [folder, secret]);
+  for (const name of ['stored-elsewhere', 'put-together', 'put-together-of-itself', 'committed-type']) {
+    const { status, stdout, took, written } = await meet('quantize', path.join(folder, `${name}.h5`));
+    assert.is(status, 1, name);
+    const { error } = JSON.parse(stdout) as { error: { code: string; message: string } };
+    assert.is(error.code, 'corrupt-file', error.message);
+    assert.match(error.message, '/layers/dense/vars/');
+    assert.equal(written, []);
+    assert.ok(took.seconds <= SECONDS && took.megabytes <= MEGABYTES, JSON.stringify(took));
+  }
+});
+
+test.run();
