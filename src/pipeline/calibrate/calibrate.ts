@@ -155,14 +155,12 @@ export async function calibrateModel(
     );
     const calibrated = divergence(tf, outputs, kind);
     const plain = await loadLayersModel(tf, base.model);
-    const dataFree = divergence(
-      tf,
-      outputs.map(({ float: exact }, i) => ({
-        float: exact,
-        quantized: inputs.map((x) => tf.tidy(() => [plain.predict(x)].flat()[i] as Tensor)),
-      })),
-      kind,
-    );
+    const predicted = outputs.map(({ float: exact }, i) => ({
+      float: exact,
+      quantized: inputs.map((x) => tf.tidy(() => [plain.predict(x)].flat()[i] as Tensor)),
+    }));
+    const dataFree = divergence(tf, predicted, kind);
+    tf.dispose(predicted.map(({ quantized: own }) => own));
     plain.dispose();
     const keptDataFree = !(calibrated <= dataFree);
     if (keptDataFree)

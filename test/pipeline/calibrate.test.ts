@@ -1,0 +1,117 @@
+// Calibration of whole networks: what it gains, that it repeats, and what it refuses.
+
+import path from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { arrayDataset } from '../../src/data/index.js';
+import type { BitnibbleError } from '../../src/errors.js';
+import { loadKernels } from '../../src/kernels/index.js';
+import { openDataset } from '../../src/node/datasets.js';
+import { openKeras } from '../../src/node/models.js';
+import { loadTensorFlow } from '../../src/node/tfjs.js';
+import { openPacked, packedBytes } from '../../src/packed/index.js';
+import { calibrateModel } from '../../src/pipeline/calibrate/calibrate.js';
+import { evaluateModel } from '../../src/pipeline/evaluate.js';
+import { root } from '../support/needs.js';
+import { fileOf } from '../tfjs/support.js';
+
+const { tf } = await loadTensorFlow();
+const kernels = await loadKernels();
+const digits = path.join(root, 'examples/digits');
+const preprocess = { scale: 1 / 255 };
+
+test('one bit of the demo network: the accuracy that rounding loses comes back, without labels', async () => {
+  const model = await openKeras(path.join(digits, 'digits.h5'));
+  const dataset = await openDataset(path.join(digits, 'calibration-images-idx3-ubyte.gz'));
+  assert.is(dataset.labels, undefined);
+  const data = await openDataset(digits);
+  const options = { kernels, dataset, preprocess, samples: 512 };
+  const before = tf.memory().numTensors;
+  const { model: packed, report } = await calibrateModel(
+    tf,
+    model,
+    { default: { scheme: 'binary' } },
+    options,
+  );
+  assert.is(tf.memory().numTensors, before, 'every tensor is disposed of');
+  assert.ok(report.calibration.every(({ fallback }) => fallback === undefined));
+  assert.ok(report.divergence.calibrated < 0.1 * report.divergence.dataFree);
+  assert.not(report.keptDataFree);
+  const bytes = packedBytes(packed);
+  const { top1 } = await evaluateModel(tf, openPacked(bytes, kernels), data, { preprocess });
+  assert.ok(top1 > 0.96, `accuracy ${top1}`);
+  const again = await calibrateModel(tf, model, { default: { scheme: 'binary' } }, options);
+  assert.equal(packedBytes(again.model), bytes, 'two runs, the same bytes');
+  model.close();
+});
+
+for (const name of ['mobilenet_v2', 'resnet', 'conv1d', 'nested_shared', 'unet', 'lstm_tagger']) {
+  test(`${name}: never worse than without data, and every kernel is accounted for`, async () => {
+    const model = await openKeras(fileOf(name));
+    const { loadLayersModel } = await import('../../src/tfjs/load.js');
+    const layers = await loadLayersModel(tf, model);
+    const shape = layers.inputs[0]?.shape.slice(1).map((n) => n ?? 12) ?? [];
+    const single = layers.inputs.length === 1;
+    layers.dispose();
+    const size = shape.reduce((a, b) => a * b, 1);
+    const values = Float32Array.from({ length: 64 * size }, (_, i) =>
+      name === 'lstm_tagger' ? (i * 7919) % 5 : Math.sin(i * 12.9898) * 1.5,
+    );
+    const dataset = arrayDataset({ name: 'random', inputShape: shape, values });
+    const run = () => calibrateModel(tf, model, { default: { scheme: 'int2' } }, { kernels, dataset });
+    if (!single) {
+      try {
+        await run();
+        assert.unreachable();
+      } catch (error) {
+        assert.is((error as BitnibbleError).code, 'data-mismatch');
+        assert.match((error as Error).message, /one input/);
+      }
+      return;
+    }
+    const { report } = await run();
+    const kernelsOfModel = report.tensors.filter(({ result }) => result !== 'kept').map(({ id }) => id);
+    assert.equal(report.calibration.map(({ id }) => id).sort(), [...kernelsOfModel].sort());
+    for (const { id, error, fallback } of report.calibration)
+      assert.ok((error === undefined) !== (fallback === undefined), id);
+    assert.ok(report.keptDataFree || report.divergence.calibrated <= report.divergence.dataFree);
+    assert.is(
+      report.keptDataFree,
+      report.warnings.some((text) => text.includes('data-free result was kept')),
+    );
+    model.close();
+  });
+}
+
+test('samples of another shape, with NaN, unscaled or few: refused or warned of', async () => {
+  const model = await openKeras(path.join(digits, 'digits.h5'));
+  const recipe = { default: { scheme: 'int4' } } as const;
+  const attempt = async (inputShape: number[], values: Float32Array, more: object = {}) =>
+    calibrateModel(tf, model, recipe, {
+      kernels,
+      dataset: arrayDataset({ name: 'samples', inputShape, values, ...more }),
+    });
+  const refused = async (inputShape: number[], values: Float32Array, pattern: RegExp) => {
+    try {
+      await attempt(inputShape, values);
+      assert.unreachable();
+    } catch (error) {
+      assert.is((error as BitnibbleError).code, 'data-mismatch');
+      assert.match((error as Error).message, pattern);
+    }
+  };
+  await refused(
+    [28, 27, 1],
+    new Float32Array(28 * 27),
+    /expects inputs of shape \[28,28,1\], the data has \[28,27,1\]/,
+  );
+  const spoilt = new Float32Array(28 * 28).fill(Number.NaN, 5, 6);
+  await refused([28, 28, 1], spoilt, /expected finite samples, got NaN/);
+  const loud = Float32Array.from({ length: 8 * 784 }, (_, i) => (i * 31) % 256);
+  const { report } = await attempt([28, 28, 1], loud);
+  assert.ok(report.warnings.some((text) => text.includes('unscaled')));
+  assert.ok(report.warnings.some((text) => text.includes('8 samples are few')));
+  model.close();
+});
+
+test.run();
