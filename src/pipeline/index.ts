@@ -4,7 +4,14 @@ export {
   type CalibrationRow,
   calibrateModel,
 } from './calibrate/calibrate.js';
-export { type ComparisonRow, compare, VARIANTS, type Variant } from './compare.js';
+export {
+  CALIBRATED_VARIANTS,
+  type CompareOptions,
+  type ComparisonRow,
+  compare,
+  VARIANTS,
+  type Variant,
+} from './compare.js';
 export { type EvaluateOptions, type Evaluation, evaluateModel, type OutputKind } from './evaluate.js';
 export { type LevelHistogram, type LevelHistogramOptions, levelHistogram } from './histogram.js';
 export { postTrainBinarization, postTrainQuantization, type WithWeights } from './posttrain.js';
