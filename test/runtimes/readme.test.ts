@@ -19,6 +19,8 @@ async function inNode(after: string): Promise<{ folder: string; stdout: string }
   const { code } = await transform(snippetOf(after, 'ts'), { loader: 'ts', format: 'esm' });
   writeFileSync(path.join(folder, 'snippet.js'), code);
   cpSync(path.join(root, 'examples/digits/digits.h5'), path.join(folder, 'model.h5'));
+  const images = path.join(root, 'examples/digits/calibration-images-idx3-ubyte.gz');
+  cpSync(images, path.join(folder, 'images-idx3-ubyte.gz'));
   const { status, stdout, output } = await run(process.execPath, ['snippet.js'], { cwd: folder });
   assert.is(status, 0, output);
   return { folder, stdout };
@@ -30,6 +32,13 @@ test('in a build step', async () => {
   assert.is(Number(before), 4 * 69_146);
   assert.ok(Number(after) > 69_146 / 2 && Number(after) < 38_000, stdout);
   assert.equal(new Uint8Array(readFileSync(path.join(folder, 'model.safetensors'))), await packedDigits());
+});
+
+test('with samples of your data', async () => {
+  const { folder, stdout } = await inNode('**With samples of your data**');
+  const [, calibrated, plain] = /^outputs diverge by ([\d.e-]+), by rounding ([\d.e-]+)$/m.exec(stdout) ?? [];
+  assert.ok(Number(calibrated) < 0.1 * Number(plain), stdout);
+  assert.ok(readFileSync(path.join(folder, 'one-bit.safetensors')).length < 30_000);
 });
 
 test('in research', async () => {

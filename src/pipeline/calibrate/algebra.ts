@@ -3,8 +3,13 @@ import type { TensorFlow } from '../../tfjs/types.js';
 
 /** The matrix products of TensorFlow.js, on whichever backend it computes. */
 export function tensorFlowAlgebra(tf: TensorFlow): Algebra {
-  const floats = (build: () => ReturnType<TensorFlow['matMul']>) =>
-    tf.tidy(() => build().dataSync() as Float32Array);
+  // The values stay out of what `tidy` returns: it looks through every element for tensors.
+  const floats = (build: () => ReturnType<TensorFlow['matMul']>): Float32Array => {
+    const result = tf.tidy(build);
+    const values = result.dataSync() as Float32Array;
+    result.dispose();
+    return values;
+  };
   return {
     product: (a, b, m, k, n) => floats(() => tf.matMul(tf.tensor2d(a, [m, k]), tf.tensor2d(b, [k, n]))),
     moments(x, t, rows, k, n) {
