@@ -93,7 +93,7 @@ export function App() {
       </p>
       {isOver && (
         <div class="overlay" aria-hidden="true">
-          <p>Drop it</p>
+          <p>Drop it to open it</p>
         </div>
       )}
     </div>

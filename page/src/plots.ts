@@ -5,9 +5,16 @@ import type { LevelHistogram } from 'bitnibble/pipeline';
 
 export type Figure = SVGSVGElement | HTMLElement;
 
-/** The library writes its style sheet into each figure, which the content security policy forbids: ours does the same. */
+/**
+ * The library writes its style sheet into each figure, which the content security policy forbids: ours does the same.
+ * It also labels the groups inside, which have no role that takes a label; the figure is one picture.
+ */
 function styled(figure: Figure, label: string): Figure {
   for (const style of figure.querySelectorAll('style')) style.remove();
+  for (const group of figure.querySelectorAll('g[aria-label]')) {
+    group.setAttribute('data-mark', group.getAttribute('aria-label') ?? '');
+    group.removeAttribute('aria-label');
+  }
   figure.setAttribute('role', 'img');
   figure.setAttribute('aria-label', label);
   return figure;
@@ -115,7 +122,7 @@ export function scoreBars(scores: readonly number[], what: string, width: number
   const bars = scores.map((score, digit) => ({ digit: String(digit), score, isBest: digit === best }));
   const figure = Plot.plot({
     className: CLASS,
-    style: { fontSize: width < 120 ? '9px' : '12px' },
+    style: { fontSize: width < 80 ? '7.5px' : width < 120 ? '9px' : '12px' },
     width,
     height: 96,
     margin: 0,

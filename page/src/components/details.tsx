@@ -105,10 +105,12 @@ export function Details({ tensor, result }: DetailsProps) {
               <dd>{format.value(histogram.scale)}</dd>
             </div>
           )}
-          <div>
-            <dt>Largest error</dt>
-            <dd>{format.value(maxError)}</dd>
-          </div>
+          {block === undefined && (
+            <div>
+              <dt>Largest error</dt>
+              <dd>{format.value(maxError)}</dd>
+            </div>
+          )}
         </dl>
         {guess && (
           <p class="small muted">This layer's class is not known; the last axis is taken for its channels.</p>

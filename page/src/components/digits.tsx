@@ -22,6 +22,7 @@ export function Digits({
   const pad = useRef<PadHandle>(null);
   const waiting = useRef<{ pixels: Uint8Array; isDone: boolean } | undefined>(undefined);
   const isAsking = useRef(false);
+  const isEmpty = useRef(true);
   const [networks, setNetworks] = useState<readonly Network[]>();
   const [answers, setAnswers] = useState<readonly Answer[]>();
   const [scores, setScores] = useState<readonly Score[]>();
@@ -36,8 +37,13 @@ export function Digits({
       for (let next = waiting.current; next; next = waiting.current) {
         waiting.current = undefined;
         const found = await client.classify(next.pixels, next.isDone);
+        // The pad was cleared meanwhile.
+        if (isEmpty.current) continue;
         setAnswers((old) => found.map((answer, i) => ({ milliseconds: old?.[i]?.milliseconds, ...answer })));
-        if (next.isDone) onAnnounce(`Answers: ${found.map(({ scores }) => best(scores)).join(', ')}`);
+        if (next.isDone) {
+          const networks = await client.loadNetworks();
+          onAnnounce(networks.map(({ title }, i) => `${title}: ${best(found[i]?.scores ?? [])}`).join(', '));
+        }
       }
     } catch (error) {
       setFault(faultOf(error));
@@ -47,6 +53,7 @@ export function Digits({
   }, [client, onAnnounce]);
 
   const onDrawing = (pixels: Uint8Array | undefined, isDone: boolean) => {
+    isEmpty.current = pixels === undefined;
     if (pixels) {
       waiting.current = { pixels, isDone };
       ask();
@@ -90,6 +97,7 @@ export function Digits({
         <div class="drawing">
           <Pad
             handle={pad}
+            isEmpty={!answers && networks !== undefined}
             onChange={(pixels, isDone) => {
               if (!isDone) setSource(undefined);
               onDrawing(pixels, isDone);
@@ -104,7 +112,8 @@ export function Digits({
             </button>
           </div>
           <p id="pad-help" class="small muted">
-            {source ?? 'With the keyboard: arrow keys move, space lowers and lifts the pen, escape clears.'}
+            {source ??
+              'With a finger, a pen or a mouse. With the keyboard: arrow keys move, space lowers and lifts the pen, escape clears.'}
           </p>
         </div>
         <ul class="answers" aria-busy={!networks}>
@@ -146,7 +155,7 @@ function Column({ network: { id, title, note, bytes }, answer, score }: ColumnPr
       </header>
       <p class="digit">
         <span class="visually-hidden">Answer: </span>
-        <span class="value">{digit ?? '–'}</span>
+        <span class={digit === undefined ? 'value none' : 'value'}>{digit ?? '–'}</span>
         <span class="sure">
           {answer && digit !== undefined ? format.percent(answer.scores[digit] as number) : ''}
         </span>

@@ -17,6 +17,8 @@ export interface PadHandle {
 
 interface PadProps {
   readonly handle: Ref<PadHandle>;
+  /** Shows where to draw. */
+  readonly isEmpty: boolean;
   /** 28 x 28 bytes as the networks get them, undefined for an empty pad; `isDone` at the end of a stroke. */
   readonly onChange: (pixels: Uint8Array | undefined, isDone: boolean) => void;
 }
@@ -35,13 +37,14 @@ const MOVES: Readonly<Record<string, readonly [number, number]>> = {
 };
 
 /** A square to draw on, with a pointer or with the arrow keys. */
-export function Pad({ handle, onChange }: PadProps) {
+export function Pad({ handle, isEmpty, onChange }: PadProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const last = useRef<Point | undefined>(undefined);
   const isSample = useRef(false);
   const [cursor, setCursor] = useState(MIDDLE);
   const [isDown, setDown] = useState(false);
   const [hasFocus, setFocus] = useState(false);
+  const [byKeys, setByKeys] = useState(false);
 
   const context = () => canvas.current?.getContext('2d', { willReadFrequently: true }) ?? undefined;
   const clear = () => {
@@ -97,6 +100,7 @@ export function Pad({ handle, onChange }: PadProps) {
   };
   const onPointerDown = (event: PointerEvent) => {
     if (event.button !== 0) return;
+    setByKeys(false);
     (event.currentTarget as HTMLElement).setPointerCapture(event.pointerId);
     const point = pointOf(event);
     last.current = point;
@@ -115,6 +119,7 @@ export function Pad({ handle, onChange }: PadProps) {
   };
 
   const onKeyDown = (event: KeyboardEvent) => {
+    setByKeys(true);
     const move = MOVES[event.key];
     if (move) {
       const inside = (n: number) => Math.min(CANVAS - STEP, Math.max(STEP, n));
@@ -157,14 +162,24 @@ export function Pad({ handle, onChange }: PadProps) {
         onPointerUp={onPointerUp}
         onPointerCancel={onPointerUp}
         onKeyDown={onKeyDown}
-        onFocus={() => setFocus(true)}
+        onFocus={({ currentTarget }) => {
+          setFocus(true);
+          setByKeys(currentTarget.matches(':focus-visible'));
+        }}
         onBlur={() => setFocus(false)}
       />
-      <span
-        class={`cursor${isDown ? ' down' : ''}`}
-        aria-hidden="true"
-        style={{ left: `${(100 * cursor.x) / CANVAS}%`, top: `${(100 * cursor.y) / CANVAS}%` }}
-      />
+      {isEmpty && (
+        <span class="invitation" aria-hidden="true">
+          draw here
+        </span>
+      )}
+      {hasFocus && byKeys && (
+        <span
+          class={`cursor${isDown ? ' down' : ''}`}
+          aria-hidden="true"
+          style={{ left: `${(100 * cursor.x) / CANVAS}%`, top: `${(100 * cursor.y) / CANVAS}%` }}
+        />
+      )}
       <span class="visually-hidden" aria-live="polite">
         {hasFocus ? (isDown ? 'pen down' : 'pen up') : ''}
       </span>

@@ -1,0 +1,195 @@
+// The page in use: with the keyboard alone, with a large model, and when the next file comes too soon.
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Page } from 'playwright-core';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { loadKernels, openPacked } from '../../src/index.js';
+import { dense, fakeKeras } from '../support/h5.js';
+import { need, tempDir } from '../support/needs.js';
+import { answers, choose, digitsFile, download, openSite, type Site } from './support/page.js';
+
+const test = suite('the page in use');
+const withChromium = need(test, 'chromium');
+let site: Site | undefined;
+
+function inPage(name: string, body: (page: Page) => Promise<void>): void {
+  withChromium(name, async ({ chromium }) => {
+    site ??= await openSite(chromium);
+    const page = await site.visit();
+    try {
+      await body(page);
+    } finally {
+      await page.context().close();
+    }
+    assert.equal(site.faults(), []);
+  });
+}
+test.after(() => site?.close());
+
+/** What has the focus, by its accessible text, and whether it is seen to have it. */
+function focused(page: Page) {
+  return page.evaluate(() => {
+    const element = document.activeElement as HTMLElement;
+    // A radio button is covered by the label that shows its focus.
+    const shown = element.matches('.options input') ? (element.nextElementSibling as HTMLElement) : element;
+    const { outlineStyle, outlineWidth } = getComputedStyle(shown);
+    const input = element as HTMLInputElement;
+    const text =
+      element.getAttribute('aria-label') ?? (input.type === 'radio' ? input.value : element.textContent);
+    return {
+      text: text?.trim() ?? '',
+      isSeen: outlineStyle !== 'none' && Number.parseFloat(outlineWidth) >= 2,
+    };
+  });
+}
+
+/** Presses Tab until something of that text has the focus; everything on the way must be seen to have it. */
+async function tabTo(page: Page, wanted: RegExp, key = 'Tab'): Promise<void> {
+  const way: string[] = [];
+  for (let i = 0; i < 40; i++) {
+    await page.keyboard.press(key);
+    const { text, isSeen } = await focused(page);
+    assert.ok(isSeen, `the focus on "${text}" is not to be seen`);
+    if (wanted.test(text)) return;
+    way.push(text);
+  }
+  throw new Error(`Tab never came to ${wanted}: ${way.join(' | ')}`);
+}
+
+inPage('with the keyboard alone: open, choose, download, draw, look into a layer', async (page) => {
+  await tabTo(page, /^Take the demo model$/);
+  await page.keyboard.press('Enter');
+  await page.getByText('of 1,000 test digits right').nth(2).waitFor();
+  assert.is((await focused(page)).text, 'digits.h5');
+
+  await tabTo(page, /^int4$/);
+  await page.keyboard.press('ArrowLeft');
+  await page.getByText('digits.int2.safetensors').waitFor();
+  await page.keyboard.press('ArrowLeft');
+  await page.getByText('digits.binary.safetensors').waitFor();
+  await tabTo(page, /^channel$/);
+  await page.keyboard.press('ArrowRight');
+  await tabTo(page, /^$/);
+  await page.keyboard.type('8');
+  await page.keyboard.press('Tab');
+  await page.getByText('bits per rounded weight').waitFor();
+  await tabTo(page, /^Download the packed file$/);
+  const { name, bytes } = await download(page, () => page.keyboard.press('Enter'));
+  assert.is(name, 'digits.binary.safetensors');
+  const [first] = openPacked(bytes, await loadKernels()).weights;
+  assert.is(first?.kind === 'quantized' && first.tensor.coding.scheme, 'binary');
+
+  await tabTo(page, /^Drawing pad/);
+  await page.keyboard.press('Escape');
+  assert.is((await answers(page)).float32?.digit, '–');
+  for (let i = 0; i < 9; i++) await page.keyboard.press('ArrowUp');
+  await page.keyboard.press('Space');
+  for (let i = 0; i < 18; i++) await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('Space');
+  await page.waitForFunction(
+    () => document.querySelector('[data-network=float32] .value')?.textContent === '1',
+  );
+  await page.getByText(/^float32: 1, 4 bits: 1, 1 bit: \d$/).waitFor({ state: 'attached' });
+
+  await tabTo(page, /^Another test digit$/);
+  await tabTo(page, /^conv1$/);
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'conv1', expanded: true }).waitFor();
+  await page.locator('.details svg[aria-label*="conv1/kernel"]').waitFor();
+  await tabTo(page, /tensors kept as they are/);
+  await page.keyboard.press('Enter');
+  await page.getByText('conv1/bias').waitFor();
+  await tabTo(page, /^conv1$/, 'Shift+Tab');
+});
+
+let large: string | undefined;
+
+/** 105 MB of float32 in four layers; made once. */
+async function largeModel(): Promise<string> {
+  if (large) return large;
+  const layers = Array.from({ length: 4 }, (_, n) =>
+    dense(`dense_${n}`, 2560, 2560, (i) => Math.sin(i * (n + 1))),
+  );
+  const file = path.join(tempDir(), 'large.h5');
+  writeFileSync(file, await fakeKeras(layers));
+  large = file;
+  return file;
+}
+
+/** Notes the longest time between two frames, and what progress was to be seen, until told to stop. */
+function watch(page: Page) {
+  return page.evaluate(() => {
+    const notes = { longest: 0, frames: 0, parts: [] as number[], isOn: true };
+    Object.assign(globalThis, { notes });
+    let last = performance.now();
+    requestAnimationFrame(function frame() {
+      const now = performance.now();
+      notes.longest = Math.max(notes.longest, now - last);
+      notes.frames++;
+      last = now;
+      const value = document.querySelector('progress')?.getAttribute('value');
+      if (value && Number(value) !== notes.parts.at(-1)) notes.parts.push(Number(value));
+      if (notes.isOn) requestAnimationFrame(frame);
+    });
+  });
+}
+
+inPage('a model of 100 MB: progress, and no frame waits for the work', async (page) => {
+  const file = await largeModel();
+  await watch(page);
+  const start = performance.now();
+  await choose(page, file);
+  await page.getByTestId('ratio').waitFor();
+  await page.locator('input[name=scheme][value=int4]').waitFor();
+  await page.locator('input[name=scale][value=lsq]').check();
+  await page.waitForFunction(() => document.querySelector('progress') !== null);
+  await page.waitForFunction(() => document.querySelector('progress') === null);
+  await page.locator('.details svg').waitFor();
+  const seconds = (performance.now() - start) / 1000;
+  const { longest, frames, parts } = await page.evaluate(() => {
+    const { notes } = globalThis as unknown as {
+      notes: { longest: number; frames: number; parts: number[]; isOn: boolean };
+    };
+    notes.isOn = false;
+    return notes;
+  });
+  process.stdout.write(
+    `\nRAN: 105 MB in ${seconds.toFixed(1)} s: ${frames} frames, the longest ${longest.toFixed(0)} ms, ${parts.length} steps of progress\n`,
+  );
+  assert.ok(frames > 20, `${frames} frames`);
+  assert.ok(longest < 500, `the page stood still for ${longest.toFixed(0)} ms of ${seconds.toFixed(1)} s`);
+  assert.ok(parts.filter((part) => part > 0 && part < 1).length >= 3, `progress was ${parts}`);
+  const { bytes } = await download(page);
+  const packed = openPacked(bytes, await loadKernels());
+  assert.is(packed.weights.filter(({ kind }) => kind === 'quantized').length, 4);
+});
+
+inPage('a choice made while another is worked on is the one that is shown', async (page) => {
+  await choose(page, await largeModel());
+  await page.getByTestId('ratio').waitFor();
+  await page.locator('input[name=scale][value=lsq]').check();
+  await page.locator('input[name=granularity][value=tensor]').check();
+  await page.locator('input[name=scheme][value=binary]').check();
+  await page.getByText('large.binary.safetensors').waitFor();
+  await page.waitForFunction(() => document.querySelector('.working progress') === null);
+  const { name, bytes } = await download(page);
+  assert.is(name, 'large.binary.safetensors');
+  const [first] = openPacked(bytes, await loadKernels()).weights;
+  const coding = first?.kind === 'quantized' ? first.tensor.coding : undefined;
+  assert.equal([coding?.scheme, coding?.granularity], ['binary', 'tensor']);
+});
+
+inPage('a new file ends the work on the one before', async (page) => {
+  const file = await largeModel();
+  await choose(page, file);
+  await page.getByText('large.h5').first().waitFor();
+  await choose(page, digitsFile);
+  await page.getByRole('heading', { name: 'digits.h5', level: 1 }).waitFor();
+  await page.getByText('digits.int4.safetensors').waitFor();
+  await page.waitForTimeout(1000);
+  assert.is(await page.getByText('large.h5').count(), 0);
+  assert.is(page.workers().length, 1);
+});
+
+test.run();
