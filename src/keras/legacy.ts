@@ -84,14 +84,22 @@ export function readLegacy(file: H5File): KerasContents {
     );
   }
   const about = (name: string) => text(file.attribute(root, name)) ?? text(file.attribute('/', name));
+  const kerasVersion = about('keras_version') ?? '';
+  const backend = about('backend') ?? about('keras_backend');
   return {
     architecture,
     trainingConfig: config(file, 'training_config'),
-    kerasVersion: about('keras_version') ?? '',
-    backend: about('backend') ?? about('keras_backend') ?? '',
+    kerasVersion,
+    backend: backend ?? (/^3/.test(kerasVersion) ? '' : backendOfNames(weights)),
     layers: layers ?? layersOfWeights(weights),
     weights,
   };
+}
+
+/** Keras 1 did not write its backend. TensorFlow's variables are called `kernel:0`, Theano's `kernel`. */
+function backendOfNames(weights: readonly KerasWeight[]): string {
+  if (weights.length === 0) return '';
+  return weights.some(({ path }) => /:\d+$/.test(path)) ? 'tensorflow' : 'theano';
 }
 
 /** A layer of which only its name is known. */

@@ -3,6 +3,7 @@ import { floatToHalf } from '../formats/float16.js';
 import type { JsonObject, ModelSource, WeightInfo } from '../model.js';
 import { sizeOf } from '../shape.js';
 import { pairWeights } from './load.js';
+import { modernWeights } from './old-weights.js';
 import { toTopology } from './topology.js';
 
 export interface LayersModelOptions {
@@ -39,7 +40,7 @@ const fitsHalf = (values: Float32Array) => values.every((v) => Math.abs(v) < 655
  * @throws BitnibbleError `unsupported-layer` before any weight is read, `missing-weight`; RangeError for `shardBytes`
  */
 export function layersModelFiles(
-  model: ModelSource,
+  source: ModelSource,
   jsonName: string,
   options: LayersModelOptions = {},
 ): LayersModelFiles {
@@ -47,7 +48,8 @@ export function layersModelFiles(
   if (!Number.isSafeInteger(shardBytes) || shardBytes < 1) {
     throw new RangeError(`"shardBytes" expected a whole number of at least 1, got ${shardBytes}`);
   }
-  const topology = toTopology(model, { keepTraining: true });
+  const topology = toTopology(source, { keepTraining: true });
+  const model = modernWeights(source);
   const remarks = [...topology.remarks];
   const weights = [...pairWeights(model, topology)].map(([name, weight]) => ({
     name,

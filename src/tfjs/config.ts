@@ -154,6 +154,9 @@ export function cleanConfig(config: JsonObject, cleaning: Cleaning): JsonObject 
   if (Array.isArray(shape)) out.batch_input_shape = shape;
   // TensorFlow.js never frees the four tensors that it joins such a bias of.
   if (!cleaning.keepTraining && out.unit_forget_bias === true) out.unit_forget_bias = false;
+  // Nor the masks that recurrent layers with dropout make, all ones outside of training.
+  if (!cleaning.keepTraining && 'recurrent_dropout' in out)
+    Object.assign(out, { dropout: 0, recurrent_dropout: 0 });
   out.dtype = 'float32';
   return out;
 }

@@ -6,6 +6,7 @@ import type { ModelSource } from '../model.js';
 import { openPacked } from '../packed/read.js';
 import { ByteInput, bodyOf, type OnProgress } from '../packed/source.js';
 import { pairWeights } from './load.js';
+import { modernWeights } from './old-weights.js';
 import { registerLayers } from './register.js';
 import { toTopology } from './topology.js';
 import type { TensorFlow } from './types.js';
@@ -51,8 +52,9 @@ export function packedHandler(source: PackedSource, options: PackedHandlerOption
 }
 
 /** What TensorFlow.js loads: topology, names and shapes, values. */
-function artifactsOf(model: ModelSource): io.ModelArtifacts {
-  const topology = toTopology(model);
+function artifactsOf(given: ModelSource): io.ModelArtifacts {
+  const topology = toTopology(given);
+  const model = modernWeights(given);
   const pairs = [...pairWeights(model, topology)];
   return {
     modelTopology: topology.modelTopology,

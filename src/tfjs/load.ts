@@ -1,6 +1,7 @@
 import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import { BitnibbleError } from '../errors.js';
 import type { ModelSource, WeightInfo } from '../model.js';
+import { modernWeights } from './old-weights.js';
 import { registerLayers } from './register.js';
 import { type Topology, toTopology } from './topology.js';
 import type { TensorFlow } from './types.js';
@@ -48,8 +49,9 @@ export function pairWeights(source: ModelSource, { weights: layers }: Topology):
  * @param tf whichever TensorFlow.js package the caller uses
  * @throws BitnibbleError `unsupported-layer` before any weight is read; `missing-weight`, `shape-mismatch`
  */
-export async function loadLayersModel(tf: TensorFlow, source: ModelSource): Promise<LayersModel> {
-  const topology = toTopology(source);
+export async function loadLayersModel(tf: TensorFlow, given: ModelSource): Promise<LayersModel> {
+  const topology = toTopology(given);
+  const source = modernWeights(given);
   const pairs = pairWeights(source, topology);
   registerLayers(tf);
   const { modelTopology } = topology;

@@ -1,6 +1,7 @@
 import { registerActivations } from './layers/activations.js';
 import { attentionLayers } from './layers/attention.js';
 import { convLayers } from './layers/conv.js';
+import { convLstmLayers } from './layers/conv-lstm.js';
 import { defineLayer, type LayerSpec, PREFIX } from './layers/define.js';
 import { normalizationLayers } from './layers/normalization.js';
 import { operationLayers } from './layers/operations.js';
@@ -11,6 +12,7 @@ import type { TensorFlow } from './types.js';
 /** Every layer that bitnibble adds to TensorFlow.js. */
 export const LAYERS: readonly LayerSpec[] = [
   ...convLayers,
+  ...convLstmLayers,
   ...recurrentLayers,
   ...normalizationLayers,
   ...attentionLayers,

@@ -1,52 +1,9 @@
 import type { TensorShape } from '../keras/shapes.js';
 import type { Json, JsonObject } from '../model.js';
 import { OPERATION } from './graph.js';
-import { PREFIX } from './layers/define.js';
 import { OPERATIONS } from './layers/operations.js';
-
-/** A layer to be converted, its config clean. */
-export interface Given {
-  readonly className: string;
-  readonly config: JsonObject;
-  readonly isKeras3: boolean;
-  /** What its inputs are, call by call the same. */
-  readonly roles: readonly string[];
-  /** Arguments of its calls. */
-  readonly flags: JsonObject;
-  /** Output shape where it is known, batch included. */
-  readonly shape: TensorShape | undefined;
-  /** Converts the layer inside a wrapper. */
-  readonly inner: (entry: Json | undefined) => Converted | undefined;
-}
-
-/** A layer for TensorFlow.js. */
-export interface Converted {
-  readonly className: string;
-  readonly config: JsonObject;
-  /**
-   * Names of its weights in TensorFlow.js, in the order in which Keras stores them, without the layer's own name;
-   * null: stored by Keras and not needed. `any`: whatever Keras stores is not needed.
-   */
-  readonly weights: readonly (string | null)[] | 'any';
-}
-
-/** The layer inside a wrapper cannot be run, which was said of it. */
-export const INSIDE = 'the layer inside';
-
-/** What a layer becomes, or why it cannot be run. */
-type Rule = (given: Given) => Converted | string;
-
-const bias = (config: JsonObject) => (config.use_bias === false ? [] : ['bias']);
-const own = (className: string, config: JsonObject, weights: Converted['weights'] = []): Converted => ({
-  className: PREFIX + className,
-  config,
-  weights,
-});
-const native = (className: string, config: JsonObject, weights: Converted['weights'] = []): Converted => ({
-  className,
-  config,
-  weights,
-});
+import { bias, type Converted, type Given, INSIDE, native, own, type Rule } from './rule.js';
+import { bidirectional, convLstm, rnn, rnnOfCell } from './rules-recurrent.js';
 
 /** The class of TensorFlow.js of the same name, whatever its config. */
 const same: Rule = ({ className, config }) => native(className, config);
@@ -74,7 +31,11 @@ const conv: Rule = ({ className, config }) => {
   return needs ? own(className, config, weights) : native(className, config, weights);
 };
 
-const convTranspose: Rule = ({ className, config }) => {
+const convTranspose: Rule = ({ className, config: { output_shape: output, ...config }, shape }) => {
+  // Keras 1 was told what Keras 2 computes.
+  const differs = (n: Json, axis: number) =>
+    axis > 0 && n !== null && shape?.[axis] != null && shape[axis] !== n;
+  if (Array.isArray(output) && output.some(differs)) return `output_shape: ${JSON.stringify(output)}`;
   const weights = ['kernel', ...bias(config)];
   // TensorFlow.js's WebAssembly backend computes Conv3DTranspose wrongly.
   const needs =
@@ -97,84 +58,13 @@ const separable: Rule = ({ className, config }) => {
   return needs ? own(className, rest, weights) : native(className, rest, weights);
 };
 
-const RNN_CELLS: ReadonlyMap<string, string> = new Map(
-  Object.entries({
-    LSTMCell: 'LSTM',
-    GRUCell: 'GRU',
-    SimpleRNNCell: 'SimpleRNN',
-  }),
-);
-
-/** Whether a recurrent layer is one that TensorFlow.js computes as Keras does. */
-const isNativeRnn = (className: string, config: JsonObject, roles: readonly string[]) =>
-  roles.every((role) => role === 'x') &&
-  roles.length <= 1 &&
-  !(className === 'GRU' && config.reset_after === true);
-
-const rnn: Rule = ({ className, config, roles }) => {
-  const weights = ['kernel', 'recurrent_kernel', ...bias(config)];
-  if (isNativeRnn(className, config, roles)) {
-    return native(className, config, weights);
-  }
-  if (config.stateful === true) return 'stateful: true';
-  return own(className, { ...config, masked: roles.includes('mask') }, weights);
-};
-
-/** `RNN(LSTMCell)` is an LSTM; cells of code or in stacks are not converted. */
-const rnnOfCell: Rule = (given) => {
-  const cell = given.inner(given.config.cell);
-  if (!cell) return INSIDE;
-  const className = RNN_CELLS.get(cell.className.replace(PREFIX, ''));
-  if (!className) return `the cell ${cell.className.replace(PREFIX, '')}`;
-  const { cell: _, ...config } = given.config;
-  return rnn({ ...given, className, config: { ...cell.config, ...config } });
-};
-
-const convLstm: Rule = ({ className, config, roles }) => {
-  if (className !== 'ConvLSTM2D') return 'TensorFlow.js has no such layer';
-  if (roles.some((role) => role !== 'x')) return 'a mask or an initial state';
-  return native(className, config, ['kernel', 'recurrent_kernel', ...bias(config)]);
-};
-
-/** Config of a layer without what differs between the two directions. */
-const direction = (value: Json | undefined): string => {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return '';
-  const { name: _, go_backwards: __, ...config } = (value.config ?? {}) as JsonObject;
-  return JSON.stringify([value.class_name, config]);
-};
-
-const bidirectional: Rule = ({ config, roles, inner }) => {
-  const { layer: entry, backward_layer: back, ...rest } = config;
-  if (back && direction(back) !== direction(entry)) return 'a backward layer unlike the forward layer';
-  const layer = inner(entry);
+/** Kernels are stored normalized; outside of training the layer inside is all there is. */
+const spectralNorm: Rule = ({ config, inner }) => {
+  const layer = inner(config.layer);
   if (!layer) return INSIDE;
   if (layer.weights === 'any') return `${layer.className} inside`;
-  const className = layer.className.replace(PREFIX, '');
-  const name = String(layer.config.name);
-  const isPlain =
-    roles.every((role) => role === 'x') &&
-    !layer.className.startsWith(PREFIX) &&
-    layer.config.return_state !== true;
-  const wrapped = (config: JsonObject, className: string): JsonObject => ({
-    ...rest,
-    layer: { class_name: className, config },
-  });
-  if (isPlain) {
-    const weights = ['forward', 'backward'].flatMap((way) =>
-      (layer.weights as string[]).map((w) => `${way}_${name}/${w}`),
-    );
-    return native('Bidirectional', wrapped(layer.config, className), weights);
-  }
-  if (!/^(LSTM|GRU|SimpleRNN)$/.test(className)) return `${className} with a mask or states`;
-  if (layer.config.stateful === true) return 'stateful: true';
-  const weights = ['forward', 'backward'].flatMap((way) =>
-    (layer.weights as string[]).map((w) => `${way}_${w}`),
-  );
-  return own(
-    'Bidirectional',
-    { ...wrapped(layer.config, className), masked: roles.includes('mask') },
-    weights,
-  );
+  if (layer.className === 'Embedding') return 'an Embedding inside, whose outputs Keras makes whole numbers';
+  return { ...layer, weights: [...layer.weights, null] };
 };
 
 const timeDistributed: Rule = ({ config, inner }) => {
@@ -191,6 +81,8 @@ const timeDistributed: Rule = ({ config, inner }) => {
 const rankOf = ({ shape }: Given) => shape?.length;
 
 const batchNorm: Rule = (given) => {
+  // Keras 1: the statistics of each sample, or of the batch.
+  if (given.config.mode) return `mode: ${String(given.config.mode)}`;
   const config: JsonObject = { ...given.config, axis: first(given.config.axis) ?? -1 };
   const weights = [
     ...(config.scale === false ? [] : ['gamma']),
@@ -338,6 +230,7 @@ const RULES: readonly (readonly [RegExp, Rule])[] = [
   [/^ConvLSTM[123]D$/, convLstm],
   [/^Bidirectional$/, bidirectional],
   [/^TimeDistributed$/, timeDistributed],
+  [/^SpectralNormalization$/, spectralNorm],
   [/^(MultiHeadAttention|Attention|AdditiveAttention)$/, attention],
   [/^(Sync)?BatchNormalization$/, batchNorm],
   [/^LayerNormalization$/, layerNorm],
@@ -359,7 +252,8 @@ const RULES: readonly (readonly [RegExp, Rule])[] = [
   [/^Flatten$/, flatten],
   [/^Reshape$/, reshape],
   [/^MaxPooling3D$/, mine],
-  [/^(MaxPooling[12]D|AveragePooling[123]D)$/, same],
+  [/^(Max|Average)Pooling1D$/, (given) => (isChannelsFirst(given.config) ? mine(given) : same(given))],
+  [/^(MaxPooling2D|AveragePooling[23]D)$/, same],
   [/^(Add|Multiply|Average|Maximum|Minimum|Concatenate|Dot)$/, same],
   [/^(InputLayer|Activation|ThresholdedReLU|Permute|RepeatVector|Rescaling|ZeroPadding2D|Cropping2D)$/, same],
   [

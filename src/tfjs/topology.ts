@@ -4,10 +4,12 @@ import { outputShapes, type TensorShape } from '../keras/shapes.js';
 import type { Json, JsonObject, ModelInfo } from '../model.js';
 import { cleanConfig, dtypeOf } from './config.js';
 import { callOrder, type Graph, type GraphLayer, liveCalls, type Ref, withoutRepeats } from './graph.js';
+import { fromKeras1, isKeras1 } from './keras1.js';
 import { PREFIX } from './layers/define.js';
 import { type Masked, withMasks } from './masks.js';
 import { isModel, nameOf, readGraph } from './read-graph.js';
-import { type Converted, convertLayer, INSIDE } from './rules.js';
+import { type Converted, INSIDE } from './rule.js';
+import { convertLayer } from './rules.js';
 
 /** A layer's weights on both sides. */
 export interface LayerWeightNames {
@@ -56,7 +58,7 @@ const OLD_NAMES: ReadonlyMap<string, string> = new Map(
 );
 
 /**
- * Turns the architecture of any Keras into the topology that TensorFlow.js's `loadLayersModel` takes: `batch_shape`,
+ * Turns the architecture of any Keras, from 1 on, into the topology that TensorFlow.js's `loadLayersModel` takes: `batch_shape`,
  * dtype policies, module and registered-name wrappers and `__keras_tensor__` nodes become their Keras 2 forms, masks
  * become inputs, and classes that TensorFlow.js lacks or computes otherwise become those of `registerLayers`.
  *
@@ -83,6 +85,7 @@ export function toTopology(model: ModelInfo, options: TopologyOptions = {}): Top
 
 /** Why a configuration is none that TensorFlow.js could be given, whatever its class. */
 function foreignReason(config: JsonObject): string | undefined {
+  if (config.padding === 'full') return 'padding: full';
   const keras1 = ['W_regularizer', 'W_constraint', 'nb_filter'].some((key) => key in config);
   if (keras1) return 'its configuration is that of Keras 1: load the model with Keras 2 and save it again';
   const policy =
@@ -108,7 +111,8 @@ class Converter {
     readonly keepTraining: boolean,
   ) {
     this.#isKeras3 = Number.parseInt(model.kerasVersion, 10) >= 3;
-    this.architecture = requireArchitecture(model);
+    const given = requireArchitecture(model);
+    this.architecture = isKeras1(model) ? fromKeras1(given) : given;
     const layers = layerTree(this.architecture, model.file);
     const shapes: Map<LayerNode, TensorShape> = outputShapes(layers, String(this.architecture.class_name));
     for (const [node, shape] of shapes) this.#shapes.set(node.entry, shape);

@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BitnibbleError } from '../../src/errors.js';
@@ -31,49 +32,123 @@ for (const name of names) {
   });
 }
 
+/** Serves bytes at `/whole`, without a length at `/chunked`, compressed at `/gzip`; all in pieces. */
+async function serve(bytes: Uint8Array) {
+  const server = createServer((request, response) => {
+    const headers: Record<string, Record<string, string | number>> = {
+      '/whole': { 'content-length': bytes.length },
+      '/chunked': {},
+      '/gzip': { 'content-encoding': 'gzip' },
+    };
+    const found = headers[request.url ?? ''];
+    response.writeHead(found ? 200 : 404, found);
+    const body = Buffer.from(request.url === '/gzip' ? gzipSync(bytes) : bytes);
+    for (let at = 0; found && at < body.length; at += 4096) response.write(body.subarray(at, at + 4096));
+    response.end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+}
+
 test('every kind of source, with progress', async () => {
   registerLayers(tf);
   registerLayers(tf);
   const bytes = await packed('lstm_tagger');
+  const { length } = bytes;
   const file = path.join(tempDir(), 'tagger.safetensors');
   writeFileSync(file, bytes);
-  const server = createServer((request, response) => {
-    const found = request.url === '/tagger.safetensors';
-    response.writeHead(found ? 200 : 404, found ? { 'content-length': bytes.length } : {});
-    response.end(found ? bytes : undefined);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const { server, url } = await serve(bytes);
   const { float, packed: model } = await quantized('lstm_tagger', kernels);
-  const sources: PackedSource[] = [
-    file,
-    pathToFileURL(file),
-    pathToFileURL(file).href,
-    `${url}/tagger.safetensors`,
-    new URL(`${url}/tagger.safetensors`),
-    await fetch(`${url}/tagger.safetensors`),
-    new Response(bytes),
-    new Blob([bytes]),
-    bytes,
-    bytes.buffer.slice(0),
-    model,
-    float,
+  // What progress tells as the total: the length, undefined where nobody says it, or nothing at all is read.
+  const unread = null;
+  const sources: [what: string, source: PackedSource, total: number | undefined | null][] = [
+    ['a path', file, length],
+    ['a relative path', path.relative('.', file), length],
+    ['a file URL', pathToFileURL(file), length],
+    ['a file URL as text', pathToFileURL(file).href, length],
+    ['a URL as text', `${url}/whole`, length],
+    ['a URL', new URL(`${url}/whole`), length],
+    ['a URL without a length', `${url}/chunked`, undefined],
+    ['a URL with compression', `${url}/gzip`, undefined],
+    ['a response', await fetch(`${url}/whole`), length],
+    ['a response without a length', await fetch(`${url}/chunked`), undefined],
+    ['a response made by hand', new Response(bytes), undefined],
+    ['a blob', new Blob([bytes]), length],
+    ['a file', new File([bytes], 'tagger.safetensors'), length],
+    ['bytes', bytes, unread],
+    ['bytes at an offset', new Uint8Array([0, ...bytes]).subarray(1), unread],
+    ['a buffer', bytes.buffer.slice(0), unread],
+    ['a packed model', model, unread],
+    ['a float model', float, unread],
   ];
   try {
-    for (const source of sources) {
+    for (const [what, source, total] of sources) {
       const seen: [number, number | undefined][] = [];
-      const onProgress = (done: number, total: number | undefined) => seen.push([done, total]);
+      const onProgress = (done: number, all: number | undefined) => seen.push([done, all]);
       const network = await tf.loadLayersModel(packedHandler(source, { kernels, onProgress }));
-      assert.ok((await largestError(tf, network, 'lstm_tagger', source === float ? 'y' : 'q')) <= 1e-4);
-      if (seen.length > 0) assert.is(seen.at(-1)?.[0], bytes.length);
-      const isStreamed = typeof source === 'string' || source instanceof URL || source instanceof Blob;
-      if (isStreamed) assert.equal(seen.at(-1), [bytes.length, bytes.length]);
+      const error = await largestError(tf, network, 'lstm_tagger', source === float ? 'y' : 'q');
+      assert.ok(error <= 1e-4, `${what}: ${error}`);
       network.dispose();
+      if (total === unread) {
+        assert.equal(seen, [], what);
+        continue;
+      }
+      assert.equal(seen.at(-1), [length, total], what);
+      const done = seen.map(([n]) => n);
+      assert.equal(
+        done,
+        [...new Set(done)].sort((a, b) => a - b),
+        `${what}: ${done}`,
+      );
+      assert.ok(
+        seen.every(([, all]) => all === total),
+        what,
+      );
     }
     await rejects(`${url}/other.safetensors`, 'download', /HTTP status 404/);
+    await rejects(await fetch(`${url}/other.safetensors`), 'download', /HTTP status 404/);
+    await rejects(new File([new Uint8Array(9)], 'mine.safetensors'), 'not-safetensors', /mine\.safetensors/);
   } finally {
     server.close();
     float.close();
+  }
+});
+
+test('large files are read piece by piece', async () => {
+  const bytes = new Uint8Array(5 * 2 ** 20 + 7);
+  new DataView(bytes.buffer).setBigUint64(0, 2n, true);
+  const file = path.join(tempDir(), 'large.safetensors');
+  writeFileSync(file, bytes);
+  const done: number[] = [];
+  const handler = packedHandler(file, { onProgress: (n) => done.push(n) });
+  await handler.load?.().then(
+    () => assert.unreachable(),
+    (error) => assert.is(error.code, 'not-safetensors'),
+  );
+  assert.ok(done.length > 5, String(done));
+  assert.is(done.at(-1), bytes.length);
+});
+
+test('a source is read again at each load, a response once', async () => {
+  const bytes = await packed('cifar10');
+  const { server, url } = await serve(bytes);
+  try {
+    for (const source of [`${url}/whole`, new Blob([bytes]), bytes]) {
+      const handler = packedHandler(source, { tf, kernels });
+      for (let times = 0; times < 2; times++) {
+        const network = await tf.loadLayersModel(handler);
+        assert.ok((await largestError(tf, network, 'cifar10', 'q')) <= 1e-4);
+        network.dispose();
+      }
+    }
+    const handler = packedHandler(await fetch(`${url}/whole`), { tf, kernels });
+    (await tf.loadLayersModel(handler)).dispose();
+    await handler.load?.().then(
+      () => assert.unreachable(),
+      (error) => assert.is(error.code, 'download'),
+    );
+  } finally {
+    server.close();
   }
 });
 

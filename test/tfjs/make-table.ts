@@ -62,7 +62,7 @@ async function tables(): Promise<string> {
     const target = classes(modelTopology);
     for (const [layer, keras] of classes(source.architecture)) {
       const now = target.get(layer);
-      if (!now || /^(Functional|Sequential|InputLayer)$/.test(keras)) continue;
+      if (!now || /^(Functional|Model|Sequential|InputLayer)$/.test(keras)) continue;
       const forms = become.get(keras) ?? new Map<string, Set<string>>();
       become.set(keras, forms.set(now, (forms.get(now) ?? new Set()).add(name)));
     }

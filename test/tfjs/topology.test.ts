@@ -76,7 +76,7 @@ test('one error names every layer, its class and the reason', () => {
       [
         ['Lambda', {}],
         ['Conv2D', { filters: 2, activation: 'my_activation' }],
-        ['ConvLSTM3D', {}],
+        ['CuDNNGRU', {}],
         ['StringLookup', {}],
         ['Dense', { units: 2, dtype: 'string' }],
         ['Bidirectional', { layer: { class_name: 'Custom>Cell', config: { name: 'cell' } } }],
@@ -88,7 +88,7 @@ test('one error names every layer, its class and the reason', () => {
     'model.h5: TensorFlow.js cannot run 7 layers: lambda_0',
     'lambda_0 (Lambda): it holds code, which is never executed',
     'conv2d_1 (Conv2D): activation my_activation',
-    'convlstm3d_2 (ConvLSTM3D)',
+    'cudnngru_2 (CuDNNGRU)',
     'stringlookup_3 (StringLookup): TensorFlow.js has no such layer',
     'dense_4 (Dense): values of type string',
     'bidirectional_5 (Bidirectional/Custom>Cell): TensorFlow.js has no such layer',
@@ -319,9 +319,7 @@ test('registering twice does nothing, and leaves the classes of TensorFlow.js', 
   assert.equal(Object.values(map()), Object.values(after));
 });
 
-test('configurations of Keras 1 and layers that Keras quantized are refused by name', () => {
-  const dense: JsonObject = { units: 2, output_dim: 2, W_regularizer: null };
-  assert.match(fault(sequential([null, 4], [['Dense', dense]], '1.2.2')), /dense_0 \(Dense\): .*Keras 1/);
+test('layers that Keras quantized are refused by name', () => {
   const dtype: JsonObject = {
     class_name: 'QuantizedDTypePolicy',
     config: { mode: 'int8', source_name: 'float32' },

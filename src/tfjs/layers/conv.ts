@@ -14,7 +14,7 @@ import {
   spec,
 } from './define.js';
 
-interface ConvConfig extends DataFormat {
+export interface ConvConfig extends DataFormat {
   readonly filters: number;
   readonly kernelSize: number | number[];
   readonly strides?: number | number[];
@@ -31,7 +31,7 @@ interface ConvConfig extends DataFormat {
  * `rate - 1` zeros between neighbours on spatial axes, the first of which is `from`: of a kernel, what a dilated
  * convolution sums; of an input, what a transposed one does.
  */
-function dilated(tf: TensorFlow, kernel: Tensor, rates: readonly number[], from = 0): Tensor {
+export function dilated(tf: TensorFlow, kernel: Tensor, rates: readonly number[], from = 0): Tensor {
   let out = kernel;
   for (const [i, rate] of rates.entries()) {
     if (rate === 1) continue;
@@ -64,7 +64,8 @@ function causal(tf: TensorFlow, x: Tensor, config: ConvConfig): Tensor {
       ]);
 }
 
-function convolve(
+/** A convolution of one, two or three dimensions, channels last. */
+export function convolve(
   tf: TensorFlow,
   rank: number,
   x: Tensor,
@@ -83,12 +84,12 @@ function finish({ tf, config, has, weight }: Context<ConvConfig>, y: Tensor): Te
   return channelsBack(tf, activate(tf, config.activation, biased), config);
 }
 
-const padOf = (config: ConvConfig) => (config.padding === 'same' ? 'same' : 'valid');
+export const padOf = (config: ConvConfig) => (config.padding === 'same' ? 'same' : 'valid');
 const bias = (config: ConvConfig, n: number | null) =>
   config.useBias === false ? [] : [['bias', [n]] as const];
 
 /** `same` and `causal`: `ceil(n / s)`; `valid`: `ceil((n - reach + 1) / s)` with `reach = (k - 1) d + 1`. */
-function convShape(config: ConvConfig, rank: number, shape: Shape, filters: number): Shape {
+export function convShape(config: ConvConfig, rank: number, shape: Shape, filters: number): Shape {
   const [size, stride, rate] = [config.kernelSize, config.strides, config.dilationRate].map((v) =>
     perAxis(v, rank, 1),
   );

@@ -44,17 +44,36 @@ interface PoolingConfig extends DataFormat {
   readonly padding?: 'same' | 'valid';
 }
 
+/** Shape of what pooling gives. */
+function pooledShape(config: PoolingConfig, shape: Shape, rank: number): Shape {
+  const size = perAxis(config.poolSize, rank, 2);
+  const strides = config.strides == null ? size : perAxis(config.strides, rank, 1);
+  return spatialShape(config, shape, (n, axis) => {
+    const [k = 1, s = 1] = [size[axis], strides[axis]];
+    return config.padding === 'same' ? Math.ceil(n / s) : Math.floor((n - k) / s) + 1;
+  });
+}
+
+/** Pooling along time with channels first, which TensorFlow.js's class takes for last. */
+function pooling1d(kind: 'Average' | 'Max'): LayerSpec<PoolingConfig> {
+  return {
+    className: `${kind}Pooling1D`,
+    outputShape: (config, [shape = []]) => pooledShape(config, shape, 1),
+    call({ tf, config, inputs }) {
+      const x = tf.expandDims(channelsLast(tf, inputs[0] as Tensor, config), 1) as Tensor4D;
+      const [size = 2] = perAxis(config.poolSize, 1, 2);
+      const [stride = size] = config.strides == null ? [] : perAxis(config.strides, 1, 1);
+      const pad = config.padding === 'same' ? 'same' : 'valid';
+      const pool = kind === 'Max' ? tf.maxPool : tf.avgPool;
+      return channelsBack(tf, tf.squeeze(pool(x, [1, size], [1, stride], pad), [1]), config);
+    },
+  };
+}
+
 /** Largest of windows over rows and columns, then over depth; the WebAssembly backend's own kernel is wrong (tfjs 4.22). */
 const maxPooling3d: LayerSpec<PoolingConfig> = {
   className: 'MaxPooling3D',
-  outputShape(config, [shape = []]) {
-    const size = perAxis(config.poolSize, 3, 2);
-    const strides = config.strides == null ? size : perAxis(config.strides, 3, 1);
-    return spatialShape(config, shape, (n, axis) => {
-      const [k = 1, s = 1] = [size[axis], strides[axis]];
-      return config.padding === 'same' ? Math.ceil(n / s) : Math.floor((n - k) / s) + 1;
-    });
-  },
+  outputShape: (config, [shape = []]) => pooledShape(config, shape, 3),
   call({ tf, config, inputs }) {
     const x = channelsLast(tf, inputs[0] as Tensor, config);
     const [kd, kh, kw] = perAxis(config.poolSize, 3, 2) as [number, number, number];
@@ -303,6 +322,8 @@ export const shapingLayers: readonly LayerSpec[] = [
   ...[1, 2, 3].flatMap((rank) => [spec(globalPooling('Average', rank)), spec(globalPooling('Max', rank))]),
   ...[1, 3].flatMap((rank) => [spec(zeroPadding(rank)), spec(cropping(rank))]),
   ...[1, 2, 3].map((rank) => spec(upSampling(rank))),
+  spec(pooling1d('Average')),
+  spec(pooling1d('Max')),
   spec(maxPooling3d),
   spec(resizing),
   spec(centerCrop),
