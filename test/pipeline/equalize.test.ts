@@ -26,6 +26,8 @@ const { tf } = await loadTensorFlow({ prefer: 'wasm' });
 
 /** Pairs of each fixture that has one: as it is, and with its normalizations folded. */
 const PAIRS: Readonly<Record<string, readonly [asItIs: number, folded: number]>> = {
+  channels_first_conv: [1, 1],
+  channels_first_conv13: [1, 1],
   conv1d: [6, 6],
   conv2d: [6, 6],
   conv3d: [4, 4],

@@ -25,10 +25,13 @@ const isNorm = ({ className }: { className: string }) => className.endsWith('Bat
 /** Normalizations folded and left of each fixture that has one. */
 const COUNTS: Readonly<Record<string, readonly [folded: number, left: number]>> = {
   channels_first: [0, 1],
+  channels_first_conv: [0, 1],
   cifar10: [0, 6],
   conv3d: [1, 0],
   conv_lstm: [0, 1],
   efficientnet: [3, 0],
+  keras1_tensorflow: [0, 1],
+  keras1_theano: [0, 1],
   mobilenet_v2: [7, 0],
   nested_shared: [2, 0],
   normalizations: [0, 2],
