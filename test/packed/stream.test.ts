@@ -90,9 +90,9 @@ test('every kind of source, with progress and a header', async () => {
       onProgress: (done, total) => seen.push([done, total]),
       onHeader: ({ kerasVersion }, weights) => headers.push(`${kerasVersion} ${weights.length}`),
     });
-    assert.is(found.size, 8);
+    assert.is(found.size, 9);
     assert.equal(seen.at(-1), [ordered.length, source === response ? ordered.length : undefined]);
-    assert.equal(headers, ['3.15.1 8']);
+    assert.equal(headers, ['3.15.1 9']);
   }
 });
 
@@ -109,7 +109,7 @@ test('a weight is decoded before the bytes of the next are asked for', async () 
     );
     count++;
   }
-  assert.is(count, 8);
+  assert.is(count, 9);
 });
 
 test('leaving the loop cancels the download', async () => {
@@ -337,8 +337,8 @@ test('servers that do no ranges, or do them wrong', async () => {
   await opens(ranges(() => ({ 'content-range': 'bytes 5-9/10' })))('no-ranges', /sent bytes 5-9\/10/);
   await opens(ranges(() => ({ 'content-range': 'pages 1-2' })))('no-ranges', /the range "pages 1-2"/);
   await opens(ranges((from) => ({ etag: from === 0 ? '"1"' : '"2"' })))('download', /changed on the server/);
-  const short: Answer = (request, response, bytes) => ranges()(request, response, bytes.subarray(0, 2800));
-  await opens(short)('corrupt-file', /expected 2999 bytes in all, got 2800/);
+  const short: Answer = (request, response, bytes) => ranges()(request, response, bytes.subarray(0, -100));
+  await opens(short)('corrupt-file', /expected 3487 bytes in all, got 3387/);
   const more: Answer = (request, response, bytes) => {
     const { end } = response;
     response.end = ((chunk: Uint8Array) =>

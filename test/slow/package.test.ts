@@ -47,11 +47,12 @@ async function runThere(code: string): Promise<string> {
 }
 
 test('holds what is used and nothing else', () => {
-  for (const file of ['package.json', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'build/kernels.wasm']) {
+  const needed = ['package.json', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'dist/reader.js'];
+  for (const file of [...needed, 'build/kernels.wasm', 'build/reader.wasm']) {
     assert.ok(packed.includes(file), `${file} is missing`);
   }
   const known =
-    /^(package\.json|LICENSE|README\.md|CHANGELOG\.md|build\/kernels\.wasm|(dist|docs|examples\/digits)\/.+)$/;
+    /^(package\.json|LICENSE|README\.md|CHANGELOG\.md|build\/(kernels|reader)\.wasm|(dist|docs|examples\/digits)\/.+)$/;
   assert.equal(
     packed.filter((file) => !known.test(file) || file.startsWith('docs/api/')),
     [],
@@ -67,14 +68,14 @@ for (const name of modules) {
   });
 }
 
-test('import of the WebAssembly module and of package.json', async () => {
+test('import of the WebAssembly modules and of package.json', async () => {
   const printed = await runThere(`
     import { readFileSync } from 'node:fs';
     import { createRequire } from 'node:module';
-    const bytes = readFileSync(new URL(import.meta.resolve('bitnibble/kernels.wasm')));
+    const valid = (name) => WebAssembly.validate(readFileSync(new URL(import.meta.resolve(name))));
     const { version } = createRequire(import.meta.url)('bitnibble/package.json');
-    console.log(WebAssembly.validate(bytes), version);`);
-  assert.is(printed.trim(), `true ${manifest.version}`);
+    console.log(valid('bitnibble/kernels.wasm'), valid('bitnibble/reader.wasm'), version);`);
+  assert.is(printed.trim(), `true true ${manifest.version}`);
 });
 
 for (const moduleResolution of ['NodeNext', 'Bundler']) {

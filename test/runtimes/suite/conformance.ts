@@ -127,6 +127,11 @@ function* quantizing(kernels: Kernels): Generator<Test> {
         sameBytes(got.codes, want.codes, `${where}, codes`);
         sameBytes(got.absMax, want.absMax, `${where}, largest`);
         const scales = want.absMax;
+        const inverses = scales.map((max) => (max === 0 ? 0 : 2 / max));
+        const twos = kernels.packInt2(weights, inverses, layout);
+        sameBytes(twos, reference.packInt2(weights, inverses, layout), `${where}, int2`);
+        const decoded = [kernels, reference].map((k) => k.unpackInt2(twos, scales, layout));
+        sameBytes(decoded[0] as Float32Array, decoded[1] as Float32Array, `${where}, int2 values`);
         sameBytes(kernels.packSign(weights), reference.packSign(weights), `${where}, signs`);
         sameBytes(kernels.absSum(weights, layout), reference.absSum(weights, layout), `${where}, sums`);
         const a = kernels.projectInt4(weights, scales, layout);
