@@ -8,17 +8,20 @@ export interface Choice {
   /** Rows per scale, with granularity `group`. */
   readonly groupSize: number;
   /** Absent: the scheme's default. */
-  readonly scale?: ScaleRule;
+  readonly scale?: WeightRule;
 }
+
+/** Rules that need the weights alone. */
+export type WeightRule = Exclude<ScaleRule, 'calibrated'>;
 
 export interface SchemeChoice {
   readonly name: SchemeName;
   readonly bits: number;
   /** The default first. */
-  readonly scales: readonly ScaleRule[];
+  readonly scales: readonly WeightRule[];
 }
 
-const RULES: readonly ScaleRule[] = ['mean', 'absmax', 'lsq', 'none'];
+const RULES: readonly WeightRule[] = ['mean', 'absmax', 'lsq', 'none'];
 
 /** What the library offers, fewest bits first. */
 export const schemeChoices: readonly SchemeChoice[] = (Object.keys(SCHEMES) as SchemeName[])
@@ -26,17 +29,18 @@ export const schemeChoices: readonly SchemeChoice[] = (Object.keys(SCHEMES) as S
   .sort((a, b) => a.bits - b.bits);
 
 /** Rules for scales that a scheme takes. For one bit, least squares is the mean: the same twice. */
-function rulesOf(scheme: SchemeName): ScaleRule[] {
+function rulesOf(scheme: SchemeName): WeightRule[] {
   const first = codingOf({ scheme }, 2).scale;
-  const takes = (scale: ScaleRule) => {
+  const takes = (scale: WeightRule) => {
     try {
       return codingOf({ scheme, scale }, 2).scale === scale;
     } catch {
       return false;
     }
   };
-  const others = RULES.filter((rule) => rule !== first && takes(rule));
-  return [first, ...others.filter((rule) => !(first === 'mean' && rule === 'lsq'))];
+  return RULES.filter(takes)
+    .filter((rule) => !(first === 'mean' && rule === 'lsq'))
+    .sort((a, b) => Number(b === first) - Number(a === first));
 }
 
 export const GRANULARITIES: readonly Granularity[] = ['tensor', 'channel', 'group'];

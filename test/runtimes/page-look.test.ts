@@ -97,7 +97,7 @@ const SEVEN = [
 ] as const;
 
 for (const [window, options] of Object.entries(WINDOWS)) {
-  for (const colorScheme of ['light', 'dark'] as const) {
+  for (const colorScheme of window === 'small phone' ? (['light'] as const) : (['light', 'dark'] as const)) {
     withChromium(`${window}, ${colorScheme}`, async ({ chromium }) => {
       site ??= await openSite(chromium);
       const page = await site.visit({ ...options, colorScheme, reducedMotion: 'reduce' });

@@ -1,13 +1,13 @@
-import type { Granularity, ScaleRule } from 'bitnibble';
+import type { Granularity } from 'bitnibble';
 import type { ComponentChildren } from 'preact';
-import { type Choice, GRANULARITIES, schemeChoices } from '../schemes.js';
+import { type Choice, GRANULARITIES, schemeChoices, type WeightRule } from '../schemes.js';
 
 const GRANULARITY_TEXT: Readonly<Record<Granularity, string>> = {
   tensor: 'tensor',
   channel: 'channel',
   group: 'group of rows',
 };
-const SCALE_TEXT: Readonly<Record<ScaleRule, string>> = {
+const SCALE_TEXT: Readonly<Record<WeightRule, string>> = {
   absmax: 'largest weight',
   mean: 'mean weight',
   lsq: 'least squares',

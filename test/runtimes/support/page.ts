@@ -4,8 +4,9 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { root, run } from '../../support/needs.js';
+import { launch } from './chromium.js';
 
 const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html',
@@ -15,14 +16,6 @@ const TYPES: Readonly<Record<string, string>> = {
   '.woff2': 'font/woff2',
   '.wasm': 'application/wasm',
 };
-
-/** Flags for root, and against look-ups on a closed network. */
-const FLAGS = [
-  '--no-first-run',
-  '--disable-quic',
-  '--disable-background-networking',
-  '--disable-component-update',
-];
 
 export interface Site {
   /** Of the page: a folder somewhere below the root of its host. */
@@ -57,11 +50,7 @@ export async function openSite(executablePath: string): Promise<Site> {
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   let browser: Browser;
   try {
-    browser = await chromium.launch({
-      executablePath,
-      args: [...FLAGS, '--disable-sync'],
-      chromiumSandbox: false,
-    });
+    browser = await launch(executablePath);
   } catch (error) {
     server.close();
     throw error;
