@@ -17,6 +17,7 @@ import {
 import { fromKeras1, isKeras1 } from './keras1.js';
 import { PREFIX } from './layers/define.js';
 import { type Masked, withMasks } from './masks.js';
+import { fromOpLambda } from './op-lambda.js';
 import { type Converted, INSIDE } from './rule.js';
 import { convertLayer } from './rules.js';
 
@@ -185,7 +186,7 @@ class Converter {
     const layers = [...byName].map(([name, given]): GraphLayer => {
       const entry = isOperation(given)
         ? { ...given, class_name: OPERATION + String(given.class_name) }
-        : given;
+        : (fromOpLambda(given) ?? given);
       const calls = callsOf(String(entry.class_name), entry.inbound_nodes, isAutomatic).map((call) => ({
         ...call,
         inputs: call.inputs.map(shift),
