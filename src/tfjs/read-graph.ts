@@ -1,6 +1,7 @@
 import { isObject } from '../keras/config.js';
 import type { Json, JsonObject } from '../model.js';
 import { callsOf, endpoints, type Graph, type GraphLayer, OPERATION, type Ref } from './graph.js';
+import { fromOpLambda } from './op-lambda.js';
 
 /** Whether an entry of Keras 3 is an operation, `x + y` or one behind a mask: no dtype, which every layer has. */
 function isBare(entry: JsonObject): boolean {
@@ -71,7 +72,9 @@ function functional(list: readonly JsonObject[], config: JsonObject, isKeras3: b
     return isInner ? { ...ref, call: Math.max(ref.call - 1, 0) } : ref;
   };
   const layers = [...byName].map(([name, given]): GraphLayer => {
-    const entry = isOperation(given) ? { ...given, class_name: OPERATION + String(given.class_name) } : given;
+    const entry = isOperation(given)
+      ? { ...given, class_name: OPERATION + String(given.class_name) }
+      : (fromOpLambda(given) ?? given);
     const calls = callsOf(String(entry.class_name), entry.inbound_nodes, isAutomatic).map((call) => ({
       ...call,
       inputs: call.inputs.map(shift),

@@ -43,16 +43,18 @@ export const convLstm: Rule = ({ className, config, roles }) => {
   return config.return_state === true ? 'return_state: true' : own(className, config, weights);
 };
 
-/** Config of a layer without what differs between the two directions. */
-const direction = (value: Json | undefined): string => {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return '';
-  const { name: _, go_backwards: __, ...config } = (value.config ?? {}) as JsonObject;
-  return JSON.stringify([value.class_name, config]);
-};
+/** What is no part of the computation, and may differ between the two directions: names, identities, training. */
+const ASIDE =
+  /^(name|go_backwards|module|registered_name|build_config|shared_object_id|seed)$|_(initializer|regularizer|constraint)$/;
+
+/** What a layer computes, as text. */
+const direction = (value: Json): string =>
+  JSON.stringify(value, (key, item) => (ASIDE.test(key) ? undefined : item));
 
 export const bidirectional: Rule = ({ config, roles, inner }) => {
   const { layer: entry, backward_layer: back, ...rest } = config;
-  if (back && direction(back) !== direction(entry)) return 'a backward layer unlike the forward layer';
+  if (back && direction(back) !== direction(entry ?? null))
+    return 'a backward layer unlike the forward layer';
   const layer = inner(entry);
   if (!layer) return INSIDE;
   if (layer.weights === 'any') return `${layer.className} inside`;

@@ -118,4 +118,49 @@ keras(
   },
 );
 
+/** Every array of a written file, as Keras or (for bfloat16 in `.h5`, which Keras cannot load) h5py reads it. */
+const TYPES = `
+import sys, numpy as np, keras, h5py, ml_dtypes
+def arrays(path):
+    if path.endswith("bfloat16.h5"):
+        out = []
+        read = lambda a: a.view(ml_dtypes.bfloat16) if a.dtype.kind == "V" else a
+        h5py.File(path)["model_weights"].visititems(
+            lambda n, o: out.append((n, read(o[()]))) if isinstance(o, h5py.Dataset) else None)
+        return out
+    model = keras.models.load_model(path, compile=False)
+    return [(v.path, keras.ops.convert_to_numpy(v)) for v in model.weights]
+def int4(w):
+    w = w.astype("float32")
+    amax = np.abs(w).max(axis=tuple(range(w.ndim - 1)), keepdims=True)
+    return np.clip(np.rint(w * (np.float32(7) / amax)), -8, 7).astype("float32") * (amax / np.float32(7))
+types = set()
+for (name, a), (_, b) in zip(arrays(sys.argv[1]), arrays(sys.argv[2]), strict=True):
+    expected = int4(a).astype(a.dtype) if a.ndim > 1 else a
+    assert a.dtype == b.dtype and np.array_equal(expected.astype("float64"), b.astype("float64")), name
+    types.add(str(a.dtype))
+print(sorted(types))
+`;
+
+keras('every floating-point type is quantized, rounded back to itself and read by Keras', async () => {
+  const kernels = await loadKernels();
+  for (const [name, types] of [
+    ['float16.h5', "['float16']"],
+    ['bfloat16.h5', "['bfloat16']"],
+    ['bfloat16.keras', "['bfloat16']"],
+    ['float64.keras', "['float64']"],
+    ['mixed_float16.keras', "['float32']"],
+    ['gzip_shuffle.h5', "['float32']"],
+  ] as const) {
+    const from = path.join(root, 'test/fixtures/containers', name);
+    const to = path.join(folder, name);
+    const model = await node.openKeras(from);
+    const { model: packed, report } = quantizeModel(model, { default: { scheme: 'int4' } }, { kernels });
+    assert.is(report.tensors.filter(({ result }) => result !== 'kept').length, 2, name);
+    await node.saveQuantized(packed, model, to);
+    model.close();
+    assert.is((await runPython(TYPES, [from, to])).trim(), types, name);
+  }
+});
+
 test.run();

@@ -22,8 +22,8 @@ export const names = readdirSync(folder)
 export const fileOf = (name: string): string => path.join(folder, `${name}.h5`);
 
 /** Every int4 weight, one scale per output channel. */
-export async function quantized(name: string, kernels: Kernels) {
-  const model = await openKeras(fileOf(name));
+export async function quantized(name: string, kernels: Kernels, file = fileOf(name)) {
+  const model = await openKeras(file);
   const recipe = { default: { scheme: 'int4', granularity: 'channel', scale: 'absmax' } } as const;
   return { float: model, packed: quantizeModel(model, recipe, { kernels }).model };
 }
@@ -86,8 +86,9 @@ export async function parity(
   tf: TensorFlow,
   name: string,
   kernels: Kernels,
+  file = fileOf(name),
 ): Promise<{ float: number; int4: number }> {
-  const { float, packed } = await quantized(name, kernels);
+  const { float, packed } = await quantized(name, kernels, file);
   const measure = async (model: ModelSource, outputs: 'y' | 'q') => {
     const before = tf.memory().numTensors;
     const network = await loadLayersModel(tf, model);

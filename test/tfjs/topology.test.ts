@@ -136,6 +136,48 @@ test('layers of code in functional models are named as such', () => {
   assert.match(fault(operation), /add \(keras\.ops\.Flip\): an operation that is not among those converted/);
 });
 
+test('functions of TensorFlow between the layers of tf.keras are computed', async () => {
+  const { tf } = await loadTensorFlow();
+  const op = (name: string, func: string, ...node: Json[]): [string, JsonObject, Json[]] => [
+    'TFOpLambda',
+    { name, function: func },
+    [node],
+  ];
+  const model = functional(
+    [
+      input('x', [null, 3]),
+      input('y', [null, 3]),
+      op('sum', '__operators__.add', 'x', 0, 0, { y: ['y', 0, 0], name: null }),
+      op('less', 'math.subtract', '_CONSTANT_VALUE', -1, 1, { y: ['sum', 0, 0], name: null }),
+      op('twice', 'math.multiply', 'less', 0, 0, { y: 2, name: null }),
+      op('kept', 'nn.relu', 'twice', 0, 0, { name: null }),
+    ],
+    [
+      ['kept', 0, 0],
+      ['sum', 0, 0],
+    ],
+  );
+  const { modelTopology, registered } = toTopology(model);
+  assert.equal(registered, ['Operation']);
+  registerLayers(tf);
+  const network = await tf.loadLayersModel({ load: async () => ({ modelTopology }) });
+  const [kept, sum] = network.predict([
+    tf.tensor2d([[1, 2, -3]]),
+    tf.tensor2d([[0.5, -4, 1]]),
+  ]) as unknown as [{ arraySync(): unknown }, { arraySync(): unknown }];
+  assert.equal(sum.arraySync(), [[1.5, -2, -2]]);
+  assert.equal(kept.arraySync(), [[0, 6, 6]]);
+  network.dispose();
+  for (const wrong of [
+    op('a', 'linalg.matmul', 'x', 0, 0, { y: ['y', 0, 0], name: null }),
+    op('a', 'math.add', 'x', 0, 0, { y: [1, 2, 3], name: null }),
+    op('a', 'nn.relu', 'x', 0, 0, { alpha: 2, name: null }),
+    op('a', 'constructor', 'x', 0, 0, { name: null }),
+  ]) {
+    assert.match(fault(functional([input('x', [null, 3]), wrong], [['a', 0, 0]])), /a \(TFOpLambda\)/);
+  }
+});
+
 test('calls that would be computed otherwise are refused', () => {
   const dropout = functional(
     [input('x', [null, 3]), ['Dropout', { name: 'd', rate: 0.5 }, [[['x', 0, 0, { training: true }]]]]],
@@ -192,6 +234,38 @@ test('calls that would be computed otherwise are refused', () => {
     fault(sequential([null, 4, 3], [['Bidirectional', { layer: two, backward_layer: other }]])),
     /a backward layer unlike/,
   );
+});
+
+test('two directions are the same whatever Keras calls their parts', () => {
+  const direction = (name: string, id: number, more: JsonObject): JsonObject => ({
+    module: 'keras.layers',
+    class_name: 'LSTM',
+    registered_name: null,
+    build_config: { input_shape: [null, 4, 3] },
+    config: {
+      name,
+      units: 2,
+      ...base,
+      kernel_initializer: { class_name: 'GlorotUniform', config: { seed: id }, shared_object_id: id },
+      ...more,
+    },
+  });
+  const both = (more: JsonObject): ModelInfo =>
+    sequential(
+      [null, 4, 3],
+      [
+        [
+          'Bidirectional',
+          {
+            layer: direction('a', 1, {}),
+            backward_layer: direction('b', 2, { go_backwards: true, ...more }),
+          },
+        ],
+      ],
+      '3.8.0',
+    );
+  assert.is(classes(toTopology(both({}))).at(-1), 'Bidirectional');
+  assert.match(fault(both({ activation: 'relu' })), /a backward layer unlike/);
 });
 
 test("TensorFlow.js's classes where they compute the same, bitnibble's where not", () => {
