@@ -31,8 +31,9 @@ test.after(() => site?.close());
 function focused(page: Page) {
   return page.evaluate(() => {
     const element = document.activeElement as HTMLElement;
-    // A radio button is covered by the label that shows its focus.
-    const shown = element.matches('.options input') ? (element.nextElementSibling as HTMLElement) : element;
+    // A radio button is covered by the label that shows its focus; the pad shows it for its canvas.
+    const next = element.matches('.options input') && element.nextElementSibling;
+    const shown = next || element.closest('.pad') || element;
     const { outlineStyle, outlineWidth } = getComputedStyle(shown);
     const input = element as HTMLInputElement;
     const text =

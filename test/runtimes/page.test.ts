@@ -189,6 +189,8 @@ inPage(
       assert.ok((await figure.locator('[data-mark=rect] rect').count()) >= 24);
     }
     model.close();
+    await figure.hover();
+    await figure.getByText(/\d weights, [\d.]+%/).waitFor();
     const small = page.locator('td.histogram svg[role=img]');
     await small.last().scrollIntoViewIfNeeded();
     await page.locator('td.histogram').last().scrollIntoViewIfNeeded();
