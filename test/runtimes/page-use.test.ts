@@ -181,6 +181,14 @@ inPage('a choice made while another is worked on is the one that is shown', asyn
   await choose(page, await largeModel());
   await page.getByTestId('ratio').waitFor();
   await page.locator('input[name=scale][value=lsq]').check();
+  await page.locator('input[name=granularity][value=group]').check();
+  // What is typed is not lost to the progress that is shown meanwhile.
+  const rows = page.getByLabel('Rows in a group');
+  await rows.fill('256');
+  await page.waitForFunction(() => document.querySelector('.working progress') === null);
+  assert.is(await rows.inputValue(), '256');
+  await rows.press('Enter');
+  await page.getByText('bits per rounded weight').waitFor();
   await page.locator('input[name=granularity][value=tensor]').check();
   await page.locator('input[name=scheme][value=binary]').check();
   await page.getByText('large.binary.safetensors').waitFor();

@@ -1,6 +1,7 @@
 import type { Granularity } from 'bitnibble';
 import type { ComponentChildren } from 'preact';
 import { type Choice, GRANULARITIES, schemeChoices, type WeightRule } from '../schemes.js';
+import { NumberField } from './number.js';
 
 const GRANULARITY_TEXT: Readonly<Record<Granularity, string>> = {
   tensor: 'tensor',
@@ -76,21 +77,13 @@ export function Controls({ choice, onChange }: { choice: Choice; onChange: (choi
         onChange={(granularity) => onChange({ ...choice, granularity })}
       >
         {choice.granularity === 'group' && (
-          <label class="field">
-            Rows in a group
-            <input
-              type="number"
-              min={1}
-              max={65536}
-              step={1}
-              required
-              value={choice.groupSize}
-              onChange={({ currentTarget }) => {
-                const groupSize = currentTarget.valueAsNumber;
-                if (currentTarget.reportValidity()) onChange({ ...choice, groupSize });
-              }}
-            />
-          </label>
+          <NumberField
+            label="Rows in a group"
+            value={choice.groupSize}
+            min={1}
+            max={65536}
+            onValue={(groupSize) => groupSize !== choice.groupSize && onChange({ ...choice, groupSize })}
+          />
         )}
       </Options>
       {chosenScale && (

@@ -3,6 +3,7 @@ import { useCallback, useEffect, useState } from 'preact/hooks';
 import * as format from '../format.js';
 import type { Result } from '../model.js';
 import { Figure } from './figure.js';
+import { NumberField } from './number.js';
 
 interface DetailsProps {
   readonly tensor: TensorReport;
@@ -74,19 +75,15 @@ export function Details({ tensor, result }: DetailsProps) {
               one {blockNoun}
             </label>
             {block !== undefined && (
-              <label>
-                <span class="visually-hidden">which {blockNoun}</span>
-                <input
-                  type="number"
-                  min={0}
-                  max={blocks - 1}
-                  value={block}
-                  onInput={({ currentTarget }) => {
-                    if (currentTarget.validity.valid && currentTarget.value !== '')
-                      setBlock(currentTarget.valueAsNumber);
-                  }}
-                />
-              </label>
+              <NumberField
+                label={`which ${blockNoun}`}
+                isBare
+                value={block}
+                min={0}
+                max={blocks - 1}
+                eager
+                onValue={setBlock}
+              />
             )}
           </div>
         )}
