@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Controls } from './components/controls.js';
 import { Digits } from './components/digits.js';
+import { Failure } from './components/failure.js';
 import { Layers } from './components/layers.js';
 import { Failed, OpenButtons, Start } from './components/start.js';
 import { Totals } from './components/totals.js';
@@ -149,17 +150,7 @@ function Opened({ model: { choice, choose, open, fail }, state, onAnnounce }: Op
       </section>
       <Controls choice={choice} onChange={choose} />
       <div class="working">{progress && <Bar progress={progress} />}</div>
-      {fault && (
-        <section class="failure" role="alert">
-          <h2>It cannot be rounded</h2>
-          <p class="message">{fault.message}</p>
-          {fault.code && (
-            <p class="small muted">
-              <code>{fault.code}</code>
-            </p>
-          )}
-        </section>
-      )}
+      {fault && <Failure title={<h2>It cannot be rounded</h2>} fault={fault} />}
       {result && (
         <div class="result" aria-busy={progress !== undefined}>
           <Totals result={result} file={facts.file} />

@@ -54,6 +54,7 @@ async function calibrate(file: string, flags: Flags): Promise<void> {
     const { model: quantized, report } = await calibrateModel(tf, folding?.source ?? model, recipe, {
       ...{ kernels, dataset, preprocess, seed },
       samples,
+      batchSize: flags.batch,
       onProgress: bar.update,
     });
     bar.stop();

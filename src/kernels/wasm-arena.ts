@@ -1,7 +1,7 @@
 import { BitnibbleError, expected } from '../errors.js';
 
 /** A kernel's arguments are addresses, counts and flags. */
-type Kernel = (...args: number[]) => void;
+export type Kernel = (...args: number[]) => void;
 
 /** What `assembly/reader.ts` exports; docs/KERNELS.md says what each argument means. */
 export interface ReaderAbi {

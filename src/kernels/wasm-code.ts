@@ -1,6 +1,6 @@
 import { type BlockLayout, layoutSize } from '../shape.js';
 import type { FloatSink } from './types.js';
-import { type Arena, bytesOf, type ReaderAbi } from './wasm-arena.js';
+import { type Arena, bytesOf, type Kernel, type ReaderAbi } from './wasm-arena.js';
 import { isColumns, makeRunTable } from './wasm-runs.js';
 
 /** An array whose elements take `bits` bits each. */
@@ -11,8 +11,6 @@ export interface Side {
 
 /** Where tiles go: an array, or floats that become halves on the way out of the arena. */
 export type Target = Side | { readonly array: FloatSink; readonly bits: 32 };
-
-type Kernel = (...args: number[]) => void;
 
 /** Copies elements `from` to `to` (`from * bits` in whole bytes) into the arena. */
 export function copyIn(

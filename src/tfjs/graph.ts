@@ -237,24 +237,32 @@ const MAX_LOOKS = 2_000_000;
  *   other in a circle, or stand too far from their order
  */
 export function callOrder(layers: readonly GraphLayer[]): Map<string, number[]> | undefined {
-  const done = new Map(layers.map(({ name }) => [name, [] as number[]]));
-  const inputs = new Set(layers.filter(({ calls }) => calls.length === 0).map(({ name }) => name));
-  const made = new Map(layers.map(({ name }) => [name, new Set<number>()]));
-  const isDone = ({ layer, call }: Ref) => inputs.has(layer) || (made.get(layer)?.has(call) ?? false);
-  const total = layers.reduce((sum, { calls }) => sum + calls.length, 0);
+  const order = new Map(layers.map(({ name }) => [name, [] as number[]]));
+  const states = new Map(
+    layers.map(({ name, calls }) => [name, calls.map((_, index) => ({ name, index, isMade: false }))]),
+  );
+  const never = { isMade: false };
+  // Each input is looked up once: a layer without calls is an input of the model and there from the start.
+  let waiting = layers.flatMap(({ name, calls }) =>
+    calls.map(({ inputs }, i) => ({
+      own: states.get(name)?.[i] ?? { name, index: i, isMade: false },
+      needs: inputs.flatMap((ref) => {
+        const target = states.get(ref.layer);
+        return target?.length === 0 ? [] : [target?.[ref.call] ?? never];
+      }),
+    })),
+  );
   let looks = 0;
-  for (let count = 0; count < total; ) {
-    const before = count;
-    for (const { name, calls } of layers) {
-      calls.forEach((call, i) => {
-        looks++;
-        if (made.get(name)?.has(i) || !call.inputs.every(isDone)) return;
-        made.get(name)?.add(i);
-        done.get(name)?.push(i);
-        count++;
-      });
-    }
-    if (count === before || looks > MAX_LOOKS) return undefined;
+  while (waiting.length > 0) {
+    looks += waiting.length;
+    const left = waiting.filter(({ own, needs }) => {
+      if (!needs.every(({ isMade }) => isMade)) return true;
+      own.isMade = true;
+      order.get(own.name)?.push(own.index);
+      return false;
+    });
+    if (left.length === waiting.length || looks > MAX_LOOKS) return undefined;
+    waiting = left;
   }
-  return done;
+  return order;
 }

@@ -2,7 +2,6 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { plainAlgebra } from '../../src/schemes/fit/algebra.js';
 import {
   type CalibrateOptions,
   emptyMoments,
@@ -14,6 +13,7 @@ import { factorUpper, solveUpper } from '../../src/schemes/fit/factor.js';
 import { type Codebook, gptq, levelOf } from '../../src/schemes/fit/gptq.js';
 import { GRIDS } from '../../src/schemes/grids.js';
 import type { SchemeName } from '../../src/schemes/types.js';
+import { plainAlgebra } from './algebra.js';
 
 /** Normal numbers from a seed. */
 function normals(seed: number): () => number {

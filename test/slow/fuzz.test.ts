@@ -6,7 +6,7 @@ import { root, run } from '../support/needs.js';
 
 test('thousands of damaged files: a code or a valid model each', async () => {
   const script = path.join(root, 'scripts', 'fuzz.ts');
-  const args = ['--import', 'tsx', script, '--mutations', '4000', '--seconds', '90'];
+  const args = ['--import', 'tsx', script, '--mutations', '6000', '--seconds', '90'];
   const { status, output } = await run(process.execPath, args, { timeout: 120_000 });
   assert.is(status, 0, output);
   const cases = Number(/^(\d+) of \d+ cases/m.exec(output)?.[1]);

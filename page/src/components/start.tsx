@@ -1,6 +1,7 @@
 import { useRef, useState } from 'preact/hooks';
 import demoUrl from '../../../examples/digits/digits.h5?url';
 import { type Fault, faultOf } from '../model.js';
+import { Failure } from './failure.js';
 
 export interface OpenProps {
   readonly onFile: (file: File, isDemo?: boolean) => void;
@@ -101,15 +102,7 @@ export function Start(props: OpenProps) {
 export function Failed({ fault, ...props }: OpenProps & { readonly fault: Fault }) {
   return (
     <>
-      <section class="failure" role="alert">
-        <h1>This file cannot be read</h1>
-        <p class="message">{fault.message}</p>
-        {fault.code && (
-          <p class="small muted">
-            <code>{fault.code}</code>
-          </p>
-        )}
-      </section>
+      <Failure title={<h1>This file cannot be read</h1>} fault={fault} />
       <section class="drop" aria-label="Open a model">
         <p class="drop-title">Try another one</p>
         <p class="muted">

@@ -95,17 +95,12 @@ export async function calibrateModel(
       const twin = (twins.calls[index] as (typeof twins.calls)[number]).layer;
       const plan = fits.has(layer) ? undefined : planOf(layer, twin, pairs, decisions);
       if (plan) {
-        let found: LayerFit | string = typeof plan === 'string' ? plan : 'its inputs are not known';
-        if (typeof plan !== 'string') {
-          const known = network.calls.filter(
-            (call) =>
-              call.layer === layer && call.inputs.length === 1 && values.has(call.inputs[0] as number),
-          );
-          const data = known.map((call) => values.get(call.inputs[0] as number) as LayerData);
-          found = await fitLayer(tf, kernels, plan, data, { ...options, samples }, random);
-        }
+        const found =
+          typeof plan === 'string'
+            ? plan
+            : await fitLayer(tf, kernels, plan, dataOf(layer), { ...options, samples }, random);
         fits.set(layer, found);
-        for (const weight of plan === undefined ? [] : kernelsOf(layer, pairs, decisions)) {
+        for (const weight of kernelsOf(layer, pairs, decisions)) {
           const fit = typeof found === 'string' ? undefined : found.tensors.get(weight.id);
           rows.push(
             fit
@@ -183,6 +178,13 @@ export async function calibrateModel(
         warnings,
       },
     };
+
+    /** What all calls of a layer take whose inputs are known by now. */
+    function dataOf(layer: Layer): LayerData[] {
+      return network.calls
+        .filter((call) => call.layer === layer && call.inputs.length === 1)
+        .flatMap((call) => values.get(call.inputs[0] as number) ?? []);
+    }
 
     function isQuantized(name: string): boolean {
       const weight = pairs.get(name);
