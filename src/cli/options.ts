@@ -83,5 +83,6 @@ export function dataOptions(command: Command, { split = 'test', limit = 'all' } 
       'inputs times this (default: 1/255 for 8-bit data, 1 where the model scales by itself)',
     )
     .option('--mean <list>', 'then minus this: one number or one per channel')
-    .option('--std <list>', 'then divided by this');
+    .option('--std <list>', 'then divided by this')
+    .option('--backend <name>', 'node or wasm: which TensorFlow.js (default: node where it works)');
 }

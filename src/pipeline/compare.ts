@@ -98,8 +98,12 @@ export async function* compare(
     if (recipe && calibrated) {
       if (!calibration) throw new TypeError(expected('calibration', 'samples', undefined, name));
       const { source } = foldBatchNorm(model);
-      const { preprocess } = options;
-      const given = { kernels, ...calibration, ...(preprocess ? { preprocess } : {}) };
+      const { preprocess, batchSize } = options;
+      const given = {
+        ...{ kernels, ...calibration },
+        ...(preprocess ? { preprocess } : {}),
+        ...(batchSize ? { batchSize } : {}),
+      };
       quantized = await calibrateModel(tf, source, recipe, given);
     }
     const evaluation = await evaluateModel(tf, quantized?.model ?? model, dataset, options);

@@ -14,9 +14,11 @@ export function tensorFlowAlgebra(tf: TensorFlow): Algebra {
     product: (a, b, m, k, n) => floats(() => tf.matMul(tf.tensor2d(a, [m, k]), tf.tensor2d(b, [k, n]))),
     moments(x, t, rows, k, n) {
       const samples = tf.tensor2d(x, [rows, k]);
-      const gram = floats(() => tf.matMul(samples, samples, true, false));
-      const cross = floats(() => tf.matMul(samples, tf.tensor2d(t, [rows, n]), true, false));
-      samples.dispose();
+      // The WebAssembly backend multiplies with a transposing flag by a plain loop, many times slower.
+      const across = tf.transpose(samples);
+      const gram = floats(() => tf.matMul(across, samples));
+      const cross = floats(() => tf.matMul(across, tf.tensor2d(t, [rows, n])));
+      tf.dispose([samples, across]);
       return { gram, cross };
     },
   };
