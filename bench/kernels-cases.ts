@@ -184,7 +184,7 @@ function scriptCases(kernels: Kernels, { count, rows, columns }: Size): Case[] {
     ),
     job(
       'int4 per channel, into given bytes',
-      copyBound + ', twice where the arena cannot hold the tensor',
+      `${copyBound}, twice where the arena cannot hold the tensor`,
       (w) => kernels.packInt4WithAbsMaxInto(w, channel, codes),
       { over: SET, small: 0.22, large: 0.3 },
     ),

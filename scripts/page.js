@@ -9,7 +9,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { fail, hashOf, npm, root, run, timed } from './lib/project.js';
+import { alone, fail, hashOf, npm, root, run, timed } from './lib/project.js';
 
 const modes = ['build', 'serve', 'dev'];
 const [first = '', ...rest] = process.argv.slice(2);
@@ -67,8 +67,11 @@ async function build() {
 
 const setup = await run(process.execPath, ['scripts/setup.js', 'wasm']);
 if (setup.status !== 0) fail('page: the library could not be set up', setup.output);
-await install();
-if (asked !== 'dev') await build();
+// Tests ask for the page at the same time, each in a process of its own; a build empties page/dist.
+await alone('page', async () => {
+  await install();
+  if (asked !== 'dev') await build();
+});
 if (asked !== 'build') {
   const args = asked === 'serve' ? ['preview'] : [];
   const server = spawn(process.execPath, [vite, ...args, ...options], { cwd: folder, stdio: 'inherit' });

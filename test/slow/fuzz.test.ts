@@ -11,14 +11,17 @@ test('thousands of damaged files: a code or a valid model each', async () => {
   assert.is(status, 0, output);
   const cases = Number(/^(\d+) of \d+ cases/m.exec(output)?.[1]);
   assert.ok(cases >= 2000, output);
+  let mutated = 0;
   for (const kind of ['h5', 'zip', 'safetensors']) {
     for (const how of ['truncated', 'mutated']) {
       const count = Number(new RegExp(`\\b(\\d+) ${kind} ${how}\\b`).exec(output)?.[1]);
       assert.ok(count >= 500, output);
+      if (how === 'mutated') mutated += count;
     }
   }
   const valid = Number(/^ {2}valid: (\d+)$/m.exec(output)?.[1]);
-  assert.ok(valid >= cases / 50, output);
+  // A file that is cut is never whole; of those with changed bytes some still make sense.
+  assert.ok(valid >= mutated / 50, output);
 });
 
 test.run();
