@@ -156,8 +156,15 @@ async function evaluateLayersModel(
   };
 }
 
-/** The data's shape as the model has it: the same, flattened to a vector, or with axes of length 1 more or fewer. */
-function sampleShape(model: readonly (number | null)[], data: readonly number[]): number[] | undefined {
+/**
+ * The data's shape as the model has it: the same, flattened to a vector, or with axes of length 1 more or fewer.
+ *
+ * @param model with the axis of the batch
+ */
+export function sampleShape(
+  model: readonly (number | null)[],
+  data: readonly number[],
+): number[] | undefined {
   const wanted = model.slice(1);
   if (wanted.length === data.length && wanted.every((n, i) => n === null || n === data[i])) return [...data];
   const longer = (shape: readonly (number | null)[]) => shape.filter((n) => n !== 1).join();

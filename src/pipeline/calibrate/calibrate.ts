@@ -1,6 +1,4 @@
-import type { LayersModel, Tensor } from '@tensorflow/tfjs';
-import type { Dataset, Preprocess } from '../../data/index.js';
-import { BitnibbleError } from '../../errors.js';
+import type { Tensor } from '@tensorflow/tfjs';
 import { fromNumbers } from '../../formats/dtypes.js';
 import type { Kernels } from '../../kernels/types.js';
 import type { QuantizableModel, WeightInfo } from '../../model.js';
@@ -11,23 +9,23 @@ import { toTopology } from '../../tfjs/topology.js';
 import type { TensorFlow } from '../../tfjs/types.js';
 import { outputKind } from '../evaluate.js';
 import { type QuantizeReport, quantizeModel, reportOf, reportRow } from '../quantize.js';
-import { decide, parseRecipe, type Recipe } from '../recipe.js';
+import { type Decision, decide, parseRecipe, type Recipe } from '../recipe.js';
+import { Activations, type Batches } from './activations.js';
 import { divergence } from './divergence.js';
-import { fitLayer, type LayerData, type LayerFit, planOf } from './layer.js';
+import { fitLayer, type LayerFit, type LayerPlan, planOf } from './layer.js';
 import { randomNumbers } from './linear.js';
-import { type Layer, networkOf, runCall, useCounts } from './network.js';
+import { type Layer, type Network, type NetworkCall, networkOf } from './network.js';
+import { type SampleOptions, sampleBatches } from './samples.js';
 
-export interface CalibrationOptions extends CalibrateOptions {
+export interface CalibrationOptions extends CalibrateOptions, SampleOptions {
   readonly kernels: Kernels;
-  /** Unlabelled samples, as the model takes them after `preprocess`; labels are never read. */
-  readonly dataset: Dataset;
-  readonly preprocess?: Preprocess;
-  /** Samples taken, from the first on. Default 2048. */
-  readonly samples?: number;
-  /** Samples at a time. Default 64. */
-  readonly batchSize?: number;
-  /** Inputs of a convolution that are used at most, spread over all samples. Default 98,304. */
+  /** Inputs of a convolution that are used at most, spread over all samples held. Default 98,304. */
   readonly positions?: number;
+  /**
+   * Bytes of activations held at most. Layers whose inputs and outputs of all samples are more are fitted to fewer
+   * samples. Default 512 MiB.
+   */
+  readonly activationBytes?: number;
   /** Default 0. */
   readonly seed?: number;
   readonly onProgress?: (done: number, total: number, layer: string) => void;
@@ -38,8 +36,11 @@ export interface CalibrationRow {
   readonly id: string;
   /** Share of the variance of the layer's outputs that is lost. */
   readonly error?: number;
-  /** Inputs that are always zero. */
+  /** Inputs of an output, and how many of them are always zero. */
+  readonly inputs?: number;
   readonly deadInputs?: number;
+  /** Places that it was fitted to: samples, times positions in each for a convolution. */
+  readonly positions?: number;
   /** Why it was fitted without data. */
   readonly fallback?: string;
 }
@@ -73,81 +74,48 @@ export async function calibrateModel(
   options: CalibrationOptions,
 ): Promise<{ model: QuantizedModel; report: CalibrationReport }> {
   const start = performance.now();
-  const { kernels, dataset, onProgress, seed = 0 } = options;
-  const samples = Math.min(options.samples ?? 2048, dataset.count);
+  const { kernels, onProgress, seed = 0, activationBytes = ACTIVATION_BYTES } = options;
   const decisions = decide(parseRecipe(recipe), model.weights, model.file);
   const base = quantizeModel(model, recipe, { kernels });
   const float = await loadLayersModel(tf, model);
   const quantized = await loadLayersModel(tf, base.model);
-  const values = new Map<number, { float: Tensor[]; quantized: Tensor[] }>();
+  let inputs: Tensor[] = [];
+  let activations: Activations | undefined;
   try {
     const pairs = pairWeights(model, toTopology(model));
     const network = networkOf(float);
     const twins = networkOf(quantized);
-    const { inputs, warnings } = batchesOf(tf, float, model.file, options, samples);
-    values.set(network.inputs[0] as number, { float: inputs, quantized: inputs.map((x) => x.clone()) });
-    const same = new Set<number>(network.inputs);
-    const uses = useCounts(network);
+    const given = sampleBatches(tf, float, model.file, options);
+    inputs = given.inputs;
+    const { warnings, count: samples } = given;
+    activations = new Activations(tf, network, twins, inputs, {
+      bytes: activationBytes,
+      isChanged: (layer) => kernelsOf(layer, pairs, decisions).length > 0,
+    });
+    const plans = plansOf(network, twins, pairs, decisions);
     const fits = new Map<Layer, LayerFit | string>();
     const rows: CalibrationRow[] = [];
     const random = randomNumbers(seed);
-    for (const [index, { layer, inputs: taken, outputs }] of network.calls.entries()) {
-      const twin = (twins.calls[index] as (typeof twins.calls)[number]).layer;
-      const plan = fits.has(layer) ? undefined : planOf(layer, twin, pairs, decisions);
+    const { calls } = network;
+    activations.hold(0, nextFitted(calls, plans, 0));
+    for (const [index, { layer }] of calls.entries()) {
+      const plan = fits.has(layer) ? undefined : plans.get(layer);
       if (plan) {
+        activations.hold(index, nextFitted(calls, plans, index + 1));
         const found =
           typeof plan === 'string'
             ? plan
-            : await fitLayer(tf, kernels, plan, dataOf(layer), { ...options, samples }, random);
+            : await fitLayer(tf, kernels, plan, dataOf(activations, calls, layer), options, random);
         fits.set(layer, found);
-        for (const weight of kernelsOf(layer, pairs, decisions)) {
-          const fit = typeof found === 'string' ? undefined : found.tensors.get(weight.id);
-          rows.push(
-            fit
-              ? { id: weight.id, error: fit.error, deadInputs: fit.deadInputs }
-              : { id: weight.id, fallback: typeof found === 'string' ? found : 'it is fitted without data' },
-          );
-        }
+        rows.push(...rowsOf(kernelsOf(layer, pairs, decisions), found));
       }
-      const isSame =
-        taken.every((value) => same.has(value)) && !layer.weights.some((w) => isQuantized(w.originalName));
-      const made = outputs.map(() => ({ float: [] as Tensor[], quantized: [] as Tensor[] }));
-      for (const [batch] of inputs.entries()) {
-        const given = taken.map((value) => values.get(value));
-        const exact = runCall(
-          tf,
-          layer,
-          given.map((value) => value?.float[batch] as Tensor),
-        );
-        const rounded = isSame
-          ? exact.map((tensor) => tensor.clone())
-          : runCall(
-              tf,
-              twin,
-              given.map((value) => value?.quantized[batch] as Tensor),
-            );
-        made.forEach((value, i) => {
-          value.float.push(exact[i] as Tensor);
-          value.quantized.push(rounded[i] as Tensor);
-        });
-        for (const value of new Set(taken)) {
-          const last = (uses.get(value) as number) - taken.filter((other) => other === value).length === 0;
-          const held = last && value !== network.inputs[0] ? values.get(value) : undefined;
-          held?.float[batch]?.dispose();
-          held?.quantized[batch]?.dispose();
-        }
-      }
-      for (const value of taken) uses.set(value, (uses.get(value) as number) - 1);
-      outputs.forEach((value, i) => {
-        values.set(value, made[i] as (typeof made)[number]);
-        if (isSame) same.add(value);
-      });
-      onProgress?.(index + 1, network.calls.length, layer.name);
+      activations.run(index);
+      onProgress?.(index + 1, calls.length, layer.name);
     }
+    activations.hold(calls.length, calls.length);
+    warnings.push(...shortOf(rows));
     const kind = outputKind(model);
-    const outputs = network.outputs.map(
-      (value) => values.get(value) as { float: Tensor[]; quantized: Tensor[] },
-    );
+    const outputs = network.outputs.map((value) => activations?.of(value) as Batches);
     const calibrated = divergence(tf, outputs, kind);
     const plain = await loadLayersModel(tf, base.model);
     const predicted = outputs.map(({ float: exact }, i) => ({
@@ -178,78 +146,83 @@ export async function calibrateModel(
         warnings,
       },
     };
-
-    /** What all calls of a layer take whose inputs are known by now. */
-    function dataOf(layer: Layer): LayerData[] {
-      return network.calls
-        .filter((call) => call.layer === layer && call.inputs.length === 1)
-        .flatMap((call) => values.get(call.inputs[0] as number) ?? []);
-    }
-
-    function isQuantized(name: string): boolean {
-      const weight = pairs.get(name);
-      const decision = weight && decisions.get(weight.id);
-      return decision !== undefined && !('keep' in decision);
-    }
   } finally {
-    for (const value of values.values())
-      for (const tensor of [...value.float, ...value.quantized]) if (!tensor.isDisposed) tensor.dispose();
+    activations?.dispose();
+    tf.dispose(inputs);
     float.dispose();
     quantized.dispose();
   }
 }
 
-function kernelsOf(
+/** Default of {@link CalibrationOptions.activationBytes}. */
+export const ACTIVATION_BYTES = 512 * 2 ** 20;
+
+/** How each layer that is called is to be fitted, or why it cannot be; layers without quantized weights are left out. */
+export function plansOf(
+  network: Network,
+  twins: Network,
+  pairs: ReadonlyMap<string, WeightInfo>,
+  decisions: ReadonlyMap<string, Decision>,
+): Map<Layer, LayerPlan | string> {
+  const plans = new Map<Layer, LayerPlan | string>();
+  for (const [index, { layer }] of network.calls.entries()) {
+    const plan = planOf(layer, (twins.calls[index] as NetworkCall).layer, pairs, decisions);
+    if (plan) plans.set(layer, plan);
+  }
+  return plans;
+}
+
+/** The first call from `index` on whose layer is fitted to data. */
+export function nextFitted(
+  calls: readonly NetworkCall[],
+  plans: ReadonlyMap<Layer, LayerPlan | string>,
+  index: number,
+): number {
+  let next = index;
+  while (next < calls.length && typeof (plans.get((calls[next] as NetworkCall).layer) ?? '') === 'string')
+    next++;
+  return next;
+}
+
+/** What all calls of a layer take whose inputs are known by now. */
+export function dataOf(activations: Activations, calls: readonly NetworkCall[], layer: Layer): Batches[] {
+  return calls
+    .filter((call) => call.layer === layer && call.inputs.length === 1)
+    .flatMap((call) => activations.of(call.inputs[0] as number) ?? []);
+}
+
+function rowsOf(weights: readonly WeightInfo[], found: LayerFit | string): CalibrationRow[] {
+  return weights.map(({ id }) => {
+    if (typeof found === 'string') return { id, fallback: found };
+    const fit = found.tensors.get(id);
+    if (!fit) return { id, fallback: 'it is fitted without data' };
+    const { error, deadInputs, inputs, positions } = fit;
+    return { id, error, deadInputs, inputs, positions };
+  });
+}
+
+/** A warning where kernels have more inputs than there were positions to fit them to. */
+function shortOf(rows: readonly CalibrationRow[]): string[] {
+  const short = rows.filter(({ inputs = 0, positions = 0 }) => positions < inputs);
+  const [first] = short;
+  if (!first) return [];
+  const example = `${first.id}: ${first.inputs} inputs, ${first.positions} positions`;
+  return [
+    `too few samples for the rank of ${short.length} of ${rows.length} kernels (${example}): they stay close to the float weights`,
+  ];
+}
+
+/** A layer's weights that are quantized. */
+export function kernelsOf(
   layer: Layer,
   pairs: ReadonlyMap<string, WeightInfo>,
-  decisions: ReturnType<typeof decide>,
+  decisions: ReadonlyMap<string, Decision>,
 ): WeightInfo[] {
   return layer.weights.flatMap(({ originalName }) => {
     const weight = pairs.get(originalName);
     const decision = weight && decisions.get(weight.id);
     return weight && decision && !('keep' in decision) ? [weight] : [];
   });
-}
-
-/** Calibration samples as tensors, and what looks wrong about them. */
-function batchesOf(
-  tf: TensorFlow,
-  model: LayersModel,
-  file: string,
-  { dataset, preprocess, batchSize = 64 }: CalibrationOptions,
-  samples: number,
-): { inputs: Tensor[]; warnings: string[] } {
-  const mismatch = (fault: string) =>
-    new BitnibbleError('data-mismatch', `${file} and ${dataset.name}: ${fault}`);
-  if (model.inputs.length !== 1)
-    throw mismatch(`expected a model with one input, got ${model.inputs.length}`);
-  const shape = model.inputs[0]?.shape.slice(1) ?? [];
-  const fits =
-    shape.length === dataset.inputShape.length &&
-    shape.every((n, i) => n === null || n === dataset.inputShape[i]);
-  const isFlat = shape.length === 1 && shape[0] === dataset.inputShape.reduce((a, b) => a * b, 1);
-  if (!fits && !isFlat)
-    throw mismatch(`the model expects inputs of shape [${shape}], the data has [${dataset.inputShape}]`);
-  const warnings: string[] = [];
-  let most = 0;
-  const inputs: Tensor[] = [];
-  for (const { x, size } of dataset.batches({
-    batchSize,
-    limit: samples,
-    ...(preprocess ? { preprocess } : {}),
-  })) {
-    for (const value of x) {
-      if (!Number.isFinite(value)) throw mismatch(`expected finite samples, got ${value}`);
-      most = Math.max(most, Math.abs(value));
-    }
-    inputs.push(tf.tensor(x, [size, ...(isFlat ? (shape as number[]) : dataset.inputShape)]));
-  }
-  if (most > 30)
-    warnings.push(
-      `inputs reach ${most.toPrecision(3)}: they look unscaled; most networks expect 0 to 1, or a deviation of 1`,
-    );
-  if (samples < 64) warnings.push(`${samples} samples are few: 256 to 2048 are usual`);
-  return { inputs, warnings };
 }
 
 /** The data-free model with what was fitted in its place. */

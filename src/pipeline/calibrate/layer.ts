@@ -4,7 +4,13 @@ import { roleOf } from '../../keras/axes.js';
 import { plainClass } from '../../keras/variables.js';
 import type { Kernels } from '../../kernels/types.js';
 import type { WeightInfo } from '../../model.js';
-import { type CalibrateOptions, emptyMoments, fitCalibrated } from '../../schemes/fit/calibrated.js';
+import type { Algebra } from '../../schemes/fit/algebra.js';
+import {
+  type CalibrateOptions,
+  emptyMoments,
+  fitCalibrated,
+  type Moments,
+} from '../../schemes/fit/calibrated.js';
 import { GRIDS } from '../../schemes/grids.js';
 import { packLevels } from '../../schemes/levels.js';
 import { codingOf, dequantizeTensor } from '../../schemes/quantize.js';
@@ -12,6 +18,7 @@ import type { QuantizedTensor, QuantizeOptions } from '../../schemes/types.js';
 import { blockLayout } from '../../shape.js';
 import type { TensorFlow } from '../../tfjs/types.js';
 import type { Decision } from '../recipe.js';
+import type { Batches } from './activations.js';
 import { tensorFlowAlgebra } from './algebra.js';
 import { addMoments, type Linear, linearsOf, outputsOf, padded } from './linear.js';
 import type { Layer } from './network.js';
@@ -27,12 +34,19 @@ export interface LayerPlan {
   readonly bias: WeightInfo | undefined;
 }
 
+/** A kernel fitted to data. */
+export interface KernelFit {
+  readonly tensor: QuantizedTensor;
+  /** Share of the variance of the outputs that is lost. */
+  readonly error: number;
+  readonly inputs: number;
+  readonly deadInputs: number;
+  readonly positions: number;
+}
+
 /** A layer's new values; they are set in the quantized network as well. */
 export interface LayerFit {
-  readonly tensors: ReadonlyMap<
-    string,
-    { readonly tensor: QuantizedTensor; readonly error: number; readonly deadInputs: number }
-  >;
+  readonly tensors: ReadonlyMap<string, KernelFit>;
   readonly bias: { readonly id: string; readonly values: Float32Array } | undefined;
 }
 
@@ -76,52 +90,34 @@ export function planOf(
   return { linears, options, exact, rounded, bias };
 }
 
-export interface LayerData {
-  readonly float: readonly Tensor[];
-  readonly quantized: readonly Tensor[];
+export interface FitOptions extends CalibrateOptions {
+  readonly positions?: number;
 }
 
-/** Fits a layer's maps one after the other and sets them in the quantized network. */
+/**
+ * Fits a layer's maps one after the other and sets them in the quantized network.
+ *
+ * @param first moments of the first map, where they are known already
+ */
 export async function fitLayer(
   tf: TensorFlow,
   kernels: Kernels,
   plan: LayerPlan,
-  data: readonly LayerData[],
-  options: CalibrateOptions & { readonly samples: number; readonly positions?: number },
+  data: readonly Batches[],
+  options: FitOptions,
   random: (n: number) => number,
+  first?: readonly Moments[],
 ): Promise<LayerFit | string> {
   const algebra = tensorFlowAlgebra(tf);
-  const tensors: Map<string, { tensor: QuantizedTensor; error: number; deadInputs: number }> = new Map();
-  const perImage = Math.max(1, Math.ceil((options.positions ?? 98304) / (options.samples * data.length)));
+  const tensors = new Map<string, KernelFit>();
   let bias: LayerFit['bias'];
   for (const [stage, linear] of plan.linears.entries()) {
-    const { weight, depthwise, size, channels, outputs } = linear;
+    const { weight, depthwise, channels, outputs } = linear;
     const chosen = plan.options.get(weight.id);
     if (!chosen) continue;
-    const k = size[0] * size[1] * (depthwise ? 1 : channels);
-    const moments = Array.from({ length: depthwise ? channels : 1 }, () => emptyMoments(k, outputs));
-    for (const { float, quantized } of data) {
-      for (const [batch, exact] of float.entries()) {
-        const [x, t] = tf.tidy(() => {
-          const before = (input: Tensor, variables: ReadonlyMap<string, Variable>) =>
-            plan.linears
-              .slice(0, stage)
-              .reduce<Tensor>(
-                (y, earlier) =>
-                  outputsOf(tf, earlier, padded(tf, earlier, y), kernelOf(variables, earlier.weight.id)),
-                input,
-              );
-          const wanted = padded(tf, linear, before(exact, plan.exact));
-          return [
-            padded(tf, linear, before(quantized[batch] as Tensor, plan.rounded)).clone(),
-            outputsOf(tf, linear, wanted, kernelOf(plan.exact, weight.id)),
-          ];
-        }) as [Tensor4D, Tensor4D];
-        await addMoments(algebra, linear, x, t, moments, perImage, random);
-        x.dispose();
-        t.dispose();
-      }
-    }
+    const known = stage === 0 ? first : undefined;
+    const moments = known ?? (await momentsOf(tf, algebra, plan, stage, data, options, random));
+    const { k } = moments[0] as Moments;
     const isLast = stage === plan.linears.length - 1;
     const shifted = isLast && plan.bias !== undefined;
     const coding = { ...codingOf(chosen, weight.shape.length, weight.id), scale: 'calibrated' as const };
@@ -161,13 +157,61 @@ export async function fitLayer(
       scales: coding.scaleDtype === 'F16' ? halfToFloat(floatToHalf(scales)) : scales,
     };
     write(tf, plan.rounded.get(weight.id) as Variable, dequantizeTensor(kernels, tensor));
-    tensors.set(weight.id, { tensor, error, deadInputs });
+    const positions = (moments[0] as Moments).rows;
+    tensors.set(weight.id, { tensor, error, inputs: k, deadInputs, positions });
     if (!shifted || !plan.bias) continue;
     const before = kernelOf(plan.exact, plan.bias.id).dataSync();
     bias = { id: plan.bias.id, values: Float32Array.from(shift, (s, c) => s + (before[c] as number)) };
     write(tf, plan.rounded.get(plan.bias.id) as Variable, bias.values);
   }
   return { tensors, bias };
+}
+
+/**
+ * Second moments of what a layer's map takes in the quantized network and gives in the float one: one, or one per channel
+ * of a depthwise map.
+ */
+export async function momentsOf(
+  tf: TensorFlow,
+  algebra: Algebra,
+  plan: LayerPlan,
+  stage: number,
+  data: readonly Batches[],
+  { positions = 98304 }: FitOptions,
+  random: (n: number) => number,
+): Promise<Moments[]> {
+  const linear = plan.linears[stage] as Linear;
+  const { depthwise, size, channels, outputs } = linear;
+  const k = size[0] * size[1] * (depthwise ? 1 : channels);
+  const moments = Array.from({ length: depthwise ? channels : 1 }, () => emptyMoments(k, outputs));
+  const samples = data.reduce(
+    (sum, { float }) => sum + float.reduce((own, x) => own + (x.shape[0] as number), 0),
+    0,
+  );
+  const perSample = Math.max(1, Math.ceil(positions / samples));
+  const before = (input: Tensor, variables: ReadonlyMap<string, Variable>) =>
+    plan.linears
+      .slice(0, stage)
+      .reduce<Tensor>(
+        (y, earlier) =>
+          outputsOf(tf, earlier, padded(tf, earlier, y), kernelOf(variables, earlier.weight.id)),
+        input,
+      );
+  for (const { float, quantized } of data) {
+    for (const [batch, exact] of float.entries()) {
+      const [x, t] = tf.tidy(() => {
+        const wanted = padded(tf, linear, before(exact, plan.exact));
+        return [
+          padded(tf, linear, before(quantized[batch] as Tensor, plan.rounded)).clone(),
+          outputsOf(tf, linear, wanted, kernelOf(plan.exact, linear.weight.id)),
+        ];
+      }) as [Tensor4D, Tensor4D];
+      await addMoments(algebra, linear, x, t, moments, perSample, random);
+      x.dispose();
+      t.dispose();
+    }
+  }
+  return moments;
 }
 
 const kernelOf = (variables: ReadonlyMap<string, Variable>, id: string): Tensor =>

@@ -79,10 +79,10 @@ export function runCall(tf: TensorFlow, layer: Layer, inputs: readonly Tensor[])
   });
 }
 
-/** How often each value is taken, as an input or as an output of the network. */
-export function useCounts({ calls, outputs }: Network): Map<number, number> {
-  const counts = new Map<number, number>();
-  for (const value of [...calls.flatMap(({ inputs }) => inputs), ...outputs])
-    counts.set(value, (counts.get(value) ?? 0) + 1);
-  return counts;
+/** The last call that takes each value; what the network gives is taken after all. */
+export function lastUses({ calls, outputs }: Network): Map<number, number> {
+  const last = new Map<number, number>();
+  for (const [index, { inputs }] of calls.entries()) for (const value of inputs) last.set(value, index);
+  for (const value of outputs) last.set(value, calls.length);
+  return last;
 }

@@ -1,0 +1,190 @@
+import type { Tensor } from '@tensorflow/tfjs';
+import type { TensorFlow } from '../../tfjs/types.js';
+import { type Layer, lastUses, type Network, runCall } from './network.js';
+
+/** A value in the float network and in the quantized one. */
+export interface Twin<T> {
+  readonly float: T;
+  readonly quantized: T;
+}
+
+/** Values of all samples held, batch by batch. */
+export type Batches = Twin<readonly Tensor[]>;
+
+export interface ActivationOptions {
+  /** Whether a layer's weights differ between the networks. */
+  readonly isChanged: (layer: Layer) => boolean;
+  /** Bytes of activations held at most, but for one batch at least. */
+  readonly bytes: number;
+}
+
+/**
+ * Runs two networks of one graph call by call on batches of samples, and holds what later calls still take.
+ *
+ * Where the values of all samples are more than `bytes`, fewer batches are held; where later values are smaller, the
+ * batches that were left out catch up from the input on, through both networks as they are by then:
+ *
+ *     call         0    1    2    3    4        values: 256 KiB a sample up to call 2, then 64 KiB
+ *     batches 0-3  x -> x -> x -> x -> x
+ *     batches 4-15           0 -> ... 3 -> x    run when call 4 asks for them
+ */
+export class Activations {
+  readonly #tf: TensorFlow;
+  readonly #float: Network;
+  readonly #twins: Network;
+  readonly #inputs: readonly Tensor[];
+  readonly #options: ActivationOptions;
+  readonly #lastUses: ReadonlyMap<number, number>;
+  /** Elements of each value for one sample. */
+  readonly #sizes = new Map<number, number>();
+  readonly #held: Map<number, Twin<Tensor>>[] = [];
+  /** Values that are the same in both networks. */
+  readonly #same: Set<number>;
+
+  /** @param inputs batches; they stay the caller's */
+  constructor(
+    tf: TensorFlow,
+    float: Network,
+    twins: Network,
+    inputs: readonly Tensor[],
+    options: ActivationOptions,
+  ) {
+    this.#tf = tf;
+    this.#float = float;
+    this.#twins = twins;
+    this.#inputs = inputs;
+    this.#options = options;
+    this.#lastUses = lastUses(float);
+    this.#same = new Set(float.inputs);
+    this.#measure();
+  }
+
+  /** Batches held. */
+  get count(): number {
+    return this.#held.length;
+  }
+
+  /** Samples held. */
+  get samples(): number {
+    return this.#inputs.slice(0, this.count).reduce((sum, x) => sum + (x.shape[0] as number), 0);
+  }
+
+  /** What is known of a value; undefined before the call that makes it. */
+  of(value: number): Batches | undefined {
+    if (!this.#held[0]?.has(value)) return undefined;
+    const pairs = this.#held.map((values) => values.get(value) as Twin<Tensor>);
+    return { float: pairs.map((pair) => pair.float), quantized: pairs.map((pair) => pair.quantized) };
+  }
+
+  /** Values that call `index` and those after it take, of one batch held. */
+  live(batch: number): ReadonlyMap<number, Twin<Tensor>> {
+    return this.#held[batch] as ReadonlyMap<number, Twin<Tensor>>;
+  }
+
+  /** Holds as many batches as the calls from `index` to before `until` leave room for. */
+  hold(index: number, until: number): void {
+    let room = this.#inputs.length;
+    const batchSize = this.#inputs[0]?.shape[0] ?? 1;
+    for (let call = index; call < until; call++) {
+      const bytes = this.#bytesAround(call) * batchSize;
+      room = Math.min(room, Math.max(1, Math.floor(this.#options.bytes / bytes)));
+    }
+    while (this.count > room) disposeOf(this.#tf, this.#held.pop() as Map<number, Twin<Tensor>>, this.#float);
+    const isWorth = room === this.#inputs.length || room >= 2 * this.count;
+    while (isWorth && this.count < room) {
+      const values = this.#begin(this.#inputs[this.count] as Tensor);
+      for (let call = 0; call < index; call++) this.#step(call, values);
+      this.#held.push(values);
+    }
+  }
+
+  /** Runs a call on what is held and lets go of what no later call takes. */
+  run(index: number): void {
+    const { layer, inputs, outputs } = this.#float.calls[index] as Network['calls'][number];
+    const isSame = inputs.every((value) => this.#same.has(value)) && !this.#options.isChanged(layer);
+    if (isSame) for (const value of outputs) this.#same.add(value);
+    for (const values of this.#held) this.#step(index, values);
+  }
+
+  dispose(): void {
+    for (const values of this.#held.splice(0)) disposeOf(this.#tf, values, this.#float);
+  }
+
+  #begin(input: Tensor): Map<number, Twin<Tensor>> {
+    return new Map(this.#float.inputs.map((value) => [value, { float: input, quantized: input }]));
+  }
+
+  #step(index: number, values: Map<number, Twin<Tensor>>): void {
+    const { layer, inputs, outputs } = this.#float.calls[index] as Network['calls'][number];
+    const taken = inputs.map((value) => values.get(value) as Twin<Tensor>);
+    const exact = runCall(
+      this.#tf,
+      layer,
+      taken.map(({ float }) => float),
+    );
+    const isSame = outputs.every((value) => this.#same.has(value));
+    const twin = (this.#twins.calls[index] as Network['calls'][number]).layer;
+    const rounded = isSame
+      ? exact.map((tensor) => tensor.clone())
+      : runCall(
+          this.#tf,
+          twin,
+          taken.map(({ quantized }) => quantized),
+        );
+    outputs.forEach((value, i) => {
+      values.set(value, { float: exact[i] as Tensor, quantized: rounded[i] as Tensor });
+    });
+    for (const value of [...inputs, ...outputs]) {
+      if ((this.#lastUses.get(value) ?? -1) > index || this.#float.inputs.includes(value)) continue;
+      const pair = values.get(value);
+      if (pair) this.#tf.dispose([pair.float, pair.quantized]);
+      values.delete(value);
+    }
+  }
+
+  /** Runs one sample through the float network for the sizes of its values. */
+  #measure(): void {
+    const [first] = this.#inputs;
+    if (!first) return;
+    const sample = this.#tf.slice(first, 0, [1, ...first.shape.slice(1)]);
+    const values = new Map<number, Tensor>(this.#float.inputs.map((value) => [value, sample]));
+    for (const [index, { layer, inputs, outputs }] of this.#float.calls.entries()) {
+      const made = runCall(
+        this.#tf,
+        layer,
+        inputs.map((value) => values.get(value) as Tensor),
+      );
+      outputs.forEach((value, i) => {
+        values.set(value, made[i] as Tensor);
+        this.#sizes.set(value, (made[i] as Tensor).size);
+      });
+      for (const [value, tensor] of values) {
+        if ((this.#lastUses.get(value) ?? -1) > index || tensor === sample) continue;
+        tensor.dispose();
+        values.delete(value);
+      }
+    }
+    this.#tf.dispose([...values.values()]);
+    sample.dispose();
+  }
+
+  /** Bytes for one sample before or after a call, whichever is more; batches are let go one by one between. */
+  #bytesAround(index: number): number {
+    let before = 0;
+    let after = 0;
+    for (const [call, { outputs }] of this.#float.calls.entries()) {
+      if (call > index) break;
+      for (const value of outputs) {
+        const last = this.#lastUses.get(value) ?? -1;
+        const bytes = 2 * Float32Array.BYTES_PER_ELEMENT * (this.#sizes.get(value) as number);
+        if (call < index && last >= index) before += bytes;
+        if (last > index) after += bytes;
+      }
+    }
+    return Math.max(before, after, 1);
+  }
+}
+
+function disposeOf(tf: TensorFlow, values: Map<number, Twin<Tensor>>, { inputs }: Network): void {
+  for (const [value, pair] of values) if (!inputs.includes(value)) tf.dispose([pair.float, pair.quantized]);
+}

@@ -1,0 +1,61 @@
+import type { LayersModel, Tensor } from '@tensorflow/tfjs';
+import type { Dataset, Preprocess } from '../../data/index.js';
+import { BitnibbleError } from '../../errors.js';
+import type { TensorFlow } from '../../tfjs/types.js';
+import { sampleShape } from '../evaluate.js';
+
+/** Unlabelled samples to calibrate with. */
+export interface SampleOptions {
+  /** Samples as the model takes them after `preprocess`; labels are never read. */
+  readonly dataset: Dataset;
+  readonly preprocess?: Preprocess;
+  /** Samples taken, from the first on. Default 2048. */
+  readonly samples?: number;
+  /** Samples at a time. Default 64. */
+  readonly batchSize?: number;
+}
+
+/**
+ * Calibration samples as tensors, batch by batch, and what looks wrong about them.
+ *
+ * @throws BitnibbleError `data-mismatch` for a model with several inputs, samples of another shape or not finite
+ */
+export function sampleBatches(
+  tf: TensorFlow,
+  model: LayersModel,
+  file: string,
+  { dataset, preprocess, samples = 2048, batchSize = 64 }: SampleOptions,
+): { inputs: Tensor[]; count: number; warnings: string[] } {
+  const mismatch = (fault: string) =>
+    new BitnibbleError('data-mismatch', `${file} and ${dataset.name}: ${fault}`);
+  if (model.inputs.length !== 1)
+    throw mismatch(`expected a model with one input, got ${model.inputs.length}`);
+  const wanted = model.inputs[0]?.shape ?? [];
+  const shape = sampleShape(wanted, dataset.inputShape);
+  if (!shape)
+    throw mismatch(
+      `the model expects inputs of shape [${wanted.slice(1)}], the data has [${dataset.inputShape}]`,
+    );
+  const count = Math.min(samples, dataset.count);
+  const warnings: string[] = [];
+  let most = 0;
+  const inputs: Tensor[] = [];
+  try {
+    for (const { x, size } of dataset.batches({ batchSize, limit: count, preprocess })) {
+      for (const value of x) {
+        if (!Number.isFinite(value)) throw mismatch(`expected finite samples, got ${value}`);
+        most = Math.max(most, Math.abs(value));
+      }
+      inputs.push(tf.tensor(x, [size, ...shape]));
+    }
+  } catch (error) {
+    tf.dispose(inputs);
+    throw error;
+  }
+  if (most > 30)
+    warnings.push(
+      `inputs reach ${most.toPrecision(3)}: they look unscaled; most networks expect 0 to 1, or a deviation of 1`,
+    );
+  if (count < 64) warnings.push(`${count} samples are few: 256 to 2048 are usual`);
+  return { inputs, count, warnings };
+}
