@@ -31,6 +31,8 @@ export type ErrorCode =
   | 'not-finite'
   /** A recipe rule that matches no tensor, or is malformed. */
   | 'recipe'
+  /** A budget of bytes, bits or accuracy that no choice of schemes meets. */
+  | 'budget'
   /** Files and folders. */
   | 'not-found'
   | 'not-writable'

@@ -11,6 +11,7 @@ import { addInspect } from './inspect.js';
 import { UsageError } from './options.js';
 import { colour, printable } from './output.js';
 import { addQuantize } from './quantize.js';
+import { addSensitivity } from './sensitivity.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -22,7 +23,16 @@ const program = new Command('bitnibble')
   .showHelpAfterError('(add --help for the options)')
   .exitOverride();
 
-for (const add of [addInspect, addQuantize, addCalibrate, addEvaluate, addCompare, addConvert, addDemo])
+for (const add of [
+  addInspect,
+  addQuantize,
+  addCalibrate,
+  addSensitivity,
+  addEvaluate,
+  addCompare,
+  addConvert,
+  addDemo,
+])
   add(program);
 for (const command of program.commands)
   command.exitOverride().showHelpAfterError('(add --help for the options)');

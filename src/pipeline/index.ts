@@ -14,6 +14,7 @@ export {
 } from './compare.js';
 export { type EvaluateOptions, type Evaluation, evaluateModel, type OutputKind } from './evaluate.js';
 export { type LevelHistogram, type LevelHistogramOptions, levelHistogram } from './histogram.js';
+export { chooseForBits, chooseForFile, chooseSchemes, type Mix, mixesOf, smallestWithin } from './mixed.js';
 export { postTrainBinarization, postTrainQuantization, type WithWeights } from './posttrain.js';
 export {
   decodedWeights,
@@ -23,6 +24,12 @@ export {
   type TensorReport,
 } from './quantize.js';
 export { type Match, type Pattern, parseRecipe, type Recipe, type Rule } from './recipe.js';
+export {
+  measureSensitivity,
+  type SensitivityOptions,
+  type SensitivityReport,
+  type SensitivityRow,
+} from './sensitivity.js';
 export { type EqualizedPair, type EqualizeResult, equalize } from './transform/equalize.js';
 export {
   type FoldedNorm,

@@ -156,13 +156,13 @@ export async function fitLayer(
       codes: packLevels(kernels, coding.scheme, levels),
       scales: coding.scaleDtype === 'F16' ? halfToFloat(floatToHalf(scales)) : scales,
     };
-    write(tf, plan.rounded.get(weight.id) as Variable, dequantizeTensor(kernels, tensor));
+    setValues(tf, plan.rounded.get(weight.id) as Variable, dequantizeTensor(kernels, tensor));
     const positions = (moments[0] as Moments).rows;
     tensors.set(weight.id, { tensor, error, inputs: k, deadInputs, positions });
     if (!shifted || !plan.bias) continue;
     const before = kernelOf(plan.exact, plan.bias.id).dataSync();
     bias = { id: plan.bias.id, values: Float32Array.from(shift, (s, c) => s + (before[c] as number)) };
-    write(tf, plan.rounded.get(plan.bias.id) as Variable, bias.values);
+    setValues(tf, plan.rounded.get(plan.bias.id) as Variable, bias.values);
   }
   return { tensors, bias };
 }
@@ -217,7 +217,8 @@ export async function momentsOf(
 const kernelOf = (variables: ReadonlyMap<string, Variable>, id: string): Tensor =>
   (variables.get(id) as Variable).read();
 
-function write(tf: TensorFlow, variable: Variable, values: Float32Array): void {
+/** Sets a variable. */
+export function setValues(tf: TensorFlow, variable: Variable, values: Float32Array): void {
   const tensor = tf.tensor(values, variable.shape as number[]);
   variable.write(tensor);
   tensor.dispose();
