@@ -49,7 +49,10 @@ export function chooseSchemes(rows: readonly SensitivityRow[], bytes: number): M
   const room = bytes - least;
   const most = sum(layers, (own) => Math.max(...own.map((row) => row.bytes))) - least;
   const unit = Math.max(1, Math.min(room, most) / STEPS);
-  const steps = Math.floor(Math.min(room, most) / unit);
+  const highest = sum(layers, (own, l) =>
+    Math.max(...own.map((row) => costOf(row, smallest[l] as SensitivityRow, unit))),
+  );
+  const steps = room >= most ? highest : Math.min(highest, Math.floor(room / unit));
   let best = new Float64Array(steps + 1);
   const picks = layers.map((own, l) => {
     const next = new Float64Array(steps + 1).fill(Number.POSITIVE_INFINITY);
@@ -102,7 +105,7 @@ export function chooseForFile(
   model: QuantizableModel,
   kernels: Kernels,
 ): Mix {
-  let budget = bytes;
+  let budget = Math.max(leastOf(rows), bytes);
   for (;;) {
     const mix = chooseSchemes(rows, budget);
     const { model: base } = quantizeModel(model, mix.recipe, { kernels });
@@ -213,5 +216,5 @@ function byLayer(rows: readonly SensitivityRow[]): SensitivityRow[][] {
   return [...layers.values()];
 }
 
-const sum = <T>(items: readonly T[], of: (item: T) => number) =>
-  items.reduce((total, item) => total + of(item), 0);
+const sum = <T>(items: readonly T[], of: (item: T, index: number) => number) =>
+  items.reduce((total, item, index) => total + of(item, index), 0);

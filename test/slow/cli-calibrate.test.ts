@@ -1,0 +1,88 @@
+// `calibrate` and `sensitivity` as commands: what they write, what they print, what they refuse.
+
+import { copyFileSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { root, runCli, tempDir } from '../support/needs.js';
+
+const digits = path.join(root, 'examples/digits');
+const model = path.join(digits, 'digits.h5');
+const images = path.join(digits, 'calibration-images-idx3-ubyte.gz');
+const folder = tempDir();
+const at = (name: string) => path.join(folder, name);
+const few = ['--data', images, '--limit', '128', '--json'];
+
+async function done(args: string[]) {
+  const { status, stdout, stderr } = await runCli(args);
+  assert.is(status, 0, stderr);
+  return JSON.parse(stdout);
+}
+
+test('calibrate writes a packed file and a Keras file; the same bytes again', async () => {
+  const packed = await done(['calibrate', model, ...few, '--scheme', 'binary', '-o', at('a.safetensors')]);
+  assert.is(packed.samples, 128);
+  assert.match(packed.backend, /^(tensorflow|wasm)$/);
+  assert.ok(packed.divergence.calibrated < packed.divergence.dataFree);
+  await done(['calibrate', model, ...few, '--scheme', 'binary', '-o', at('b.safetensors')]);
+  assert.equal(readFileSync(at('a.safetensors')), readFileSync(at('b.safetensors')));
+  await done(['calibrate', model, ...few, '--scheme', 'binary', '-o', at('a.h5')]);
+  const scores = [];
+  for (const file of [at('a.safetensors'), at('a.h5')]) {
+    const { top1 } = await done(['evaluate', file, '--data', digits, '--json']);
+    scores.push(top1);
+    assert.ok(top1 > 0.9);
+  }
+  assert.is(scores[0], scores[1]);
+});
+
+test('sensitivity: a table, a recipe for bits that calibrate takes', async () => {
+  const { stdout, status } = await runCli(['sensitivity', model, '--data', images, '--limit', '128']);
+  assert.is(status, 0);
+  assert.match(stdout, /conv1 +144/);
+  const output = at('recipe.json');
+  const { rows, chosen } = await done(['sensitivity', model, ...few, '--bits', '1.6', '-o', output]);
+  assert.is(rows.length, 21);
+  assert.ok(chosen.bitsPerWeight <= 1.6);
+  assert.equal(JSON.parse(readFileSync(output, 'utf8')), chosen.recipe);
+  const args = ['calibrate', model, ...few, '--recipe', output, '-o', at('mixed.safetensors')];
+  assert.ok((await done(args)).bitsPerWeight <= 1.6);
+});
+
+test('sensitivity: a file of so many bytes, a drop of so much', async () => {
+  const recipe = at('bytes.json');
+  await done(['sensitivity', model, ...few, '--target-bytes', '28000', '-o', recipe]);
+  await done(['calibrate', model, ...few, '--recipe', recipe, '-o', at('bytes.safetensors')]);
+  assert.ok(statSync(at('bytes.safetensors')).size <= 28_000);
+  const data = ['--data', digits, '--split', 'test', '--limit', '256', '--check', '400', '--json'];
+  const { chosen } = await done(['sensitivity', model, ...data, '--max-drop', '0.01']);
+  assert.ok(chosen.drop <= 0.01);
+  assert.ok(chosen.bitsPerWeight < 4.2);
+});
+
+test('what cannot be done is said, and nothing is written', async () => {
+  const before = readdirSync(folder);
+  const out = ['-o', at('never.json')];
+  for (const [status, pattern, args] of [
+    [2, /exclude each other/, [...few, '--bits', '2', '--max-drop', '0.1', ...out]],
+    [2, /--output needs --bits/, [...few, ...out]],
+    [2, /--bits expected a number from 0 to 32, got many/, [...few, '--bits', 'many', ...out]],
+    [2, /--max-drop expected a number from 0 to 1, got 3/, [...few, '--max-drop', '3', ...out]],
+    [2, /--schemes expected some of binary, int2, int4, got int3/, [...few, '--schemes', 'int3,int4']],
+    [1, /a budget of \d+ bytes .* expected at least \d+/, [...few, '--bits', '0.5', ...out]],
+    [1, /packed file of 9000 bytes: expected at least \d+/, [...few, '--target-bytes', '9000', ...out]],
+    [1, /expected labelled samples behind the 128 .* got no labels/, [...few, '--max-drop', '0.1', ...out]],
+  ] as const) {
+    const result = await runCli(['sensitivity', model, ...args]);
+    assert.is(result.status, status, result.stderr);
+    assert.match(result.stderr, pattern);
+  }
+  const copy = at('model.h5');
+  copyFileSync(model, copy);
+  const same = await runCli(['calibrate', copy, ...few, '--scheme', 'int4', '-o', copy]);
+  assert.is(same.status, 1);
+  assert.ok(existsSync(copy));
+  assert.equal(readdirSync(folder).sort(), [...before, 'model.h5'].sort());
+});
+
+test.run();
