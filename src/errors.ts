@@ -48,7 +48,9 @@ export type ErrorCode =
   | 'no-compile'
   | 'bad-module'
   /** TensorFlow.js is not installed. */
-  | 'no-tfjs';
+  | 'no-tfjs'
+  /** Its backend cannot differentiate a layer. */
+  | 'no-gradient';
 
 /** A fault of a file, a model or the host. Wrong arguments are `TypeError` and `RangeError` instead. */
 export class BitnibbleError extends Error {

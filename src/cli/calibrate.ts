@@ -1,9 +1,15 @@
 import type { Command } from 'commander';
 import { loadKernels } from '../kernels/index.js';
+import type { QuantizableModel } from '../model.js';
 import { requireOtherFile } from '../node/files.js';
 import { openKeras, saveQuantized } from '../node/models.js';
+import type { QuantizedModel } from '../packed/quantized-model.js';
+import { AUGMENTATIONS, type Augmentation } from '../pipeline/calibrate/augment.js';
 import { type CalibrationReport, calibrateModel } from '../pipeline/calibrate/calibrate.js';
+import { type TuneOptions, type TuneReport, tuneModel } from '../pipeline/calibrate/tune.js';
+import { reportRow } from '../pipeline/quantize.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
+import type { TensorFlow } from '../tfjs/types.js';
 import { type CodingFlags, common, type DataFlags, dataOptions, positive, UsageError } from './options.js';
 import { colour, count, json, note, progress, say, table } from './output.js';
 import { recipeOf } from './quantize.js';
@@ -13,6 +19,9 @@ interface Flags extends DataFlags, CodingFlags {
   readonly recipe?: string;
   readonly seed: string;
   readonly fold: boolean;
+  /** Steps, or true for the usual number. */
+  readonly tune?: number | true;
+  readonly augment?: string;
 }
 
 /** Kernels, what they lost at their outputs, or why they were fitted without data. */
@@ -26,7 +35,20 @@ function calibrationTable(report: CalibrationReport): string {
   return table(['Kernel', 'Fit', 'Lost at its outputs', 'Dead inputs'], rows);
 }
 
+function augmentationsOf({ augment, tune }: Flags): Augmentation[] | undefined {
+  if (augment === undefined) return undefined;
+  if (tune === undefined) throw new UsageError('--augment needs --tune');
+  if (augment === 'none') return [];
+  return augment.split(',').map((name) => {
+    const kind = AUGMENTATIONS.find((own) => own === name.trim());
+    if (!kind)
+      throw new UsageError(`--augment expected none or some of ${AUGMENTATIONS.join(', ')}, got ${name}`);
+    return kind;
+  });
+}
+
 async function calibrate(file: string, flags: Flags): Promise<void> {
+  const augment = augmentationsOf(flags);
   const { scale: _inputs, ...coding } = flags;
   const recipe = recipeOf(coding);
   const seed = Number(flags.seed);
@@ -51,24 +73,33 @@ async function calibrate(file: string, flags: Flags): Promise<void> {
     // A Keras file keeps its layers; a packed one has an architecture of its own.
     const keepLayers = !/\.safetensors$/i.test(flags.output);
     const folding = flags.fold ? foldBatchNorm(model, { keepLayers }) : undefined;
-    const { model: quantized, report } = await calibrateModel(tf, folding?.source ?? model, recipe, {
-      ...{ kernels, dataset, preprocess, seed },
-      samples,
-      batchSize: flags.batch,
+    const source = folding?.source ?? model;
+    const options = { kernels, dataset, preprocess, seed, samples, batchSize: flags.batch };
+    const { model: calibrated, report } = await calibrateModel(tf, source, recipe, {
+      ...options,
       onProgress: bar.update,
     });
     bar.stop();
     for (const warning of report.warnings) note(flags, warning);
+    const tuned =
+      flags.tune &&
+      (await tune(tf, source, calibrated, flags, { ...options, ...(augment ? { augment } : {}) }));
+    const quantized = tuned ? tuned.model : calibrated;
+    const tensors = report.tensors.map((row) => reportRow(row, quantized, kernels, source.read(row.id)));
     await saveQuantized(quantized, model, flags.output);
     const folded = folding?.folded ?? [];
-    json(flags, { input: file, output: flags.output, data: dataset.name, backend, seed, folded, ...report });
+    json(flags, {
+      ...{ input: file, output: flags.output, data: dataset.name, backend, seed, folded, ...report, tensors },
+      ...(tuned ? { tuning: tuned.report } : {}),
+    });
     say(flags, calibrationTable(report));
-    const { calibrated, dataFree } = report.divergence;
+    const { calibrated: own, dataFree } = report.divergence;
     say(
       flags,
-      `\nOutputs diverge from the float model's by ${calibrated.toPrecision(3)}, without data by ${dataFree.toPrecision(3)} ` +
+      `\nOutputs diverge from the float model's by ${own.toPrecision(3)}, without data by ${dataFree.toPrecision(3)} ` +
         `(nats for classifiers), on the ${count(report.samples)} samples given; ${report.seconds.toFixed(0)} s`,
     );
+    if (tuned) say(flags, tuningLine(tuned.report));
     if (folded.length > 0)
       say(flags, `${folded.length} batch normalizations were folded into the layers before them`);
     say(
@@ -81,6 +112,42 @@ async function calibrate(file: string, flags: Flags): Promise<void> {
     bar.stop();
     model.close();
   }
+}
+
+async function tune(
+  tf: TensorFlow,
+  float: QuantizableModel,
+  calibrated: QuantizedModel,
+  flags: Flags,
+  options: TuneOptions,
+): Promise<{ model: QuantizedModel; report: TuneReport }> {
+  const bar = progress(flags, 'tuning', 'steps');
+  try {
+    return await tuneModel(tf, float, calibrated, {
+      ...options,
+      ...(typeof flags.tune === 'number' ? { steps: flags.tune } : {}),
+      onProgress: bar.update,
+    });
+  } finally {
+    bar.stop();
+  }
+}
+
+function tuningLine({
+  steps,
+  augment,
+  divergence,
+  changedCodes,
+  checked,
+  keptUntuned,
+  seconds,
+}: TuneReport): string {
+  const { before, after } = divergence;
+  const how = `${steps} steps of tuning${augment.length > 0 ? ` with ${augment.join(' and ')}` : ''}, ${seconds.toFixed(0)} s`;
+  const what = `divergence on ${count(checked)} samples held back ${before.toPrecision(3)} before, ${after.toPrecision(3)} after`;
+  return keptUntuned
+    ? `${how}: not kept, ${what}`
+    : `${how}: ${what}; ${count(changedCodes)} codes are other ones`;
 }
 
 export function addCalibrate(program: Command): void {
@@ -99,6 +166,15 @@ export function addCalibrate(program: Command): void {
     .option('--group-size <n>', 'rows that share a scale, with --granularity group', positive)
     .option('--scale-dtype <type>', 'f32 or f16: how scales are stored (default: f32)')
     .option('--recipe <file>', 'JSON rules that choose a scheme by layer, class or weight')
+    .option(
+      '--tune [steps]',
+      "then tune codes, scales and biases toward the float model's outputs (300 steps)",
+      positive,
+    )
+    .option(
+      '--augment <list>',
+      `images changed while tuning: ${AUGMENTATIONS.join(', ')} or none (default: flip,cutmix)`,
+    )
     .option('--seed <n>', 'of the positions that are sampled', '0')
     .option('--no-fold', 'leave batch normalizations as they are');
   common(dataOptions(command, { split: 'train', limit: '2048' })).action(calibrate);

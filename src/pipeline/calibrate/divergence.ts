@@ -1,4 +1,4 @@
-import type { Tensor } from '@tensorflow/tfjs';
+import type { Scalar, Tensor } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../../tfjs/types.js';
 import type { OutputKind } from '../evaluate.js';
 
@@ -6,6 +6,18 @@ import type { OutputKind } from '../evaluate.js';
 export interface OutputPair {
   readonly float: readonly Tensor[];
   readonly quantized: readonly Tensor[];
+}
+
+/** Whether outputs are those of a classifier, one vector of classes for each sample. */
+export function isClassifier(outputs: readonly Tensor[], kind: OutputKind): boolean {
+  return outputs.length === 1 && outputs[0]?.rank === 2 && kind !== 'probability';
+}
+
+/** `sum p log(p / q)` over all samples of a batch of classifier outputs, in nats; its gradient reaches `q`. */
+export function klSum(tf: TensorFlow, p: Tensor, q: Tensor, kind: OutputKind): Scalar {
+  const log = (x: Tensor) => (kind === 'logits' ? tf.logSoftmax(x) : tf.log(tf.maximum(x, 1e-8)));
+  const logP = log(p);
+  return tf.sum(tf.mul(tf.exp(logP), tf.sub(logP, log(q))));
 }
 
 /**
@@ -16,26 +28,25 @@ export function divergence(tf: TensorFlow, outputs: readonly OutputPair[], kind:
   let sum = 0;
   let count = 0;
   let total = 0;
-  const isClassifier = outputs.length === 1 && outputs[0]?.float[0]?.rank === 2 && kind !== 'probability';
+  const first = outputs.flatMap(({ float }) => float[0] ?? []);
+  const classifies = isClassifier(first, kind);
   for (const { float, quantized } of outputs) {
     for (const [i, p] of float.entries()) {
       const [lost, size] = tf.tidy(() => {
         const q = quantized[i] as Tensor;
-        if (!isClassifier) {
+        if (!classifies) {
           const { variance } = tf.moments(p);
           return [
             tf.squaredDifference(p, q).sum().dataSync()[0],
             (variance.dataSync()[0] as number) * p.size,
           ];
         }
-        const log = (x: Tensor) => (kind === 'logits' ? tf.logSoftmax(x) : tf.log(tf.maximum(x, 1e-8)));
-        const a = log(p);
-        return [tf.sum(tf.mul(tf.exp(a), tf.sub(a, log(q)))).dataSync()[0], p.shape[0]];
+        return [klSum(tf, p, q, kind).dataSync()[0], p.shape[0]];
       });
       sum += lost as number;
       count += p.shape[0] as number;
       total += size as number;
     }
   }
-  return isClassifier ? sum / count : total > 0 ? sum / total : sum;
+  return classifies ? sum / count : total > 0 ? sum / total : sum;
 }

@@ -1,0 +1,384 @@
+import type { LayersModel, Tensor, Tensor4D, Variable } from '@tensorflow/tfjs';
+import { BitnibbleError } from '../../errors.js';
+import { fromNumbers } from '../../formats/dtypes.js';
+import { floatToHalf, halfToFloat } from '../../formats/float16.js';
+import type { Kernels } from '../../kernels/types.js';
+import type { QuantizableModel } from '../../model.js';
+import { type PackedWeight, QuantizedModel } from '../../packed/quantized-model.js';
+import { levelOf } from '../../schemes/fit/gptq.js';
+import { GRIDS, type Grid } from '../../schemes/grids.js';
+import { packLevels, unpackLevels } from '../../schemes/levels.js';
+import type { QuantizedTensor } from '../../schemes/types.js';
+import { blockShape, sizeOf } from '../../shape.js';
+import { loadLayersModel, pairWeights } from '../../tfjs/load.js';
+import { toTopology } from '../../tfjs/topology.js';
+import type { TensorFlow } from '../../tfjs/types.js';
+import { type OutputKind, outputKind } from '../evaluate.js';
+import { type Augmentation, augment } from './augment.js';
+import { divergence, isClassifier, klSum } from './divergence.js';
+import { randomNumbers, sample } from './linear.js';
+import { type SampleOptions, sampleBatches } from './samples.js';
+
+export interface TuneOptions extends SampleOptions {
+  readonly kernels: Kernels;
+  /** Steps of Adam. Default 300. */
+  readonly steps?: number;
+  /** Samples in a step. Default 64. */
+  readonly stepSize?: number;
+  /** Of the latent weights, in steps of the grid; falls to 0 along half a cosine. Default 0.01. */
+  readonly latentRate?: number;
+  /** Of scales (relative), biases and normalizations; falls likewise. Default 0.001. */
+  readonly rate?: number;
+  /** Default: flip and cutmix for images, none for other samples. */
+  readonly augment?: readonly Augmentation[];
+  /** Default 0. */
+  readonly seed?: number;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface TuneReport {
+  readonly steps: number;
+  readonly augment: readonly Augmentation[];
+  /** Codes that are other ones now. */
+  readonly changedCodes: number;
+  /** Mean divergence of the outputs from the float model's on samples that tuning did not see. */
+  readonly divergence: { readonly before: number; readonly after: number };
+  /** Samples tuned on, and samples that the divergence is of. */
+  readonly tuned: number;
+  readonly checked: number;
+  /** Whether the model was left as it was since tuning made it no better. */
+  readonly keptUntuned: boolean;
+  readonly seconds: number;
+}
+
+/** Share of the samples that are kept to check with. */
+const CHECKED = 1 / 8;
+
+/**
+ * Tunes a quantized model toward the outputs of the float model on unlabelled samples: scales, biases, normalizations, and
+ * the codes through latent weights `u` that are rounded with a straight-through gradient (Bengio et al. 2013, section 4;
+ * the clipped form of Hubara et al. 2016, eq. 4):
+ *
+ *     w = s round(u),   dw/du = s within the grid, 0 beyond,   dw/ds = round(u)
+ *
+ * Loss: Kullback-Leibler divergence from the float model's classes (Hinton et al. 2015), or the squared error of other
+ * outputs. The latent weights start at the float weights where these round to the code, else at the border of the code's
+ * interval: a tenth of a step inside it.
+ *
+ * @param float the model that was quantized
+ * @returns the tuned model, or the given one where the divergence on samples held back did not fall
+ * @throws BitnibbleError `data-mismatch`; `no-gradient` where TensorFlow.js's backend cannot differentiate a layer
+ */
+export async function tuneModel(
+  tf: TensorFlow,
+  float: QuantizableModel,
+  quantized: QuantizedModel,
+  options: TuneOptions,
+): Promise<{ model: QuantizedModel; report: TuneReport }> {
+  const start = performance.now();
+  const {
+    kernels,
+    steps = 300,
+    stepSize = 64,
+    latentRate = 0.01,
+    rate = 0.001,
+    seed = 0,
+    onProgress,
+  } = options;
+  const teacher = await loadLayersModel(tf, float);
+  const student = await loadLayersModel(tf, quantized);
+  let inputs: Tensor[] = [];
+  let tunables: ReadonlyMap<string, Tunable> = new Map();
+  const optimizers = [tf.train.adam(latentRate), tf.train.adam(rate)] as const;
+  try {
+    const given = sampleBatches(tf, teacher, float.file, options);
+    inputs = given.inputs;
+    const checked = Math.max(1, Math.floor(given.count * CHECKED));
+    const tuned = given.count - checked;
+    const kind = outputKind(float);
+    const isImage = inputs[0]?.rank === 4;
+    const kinds = options.augment ?? (isImage ? (['flip', 'cutmix'] as const) : []);
+    if (kinds.length > 0 && !isImage) {
+      throw new BitnibbleError(
+        'data-mismatch',
+        `${float.file}: expected images to ${kinds.join(' and ')}, got samples of shape [${inputs[0]?.shape.slice(1)}]`,
+      );
+    }
+    const samples = tf.concat(inputs, 0);
+    tf.dispose(inputs);
+    inputs = [samples];
+    tunables = tunablesOf(tf, student, float, quantized, kernels);
+    const all = [...tunables.values()];
+    const latents = all.flatMap(({ latent }) => latent ?? []);
+    const others = all.map(({ other }) => other);
+    const random = randomNumbers(seed);
+    for (let step = 0; step < steps; step++) {
+      const chosen = sample(tuned, Math.min(stepSize, tuned), random);
+      const [x, wanted] = tf.tidy(() => {
+        const own = tf.gather(samples, tf.tensor1d(Int32Array.from(chosen), 'int32'));
+        const changed = augment(tf, own as Tensor4D, kinds, random);
+        return [changed, [teacher.predict(changed)].flat() as Tensor[]];
+      }) as [Tensor, Tensor[]];
+      for (const tunable of all) tunable.begin();
+      const { value, grads } = gradientsOf(tf, float.file, [...latents, ...others], () => {
+        const outputs = [student.apply(x, { training: false })].flat() as Tensor[];
+        return lossOf(tf, wanted, outputs, kind);
+      });
+      const share = (1 + Math.cos((Math.PI * step) / steps)) / 2;
+      [latents, others].forEach((variables, i) => {
+        const optimizer = optimizers[i] as (typeof optimizers)[number];
+        setRate(optimizer, share * (i === 0 ? latentRate : rate));
+        optimizer.applyGradients(variables.map(({ name }) => ({ name, tensor: grads[name] as Tensor })));
+      });
+      tf.dispose([value, grads, x, wanted]);
+      // Lets progress bars and workers' messages through.
+      await tf.nextFrame();
+      onProgress?.(step + 1, steps);
+    }
+    const result = assembleTuned(quantized, tunables);
+    const check = tf.slice(samples, tuned, checked);
+    const before = await outputDivergence(tf, teacher, quantized, check, kind);
+    const after = await outputDivergence(tf, teacher, result, check, kind);
+    check.dispose();
+    const keptUntuned = !(after < before);
+    return {
+      model: keptUntuned ? quantized : result,
+      report: {
+        ...{ steps, augment: kinds, tuned, checked, keptUntuned },
+        changedCodes: keptUntuned ? 0 : changedCodes(kernels, quantized, result),
+        divergence: { before, after },
+        seconds: (performance.now() - start) / 1000,
+      },
+    };
+  } finally {
+    for (const tunable of tunables.values()) tunable.dispose();
+    for (const optimizer of optimizers) optimizer.dispose();
+    tf.dispose(inputs);
+    teacher.dispose();
+    student.dispose();
+  }
+}
+
+type LayerVariable = LayersModel['weights'][number];
+
+/** A weight of the student as a function of variables. */
+interface Tunable {
+  /** Latent weights in steps of the grid; absent for a vector that is kept in float. */
+  readonly latent?: Variable;
+  /** The logarithm of what the scales are multiplied by, or the vector itself. */
+  readonly other: Variable;
+  /** A new step: what was computed in the last one is forgotten. */
+  begin(): void;
+  /** What it is now. */
+  assemble(weight: PackedWeight): PackedWeight;
+  dispose(): void;
+}
+
+function tunablesOf(
+  tf: TensorFlow,
+  student: LayersModel,
+  float: QuantizableModel,
+  quantized: QuantizedModel,
+  kernels: Kernels,
+): Map<string, Tunable> {
+  const pairs = pairWeights(quantized, toTopology(quantized));
+  const tunables = new Map<string, Tunable>();
+  for (const variable of student.weights) {
+    const info = pairs.get(variable.originalName);
+    const weight = info && quantized.weight(info.id);
+    if (weight?.kind === 'quantized')
+      tunables.set(weight.id, codedTunable(tf, variable, weight.tensor, float.read(weight.id), kernels));
+    else if (weight && /^(bias|gamma|beta)$/.test(weight.name) && variable.dtype === 'float32')
+      tunables.set(weight.id, vectorTunable(tf, variable));
+  }
+  return tunables;
+}
+
+function vectorTunable(tf: TensorFlow, variable: LayerVariable): Tunable {
+  const other = tf.variable(variable.read(), true);
+  variable.read = () => other;
+  return {
+    other,
+    begin: () => undefined,
+    assemble: (weight) => {
+      if (weight.kind === 'quantized') return weight;
+      const values = other.dataSync() as Float32Array;
+      return { ...weight, changed: true, bytes: () => fromNumbers(values, weight.dtype) };
+    },
+    dispose: () => other.dispose(),
+  };
+}
+
+function codedTunable(
+  tf: TensorFlow,
+  variable: LayerVariable,
+  tensor: QuantizedTensor,
+  floats: Float32Array,
+  kernels: Kernels,
+): Tunable {
+  const { coding, layout, shape, scales } = tensor;
+  const grid = GRIDS[coding.scheme];
+  const { outer, channels, inner, groupRows } = layout;
+  const [groups] = blockShape(layout);
+  const levels = unpackLevels(kernels, coding.scheme, tensor.codes, floats.length);
+  const start = new Float32Array(floats.length);
+  const groupOf = new Int32Array(outer * inner);
+  for (let o = 0, at = 0; o < outer; o++) {
+    for (let c = 0; c < channels; c++) {
+      for (let i = 0; i < inner; i++, at++) {
+        const group = Math.floor((o * inner + i) / groupRows);
+        groupOf[o * inner + i] = group;
+        start[at] = latentOf(
+          grid,
+          floats[at] as number,
+          scales[group * channels + c] as number,
+          levels[at] as number,
+        );
+      }
+    }
+  }
+  const latent = tf.tidy(() => tf.variable(tf.tensor3d(start, [outer, channels, inner]), true));
+  // The scale is exp(v) times what it was: steps are relative, and its sign stays.
+  const other = tf.tidy(() => tf.variable(tf.zeros([groups, channels]), true));
+  const given = tf.tensor2d(scales, [groups, channels]);
+  const round = tf.customGrad((u, save) => {
+    (save as (tensors: Tensor[]) => void)([u as Tensor]);
+    return {
+      value: rounded(tf, u as Tensor, grid),
+      gradFunc: (dy, [saved]) => masked(tf, dy, saved as Tensor, grid),
+    };
+  });
+  let value: Tensor | undefined;
+  const compute = () => {
+    const own = tf.mul(given, tf.exp(other));
+    const spread =
+      groups === 1
+        ? tf.reshape(own, [1, channels, 1])
+        : tf.transpose(
+            tf.reshape(tf.gather(own, tf.tensor1d(groupOf, 'int32')), [outer, inner, channels]),
+            [0, 2, 1],
+          );
+    return tf.reshape(tf.mul(round(latent), spread), [...shape]);
+  };
+  variable.read = () => {
+    value ??= compute();
+    return value as ReturnType<LayerVariable['read']>;
+  };
+  return {
+    latent,
+    other,
+    begin: () => {
+      value = undefined;
+    },
+    assemble: (weight) => {
+      const u = latent.dataSync() as Float32Array;
+      const now = tf.tidy(() => tf.mul(given, tf.exp(other)).dataSync()) as Float32Array;
+      const codes = packLevels(
+        kernels,
+        coding.scheme,
+        Uint8Array.from(u, (x) => levelOf(grid, x, 1)),
+      );
+      const tuned = coding.scaleDtype === 'F16' ? halfToFloat(floatToHalf(now)) : Float32Array.from(now);
+      return { ...weight, kind: 'quantized', tensor: { ...tensor, codes, scales: tuned } } as PackedWeight;
+    },
+    dispose: () => tf.dispose([latent, other, given]),
+  };
+}
+
+/** `w / s` where that rounds to the level, else the point of its interval that is nearest, a tenth of a step inside. */
+function latentOf(grid: Grid, weight: number, scale: number, level: number): number {
+  const { offset, step, levels } = grid;
+  const own = offset + step * level;
+  if (scale === 0) return own;
+  const low = level === 0 ? offset : own - step / 2;
+  const high = level === levels - 1 ? offset + step * level : own + step / 2;
+  const inside = step / 10;
+  return Math.min(
+    high - (level === levels - 1 ? 0 : inside),
+    Math.max(low + (level === 0 ? 0 : inside), weight / scale),
+  );
+}
+
+/** The value of the grid that is nearest; half of the way counts down, as in `levelOf`. */
+function rounded(tf: TensorFlow, u: Tensor, { offset, step, levels }: Grid): Tensor {
+  const level = tf.clipByValue(tf.ceil(tf.sub(tf.div(tf.sub(u, offset), step), 0.5)), 0, levels - 1);
+  return tf.add(tf.mul(level, step), offset);
+}
+
+/** The gradient passes where the latent weight lies within half a step of the grid's ends. */
+function masked(tf: TensorFlow, dy: Tensor, u: Tensor, { offset, step, levels }: Grid): Tensor {
+  const low = tf.greaterEqual(u, offset - step / 2);
+  const high = tf.lessEqual(u, offset + step * (levels - 0.5));
+  return tf.mul(dy, tf.cast(tf.logicalAnd(low, high), 'float32'));
+}
+
+function lossOf(tf: TensorFlow, wanted: readonly Tensor[], outputs: readonly Tensor[], kind: OutputKind) {
+  if (isClassifier(outputs, kind)) {
+    const [p, q] = [wanted[0] as Tensor, outputs[0] as Tensor];
+    return tf.div(klSum(tf, p, q, kind), p.shape[0] as number).asScalar();
+  }
+  return tf.addN(outputs.map((q, i) => tf.mean(tf.squaredDifference(wanted[i] as Tensor, q)))).asScalar();
+}
+
+function gradientsOf(
+  tf: TensorFlow,
+  file: string,
+  variables: Variable[],
+  loss: Parameters<TensorFlow['variableGrads']>[0],
+): ReturnType<TensorFlow['variableGrads']> {
+  try {
+    return tf.variableGrads(loss, variables);
+  } catch (error) {
+    throw new BitnibbleError(
+      'no-gradient',
+      `${file}: the backend ${tf.getBackend()} of TensorFlow.js cannot differentiate the model: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+}
+
+/** TensorFlow.js reads the rate at every step; it has no setter. */
+function setRate(optimizer: ReturnType<TensorFlow['train']['adam']>, rate: number): void {
+  (optimizer as unknown as { learningRate: number }).learningRate = rate;
+}
+
+function assembleTuned(base: QuantizedModel, tunables: ReadonlyMap<string, Tunable>): QuantizedModel {
+  const weights = base.weights.map((weight) => tunables.get(weight.id)?.assemble(weight) ?? weight);
+  return new QuantizedModel(base, weights, base.kernels);
+}
+
+async function outputDivergence(
+  tf: TensorFlow,
+  teacher: LayersModel,
+  model: QuantizedModel,
+  x: Tensor,
+  kind: OutputKind,
+): Promise<number> {
+  const own = await loadLayersModel(tf, model);
+  const predict = (network: LayersModel) =>
+    tf.tidy(() => [network.predict(x, { batchSize: 64 })].flat() as Tensor[]);
+  const exact = predict(teacher);
+  const rounded = predict(own);
+  const result = divergence(
+    tf,
+    exact.map((tensor, i) => ({ float: [tensor], quantized: [rounded[i] as Tensor] })),
+    kind,
+  );
+  tf.dispose([exact, rounded]);
+  own.dispose();
+  return result;
+}
+
+function changedCodes(kernels: Kernels, before: QuantizedModel, after: QuantizedModel): number {
+  let changed = 0;
+  for (const weight of before.weights) {
+    const other = after.weight(weight.id);
+    if (weight.kind !== 'quantized' || other.kind !== 'quantized') continue;
+    const { scheme } = weight.tensor.coding;
+    const size = sizeOf(weight.shape);
+    const own = unpackLevels(kernels, scheme, weight.tensor.codes, size);
+    const now = unpackLevels(kernels, scheme, other.tensor.codes, size);
+    for (let i = 0; i < size; i++) if (own[i] !== now[i]) changed++;
+  }
+  return changed;
+}
