@@ -127,7 +127,7 @@ export async function measureSensitivity(
         const data = dataOf(activations, calls, layer);
         const first = plans.get(layer);
         const moments =
-          first === undefined || typeof first === 'string'
+          first === undefined || typeof first === 'string' || first.table
             ? undefined
             : await momentsOf(tf, tensorFlowAlgebra(tf), first, 0, data, options, random);
         for (const [i, base] of bases.entries()) {

@@ -12,7 +12,7 @@ import { type QuantizeReport, quantizeModel, reportOf, reportRow } from '../quan
 import { type Decision, decide, parseRecipe, type Recipe } from '../recipe.js';
 import { Activations, type Batches } from './activations.js';
 import { divergence } from './divergence.js';
-import { fitLayer, type LayerFit, type LayerPlan, planOf } from './layer.js';
+import { type CallData, fitLayer, type LayerFit, type LayerPlan, planOf } from './layer.js';
 import { randomNumbers } from './linear.js';
 import { type Layer, type Network, type NetworkCall, networkOf } from './network.js';
 import { type SampleOptions, sampleBatches } from './samples.js';
@@ -185,10 +185,13 @@ export function nextFitted(
 }
 
 /** What all calls of a layer take whose inputs are known by now. */
-export function dataOf(activations: Activations, calls: readonly NetworkCall[], layer: Layer): Batches[] {
+export function dataOf(activations: Activations, calls: readonly NetworkCall[], layer: Layer): CallData[] {
   return calls
-    .filter((call) => call.layer === layer && call.inputs.length === 1)
-    .flatMap((call) => activations.of(call.inputs[0] as number) ?? []);
+    .filter((call) => call.layer === layer)
+    .flatMap(({ inputs }) => {
+      const known = inputs.flatMap((value) => activations.of(value) ?? []);
+      return known.length === inputs.length ? [known] : [];
+    });
 }
 
 function rowsOf(weights: readonly WeightInfo[], found: LayerFit | string): CalibrationRow[] {
@@ -203,7 +206,9 @@ function rowsOf(weights: readonly WeightInfo[], found: LayerFit | string): Calib
 
 /** A warning where kernels have more inputs than there were positions to fit them to. */
 function shortOf(rows: readonly CalibrationRow[]): string[] {
-  const short = rows.filter(({ inputs = 0, positions = 0 }) => positions < inputs);
+  const short = rows.filter(
+    ({ inputs = 0, deadInputs = 0, positions = 0 }) => positions < inputs - deadInputs,
+  );
   const [first] = short;
   if (!first) return [];
   const example = `${first.id}: ${first.inputs} inputs, ${first.positions} positions`;
@@ -232,7 +237,7 @@ function assemble(base: QuantizedModel, fits: ReadonlyMap<Layer, LayerFit | stri
   for (const fit of fits.values()) {
     if (typeof fit === 'string') continue;
     for (const [id, tensor] of fit.tensors) tensors.set(id, tensor);
-    if (fit.bias) biases.set(fit.bias.id, fit.bias.values);
+    for (const [id, values] of fit.biases) biases.set(id, values);
   }
   const weights = base.weights.map((weight): PackedWeight => {
     const fit = tensors.get(weight.id);
