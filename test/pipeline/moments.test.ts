@@ -5,105 +5,13 @@ import * as assert from 'uvu/assert';
 import { roleOf } from '../../src/keras/axes.js';
 import type { JsonObject } from '../../src/model.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
-import { tensorFlowAlgebra } from '../../src/pipeline/calibrate/algebra.js';
-import { plansOf } from '../../src/pipeline/calibrate/calibrate.js';
-import { type LayerPlan, momentsOf } from '../../src/pipeline/calibrate/layer.js';
-import { randomNumbers } from '../../src/pipeline/calibrate/linear.js';
-import { type Layer, networkOf, runCall } from '../../src/pipeline/calibrate/network.js';
-import { decide } from '../../src/pipeline/recipe.js';
-import type { Moments } from '../../src/schemes/fit/calibrated.js';
+import type { LayerPlan } from '../../src/pipeline/calibrate/layer.js';
+import { type Layer, runCall } from '../../src/pipeline/calibrate/network.js';
 import { blockLayout, layoutSize, sizeOf } from '../../src/shape.js';
-import { loadLayersModel, pairWeights } from '../../src/tfjs/load.js';
-import { toTopology } from '../../src/tfjs/topology.js';
-import { input, random, type SmallLayer, smallModel } from './support.js';
+import { input, type SmallLayer } from './support.js';
+import { assertMoments, layerOf, momentsFor, tensorOf } from './twins.js';
 
 const { tf } = await loadTensorFlow();
-const algebra = tensorFlowAlgebra(tf);
-
-/** A layer in two networks with weights of their own, and how it is to be fitted. */
-async function layerOf(layers: readonly SmallLayer[]) {
-  const last = (layers.at(-1) as SmallLayer).config.name as string;
-  const [model, other] = [1, 2].map((seed) => smallModel(layers, [last], { seed }));
-  if (!model || !other) throw new Error('two models');
-  const [exact, rounded] = [await loadLayersModel(tf, model), await loadLayersModel(tf, other)];
-  const networks = [networkOf(exact), networkOf(rounded)] as const;
-  const pairs = pairWeights(model, toTopology(model));
-  const decisions = decide({ default: { scheme: 'int4' } }, model.weights, 'small');
-  const plans = plansOf(networks[0], networks[1], pairs, decisions);
-  const own = networks.map(({ calls }) => calls.at(-1)?.layer) as [Layer, Layer];
-  const plan = plans.get(own[0]);
-  const dispose = () => {
-    exact.dispose();
-    rounded.dispose();
-  };
-  return { plan, exact: own[0], rounded: own[1], dispose, model, other };
-}
-
-const tensorOf = (shape: readonly number[], seed: number): Tensor => {
-  const next = random(seed);
-  return tf.tensor(Float32Array.from({ length: sizeOf(shape) }, next), [...shape]);
-};
-
-interface Expected {
-  /** Rows of each group, `[rows][k]`, and what the float layer gives, `[rows][n]`. */
-  readonly x: readonly (readonly number[])[];
-  readonly t: readonly (readonly number[])[];
-}
-
-function assertMoments(moments: Moments, { x, t }: Expected, what: string): void {
-  const near = (got: number, want: number, part: string) =>
-    assert.ok(
-      Math.abs(got - want) <= 2e-4 * (1 + Math.abs(want)),
-      `${what}, ${part}: ${got}, by hand ${want}`,
-    );
-  const { k, n } = moments;
-  assert.is(moments.rows, x.length, what);
-  assert.ok(x.length > 0 && x.some((row) => row.some((v) => v !== 0)), what);
-  const sum = (f: (row: number) => number) => x.reduce((total, _, row) => total + f(row), 0);
-  const at = (m: readonly (readonly number[])[], row: number, i: number) => m[row]?.[i] as number;
-  for (let i = 0; i < k; i++) {
-    near(
-      moments.sumX[i] as number,
-      sum((r) => at(x, r, i)),
-      `sum of input ${i}`,
-    );
-    for (let j = 0; j < k; j++)
-      near(
-        moments.gram[i * k + j] as number,
-        sum((r) => at(x, r, i) * at(x, r, j)),
-        `gram ${i}, ${j}`,
-      );
-    for (let c = 0; c < n; c++)
-      near(
-        moments.cross[i * n + c] as number,
-        sum((r) => at(x, r, i) * at(t, r, c)),
-        `cross ${i}, ${c}`,
-      );
-  }
-  for (let c = 0; c < n; c++) {
-    near(
-      moments.sumT[c] as number,
-      sum((r) => at(t, r, c)),
-      `sum of output ${c}`,
-    );
-    near(
-      moments.sumTT[c] as number,
-      sum((r) => at(t, r, c) ** 2),
-      `sum of squares ${c}`,
-    );
-  }
-}
-
-const momentsFor = (plan: LayerPlan, stage: number, float: readonly Tensor[], quantized: readonly Tensor[]) =>
-  momentsOf(
-    tf,
-    algebra,
-    plan,
-    stage,
-    [float.map((x, i) => ({ float: [x], quantized: [quantized[i] as Tensor] }))],
-    { positions: 1e9 },
-    randomNumbers(0),
-  );
 
 /** A layer whose outputs are linear in its kernel, with its shapes: input, and kernels in order. */
 interface Case {
@@ -263,12 +171,9 @@ for (const { name, className, label, shape, weights, config, inner, stage = 0 } 
       calls: [['x']],
       ...(label ? { label } : {}),
     };
-    const found = await layerOf([input(shape), layer]);
-    // A wrapped layer's weights have its own config.
-    if (inner) for (const weight of found.model.weights) Object.assign(weight, { config: inner });
-    const again = inner ? await planAgain(found.model, found) : found.plan;
-    if (typeof again !== 'object') throw new Error(String(again));
-    const plan = again;
+    const found = await layerOf([input(shape), layer], inner);
+    const { plan } = found;
+    if (typeof plan !== 'object') throw new Error(String(plan));
     const [xf, xq] = [tensorOf([2, ...shape], 5), tensorOf([2, ...shape], 6)];
     const moments = await momentsFor(plan, stage, [xf], [xq]);
     const linear = plan.linears[stage] as LayerPlan['linears'][number];
@@ -315,20 +220,6 @@ for (const { name, className, label, shape, weights, config, inner, stage = 0 } 
 function axisOf(output: string, letter: string, rank: number): number {
   const at = output.indexOf(letter);
   return output.startsWith('...') ? rank - 1 - (output.length - 1 - at) : at;
-}
-
-async function planAgain(
-  model: Awaited<ReturnType<typeof layerOf>>['model'],
-  { exact, rounded }: { exact: Layer; rounded: Layer },
-) {
-  const pairs = pairWeights(model, toTopology(model));
-  const decisions = decide({ default: { scheme: 'int4' } }, model.weights, 'small');
-  const call = (layer: Layer) => ({
-    calls: [{ layer, inputs: [0], outputs: [1] }],
-    inputs: [0],
-    outputs: [1],
-  });
-  return plansOf(call(exact), call(rounded), pairs, decisions).get(exact);
 }
 
 test.run();
