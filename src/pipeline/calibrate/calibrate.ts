@@ -4,8 +4,7 @@ import type { Kernels } from '../../kernels/types.js';
 import type { QuantizableModel, WeightInfo } from '../../model.js';
 import { type PackedWeight, QuantizedModel } from '../../packed/quantized-model.js';
 import type { CalibrateOptions } from '../../schemes/fit/calibrated.js';
-import { loadLayersModel, pairWeights } from '../../tfjs/load.js';
-import { toTopology } from '../../tfjs/topology.js';
+import { loadLayersModel, pairOwnWeights } from '../../tfjs/load.js';
 import type { TensorFlow } from '../../tfjs/types.js';
 import { outputKind } from '../evaluate.js';
 import { type QuantizeReport, quantizeModel, reportOf, reportRow } from '../quantize.js';
@@ -58,8 +57,8 @@ export interface CalibrationReport extends QuantizeReport {
 
 /**
  * Quantizes a model layer by layer in the order of its graph, each layer fitted to what it gets in the network quantized
- * so far and to what the float layer gives: see `fitCalibrated`. Dense layers and convolutions (plain, depthwise,
- * separable; one and two dimensions) with scales per channel or group; other kernels are fitted without data and listed.
+ * so far and to what the float layer gives: see `fitCalibrated`. `docs/CALIBRATION.md` has a table of the classes; other
+ * kernels are fitted without data and listed, with the reason.
  * A shared layer is fitted once, on all of its calls whose inputs are known by then.
  *
  * Never worse than without data on the samples given: where it is, the data-free result is returned, and the report says so.
@@ -82,7 +81,8 @@ export async function calibrateModel(
   let inputs: Tensor[] = [];
   let activations: Activations | undefined;
   try {
-    const pairs = pairWeights(model, toTopology(model));
+    const pairs = pairOwnWeights(model);
+    const isPaired = new Set([...pairs.values()].map(({ id }) => id));
     const network = networkOf(float);
     const twins = networkOf(quantized);
     const given = sampleBatches(tf, float, model.file, options);
@@ -90,7 +90,9 @@ export async function calibrateModel(
     const { warnings, count: samples } = given;
     activations = new Activations(tf, network, twins, inputs, {
       bytes: activationBytes,
-      isChanged: (layer) => kernelsOf(layer, pairs, decisions).length > 0,
+      // A weight without a pair may be anywhere.
+      isChanged: (layer) =>
+        isPaired.size < model.weights.length || kernelsOf(layer, pairs, decisions).length > 0,
     });
     const plans = plansOf(network, twins, pairs, decisions);
     const fits = new Map<Layer, LayerFit | string>();
@@ -113,6 +115,8 @@ export async function calibrateModel(
       onProgress?.(index + 1, calls.length, layer.name);
     }
     activations.hold(calls.length, calls.length);
+    for (const { id, kind } of base.model.weights)
+      if (kind === 'quantized' && !rows.some((row) => row.id === id)) rows.push({ id, fallback: NOT_RUN });
     warnings.push(...shortOf(rows));
     const kind = outputKind(model);
     const outputs = network.outputs.map((value) => activations?.of(value) as Batches);
@@ -153,6 +157,9 @@ export async function calibrateModel(
     quantized.dispose();
   }
 }
+
+/** Why kernels that no call of a layer was seen to use are fitted without data. */
+const NOT_RUN = 'it is not run as it is stored (Keras 1, Theano), or not at all, and is fitted without data';
 
 /** Default of {@link CalibrationOptions.activationBytes}. */
 export const ACTIVATION_BYTES = 512 * 2 ** 20;

@@ -32,14 +32,18 @@ export function linearsOf(
   takesShift: (bias: WeightInfo) => boolean,
 ): readonly Linear[] | string {
   const [first] = weights as [WeightInfo];
-  const [name = '', wrapper] = first.className.split('/').reverse();
-  const className = plainClass(name);
+  const [name = '', around] = first.className.split('/').reverse();
+  // Outside of training, spectral normalization is the layer inside; an RNN of a cell is the layer of that name.
+  const wrapper = /^(SpectralNormalization|RNN)$/.test(around ?? '') ? undefined : around;
+  const className = plainClass(name).replace(/^(SimpleRNN|LSTM|GRU)Cell$/, '$1');
+  if (/(TimeDistributed|Bidirectional)$/.test(layer.getClassName()) && wrapper === undefined)
+    return 'a model inside a wrapper is fitted without data';
   const config = first.config ?? {};
   const isTimed = wrapper === 'TimeDistributed';
   if (wrapper === 'Bidirectional' && CELL.test(className))
     return bothWays(layer, className, weights, takesShift);
   const kernels = weights.filter((weight) => roleOf(weight).kind === 'kernel');
-  const bias = weights.find((weight) => weight.name === 'bias' && takesShift(weight));
+  const bias = weights.find((weight) => /^(bias|b)$/.test(weight.name) && takesShift(weight));
   const calling: Calling = { isTimed, isFirst: config.data_format === 'channels_first' };
   const dense = kernels[0] as WeightInfo;
   const match = CONVOLUTION.exec(className);
