@@ -21,7 +21,7 @@ export interface SchemeChoice {
   readonly scales: readonly WeightRule[];
 }
 
-const RULES: readonly WeightRule[] = ['mean', 'absmax', 'lsq', 'none'];
+const RULES: readonly WeightRule[] = ['mean', 'absmax', 'lsq', 'hqq', 'none'];
 
 /** What the library offers, fewest bits first. */
 export const schemeChoices: readonly SchemeChoice[] = (Object.keys(SCHEMES) as SchemeName[])

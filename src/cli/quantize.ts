@@ -103,7 +103,7 @@ export function addQuantize(program: Command): void {
     .option('--group-size <n>', 'rows that share a scale, with --granularity group', positive)
     .option(
       '--scale <rule>',
-      'none, mean or lsq for binary (default: mean); lsq or absmax for int2 (default: lsq); absmax or lsq for int4 (default: absmax)',
+      'none, mean, lsq or hqq for binary (default: mean); lsq, absmax or hqq for int2 (default: lsq); absmax, lsq or hqq for int4 (default: absmax)',
     )
     .option('--scale-dtype <type>', 'f32 or f16: how scales are stored (default: f32)')
     .option('--recipe <file>', 'JSON rules that choose a scheme by layer, class or weight');

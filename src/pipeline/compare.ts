@@ -71,6 +71,22 @@ export const VARIANTS: readonly Variant[] = [
     name: 'int4, least squares per group of 32',
     recipe: { default: { scheme: 'int4', granularity: 'group', groupSize: 32, scale: 'lsq' } },
   },
+  {
+    name: 'int4, half-quadratic per channel',
+    recipe: { default: { scheme: 'int4', granularity: 'channel', scale: 'hqq' } },
+  },
+  {
+    name: 'int2, least squares per channel',
+    recipe: { default: { scheme: 'int2', granularity: 'channel' } },
+  },
+  {
+    name: 'int2, least squares per group of 32',
+    recipe: { default: { scheme: 'int2', granularity: 'group', groupSize: 32 } },
+  },
+  {
+    name: 'int2, half-quadratic per channel',
+    recipe: { default: { scheme: 'int2', granularity: 'channel', scale: 'hqq' } },
+  },
 ];
 
 /** Every scheme with scales per channel, calibrated. */

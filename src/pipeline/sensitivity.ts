@@ -3,8 +3,7 @@ import type { QuantizableModel, WeightInfo } from '../model.js';
 import { quantizedBytes } from '../schemes/quantize.js';
 import type { SchemeName } from '../schemes/types.js';
 import { type Granularity, sizeOf } from '../shape.js';
-import { loadLayersModel, pairWeights } from '../tfjs/load.js';
-import { toTopology } from '../tfjs/topology.js';
+import { loadLayersModel, pairOwnWeights } from '../tfjs/load.js';
 import type { TensorFlow } from '../tfjs/types.js';
 import { Activations, type Batches } from './calibrate/activations.js';
 import { tensorFlowAlgebra } from './calibrate/algebra.js';
@@ -95,7 +94,7 @@ export async function measureSensitivity(
   let activations: Activations | undefined;
   const wanted: Tensor[][] = [];
   try {
-    const pairs = pairWeights(model, toTopology(model));
+    const pairs = pairOwnWeights(model);
     const network = networkOf(float);
     const twins = networkOf(quantized);
     const { calls } = network;
@@ -127,7 +126,7 @@ export async function measureSensitivity(
         const data = dataOf(activations, calls, layer);
         const first = plans.get(layer);
         const moments =
-          first === undefined || typeof first === 'string'
+          first === undefined || typeof first === 'string' || first.table
             ? undefined
             : await momentsOf(tf, tensorFlowAlgebra(tf), first, 0, data, options, random);
         for (const [i, base] of bases.entries()) {

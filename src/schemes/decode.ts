@@ -24,19 +24,19 @@ export const SCHEMES: Readonly<Record<SchemeName, Scheme>> = {
   binary: {
     bits: 1,
     largest: 1,
-    scales: ['mean', 'none', 'lsq', 'calibrated'],
+    scales: ['mean', 'none', 'lsq', 'hqq', 'calibrated'],
     unpackInto: (kernels, codes, scales, layout, out) => kernels.unpackSignInto(codes, scales, layout, out),
   },
   int2: {
     bits: 2,
     largest: 1.5,
-    scales: ['lsq', 'absmax', 'calibrated'],
+    scales: ['lsq', 'absmax', 'hqq', 'calibrated'],
     unpackInto: (kernels, codes, scales, layout, out) => kernels.unpackInt2Into(codes, scales, layout, out),
   },
   int4: {
     bits: 4,
     largest: 8,
-    scales: ['absmax', 'lsq', 'calibrated'],
+    scales: ['absmax', 'lsq', 'hqq', 'calibrated'],
     unpackInto: (kernels, codes, scales, layout, out) => kernels.unpackInt4Into(codes, scales, layout, out),
   },
 };

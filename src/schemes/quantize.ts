@@ -4,6 +4,7 @@ import type { Kernels } from '../kernels/types.js';
 import { blockLayout, sizeOf } from '../shape.js';
 import { codingOf } from './decode.js';
 import { fitAbsMax, fitMean, fitNone, scalesAbsMax, scalesMean, scalesNone } from './fit/closed.js';
+import { fitHalfQuadratic, halfQuadraticPasses, scalesHalfQuadratic } from './fit/hqq.js';
 import { fitLeastSquares, leastSquaresPasses, scalesLeastSquares } from './fit/lsq.js';
 import { inverseOf } from './grids.js';
 import type {
@@ -42,22 +43,23 @@ const none: Rule = { fit: fitNone, scales: scalesNone, passes: onePass };
 const mean: Rule = { fit: fitMean, scales: scalesMean, passes: onePass };
 const absmax: Rule = { fit: fitAbsMax, scales: scalesAbsMax, passes: onePass };
 const lsq: Rule = { fit: fitLeastSquares, scales: scalesLeastSquares, passes: leastSquaresPasses };
+const hqq: Rule = { fit: fitHalfQuadratic, scales: scalesHalfQuadratic, passes: halfQuadraticPasses };
 
 /** What writing adds to the schemes of `decode.ts`. */
 export const ENCODERS: Readonly<Record<SchemeName, Encoder>> = {
   binary: {
-    rules: { mean, none, lsq },
+    rules: { mean, none, lsq, hqq },
     pack: (kernels, weights) => kernels.packSign(weights),
     packInto: (kernels, weights, _inverses, _layout, out) => kernels.packSignInto(weights, out),
   },
   int2: {
-    rules: { lsq, absmax },
+    rules: { lsq, absmax, hqq },
     pack: (kernels, weights, scales, layout) => kernels.packInt2(weights, scales.map(inverseOf), layout),
     packInto: (kernels, weights, inverses, layout, out) =>
       kernels.packInt2Into(weights, inverses, layout, out),
   },
   int4: {
-    rules: { absmax, lsq },
+    rules: { absmax, lsq, hqq },
     pack: (kernels, weights, scales, layout) => kernels.packInt4(weights, scales.map(inverseOf), layout),
     packInto: (kernels, weights, inverses, layout, out) =>
       kernels.packInt4Into(weights, inverses, layout, out),

@@ -88,7 +88,7 @@ export type ReadSlice = (from: number, to: number) => Float32Array;
 
 /**
  * Quantizes a tensor that is too large to hold. Where slices hold whole blocks, each is read once; where a block spans
- * them all, they are read once for each pass of the rule for scales (1, for least squares 5), and once for the codes.
+ * them all, they are read once for each pass of the rule for scales (1, for least squares 5, half-quadratic 28), and once for the codes.
  *
  * The result is that of `quantizeTensor`, but for the last bit of sums where 64 rows are more than 64 MiB.
  *

@@ -6,9 +6,9 @@ export type SchemeName = 'binary' | 'int2' | 'int4';
 /**
  * How scales are found: `none` (all 1; binary only), `absmax` (the largest weight on the highest level:
  * `amax / 7` for int4, `amax / 1.5` for int2), `mean` (`mean |w|`; binary only), `lsq` (least squares; for binary it is
- * `mean`, which is already the minimum), `calibrated` (from the layer's inputs: needs data).
+ * `mean`, which is already the minimum), `hqq` (half-quadratic: least `sum |error|^(3/4)`), `calibrated` (from the layer's inputs: needs data).
  */
-export type ScaleRule = 'none' | 'absmax' | 'mean' | 'lsq' | 'calibrated';
+export type ScaleRule = 'none' | 'absmax' | 'mean' | 'lsq' | 'hqq' | 'calibrated';
 
 /** How scales are stored. With `F16` the codes are made for the rounded scales. */
 export type ScaleDtype = 'F32' | 'F16';

@@ -1,7 +1,7 @@
 import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import { BitnibbleError } from '../errors.js';
 import type { ModelSource, WeightInfo } from '../model.js';
-import { modernWeights } from './old-weights.js';
+import { modernWeights, ownWeights } from './old-weights.js';
 import { registerLayers } from './register.js';
 import { type Topology, toTopology } from './topology.js';
 import type { TensorFlow } from './types.js';
@@ -38,6 +38,21 @@ export function pairWeights(source: ModelSource, { weights: layers }: Topology):
       const name = names[i];
       if (name) pairs.set(name, weight);
     }
+  }
+  return pairs;
+}
+
+/**
+ * {@link pairWeights} of the weights that a model stores as TensorFlow.js runs them. Those of Keras 1 that are joined,
+ * transposed or turned round are left out.
+ */
+export function pairOwnWeights(source: ModelSource): Map<string, WeightInfo> {
+  const modern = modernWeights(source);
+  const own = ownWeights(source, modern);
+  const pairs = new Map<string, WeightInfo>();
+  for (const [name, { id }] of pairWeights(modern, toTopology(source))) {
+    const weight = own.get(id);
+    if (weight) pairs.set(name, weight);
   }
   return pairs;
 }

@@ -131,6 +131,18 @@ function fromKeras1(
   });
 }
 
+/** Classes of Keras 1 that are stored as they are run. */
+const UNCHANGED = /^(Dense|Embedding)$/;
+
+/**
+ * The weights of {@link modernWeights} that are the model's own, values and all: every one, but for Keras 1 and Theano those
+ * of Dense and Embedding alone.
+ */
+export function ownWeights(source: ModelSource, modern: ModelSource): ReadonlyMap<string, WeightInfo> {
+  const own = source.weights.filter(({ className }) => modern === source || UNCHANGED.test(className));
+  return new Map(own.map((weight) => [weight.id, weight]));
+}
+
 const turnedIf = (condition: boolean, weight: OldWeight) => (condition ? turned(weight) : weight);
 
 /** Layers by their path, and where they wrap others the innermost of these. */

@@ -1,6 +1,7 @@
 // Calibration of whole networks: what it gains, that it repeats, and what it refuses.
 
 import path from 'node:path';
+import type { Tensor } from '@tensorflow/tfjs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { arrayDataset } from '../../src/data/index.js';
@@ -11,7 +12,8 @@ import { openKeras } from '../../src/node/models.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
 import { openPacked, packedBytes } from '../../src/packed/index.js';
 import { calibrateModel } from '../../src/pipeline/calibrate/calibrate.js';
-import { evaluateModel } from '../../src/pipeline/evaluate.js';
+import { divergence } from '../../src/pipeline/calibrate/divergence.js';
+import { evaluateModel, outputKind } from '../../src/pipeline/evaluate.js';
 import { root } from '../support/needs.js';
 import { fileOf } from '../tfjs/support.js';
 
@@ -45,7 +47,24 @@ test('one bit of the demo network: the accuracy that rounding loses comes back, 
   model.close();
 });
 
-for (const name of ['mobilenet_v2', 'resnet', 'conv1d', 'nested_shared', 'unet', 'lstm_tagger']) {
+const NETWORKS = [
+  ...[
+    'mobilenet_v2',
+    'resnet',
+    'conv1d',
+    'nested_shared',
+    'unet',
+    'lstm_tagger',
+    'channels_first_conv',
+    'conv3d',
+  ],
+  ...['einsum', 'recurrent', 'spectral', 'wrappers', 'masked', 'transformer'],
+  ...['keras1_tensorflow', 'keras1_theano', 'keras1_text'],
+];
+/** Networks whose input is whole numbers. */
+const COUNTING = ['lstm_tagger', 'keras1_text', 'transformer', 'masked'];
+
+for (const name of NETWORKS) {
   test(`${name}: never worse than without data, and every kernel is accounted for`, async () => {
     const model = await openKeras(fileOf(name));
     const { loadLayersModel } = await import('../../src/tfjs/load.js');
@@ -55,7 +74,7 @@ for (const name of ['mobilenet_v2', 'resnet', 'conv1d', 'nested_shared', 'unet',
     layers.dispose();
     const size = shape.reduce((a, b) => a * b, 1);
     const values = Float32Array.from({ length: 64 * size }, (_, i) =>
-      name === 'lstm_tagger' ? (i * 7919) % 5 : Math.sin(i * 12.9898) * 1.5,
+      COUNTING.includes(name) ? (i * 7919) % 5 : Math.sin(i * 12.9898) * 1.5,
     );
     const dataset = arrayDataset({ name: 'random', inputShape: shape, values });
     const run = () => calibrateModel(tf, model, { default: { scheme: 'int2' } }, { kernels, dataset });
@@ -69,7 +88,7 @@ for (const name of ['mobilenet_v2', 'resnet', 'conv1d', 'nested_shared', 'unet',
       }
       return;
     }
-    const { report } = await run();
+    const { model: packed, report } = await run();
     const kernelsOfModel = report.tensors.filter(({ result }) => result !== 'kept').map(({ id }) => id);
     assert.equal(report.calibration.map(({ id }) => id).sort(), [...kernelsOfModel].sort());
     for (const { id, error, fallback } of report.calibration)
@@ -79,6 +98,21 @@ for (const name of ['mobilenet_v2', 'resnet', 'conv1d', 'nested_shared', 'unet',
       report.keptDataFree,
       report.warnings.some((text) => text.includes('data-free result was kept')),
     );
+    // What was measured layer by layer is what the packed model gives.
+    const [float, own] = [await loadLayersModel(tf, model), await loadLayersModel(tf, packed)];
+    const x = tf.tensor(values, [64, ...shape]);
+    const outputs = [float, own].map((each) => [each.predict(x)].flat() as Tensor[]);
+    const pairs = (outputs[0] as Tensor[]).map((p, i) => ({
+      float: [p],
+      quantized: [outputs[1]?.[i] as Tensor],
+    }));
+    const measured = divergence(tf, pairs, outputKind(model));
+    const { calibrated, dataFree } = report.divergence;
+    const reported = report.keptDataFree ? dataFree : calibrated;
+    assert.ok(Math.abs(measured - reported) <= 1e-3 * reported + 1e-6, `${measured}, reported ${reported}`);
+    tf.dispose([x, outputs]);
+    float.dispose();
+    own.dispose();
     model.close();
   });
 }

@@ -204,8 +204,8 @@ for (const kernels of backends) {
   test(`${kernels.backend}: NaN and infinities are refused with tensor and index`, () => {
     for (const scheme of ['binary', 'int2', 'int4'] as const) {
       for (const scale of scheme === 'binary'
-        ? (['mean', 'none', 'lsq'] as const)
-        : (['absmax', 'lsq'] as const)) {
+        ? (['mean', 'none', 'lsq', 'hqq'] as const)
+        : (['absmax', 'lsq', 'hqq'] as const)) {
         for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
           const weights = new Float32Array(50).fill(0.5);
           weights[37] = bad;
@@ -280,7 +280,7 @@ test('arguments are checked', () => {
   assert.throws(quantize({ scheme: 'toString' }), RangeError);
   assert.throws(
     quantize({ scheme: 'int4', scale: 'mean' }),
-    /"scale" expected one of absmax, lsq for scheme int4/,
+    /"scale" expected one of absmax, lsq, hqq for scheme int4/,
   );
   assert.throws(quantize({ scheme: 'binary', scale: 'absmax' }), RangeError);
   assert.throws(quantize({ scheme: 'int4', granularity: 'row' }), RangeError);

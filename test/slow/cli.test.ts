@@ -256,7 +256,7 @@ test('demo prints the comparison from bundled files', async () => {
   assert.ok(performance.now() - start < 120_000);
   const { rows, samples } = JSON.parse(stdout);
   assert.is(samples, 1000);
-  assert.is(rows.length, 15);
+  assert.is(rows.length, 19);
   const row = (name: string) => rows.find((r: { name: string }) => r.name === name);
   assert.ok(row('float32').top1 > 0.95);
   assert.ok(row('int4, scale per channel').top1 > 0.95);

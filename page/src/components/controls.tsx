@@ -12,6 +12,7 @@ const SCALE_TEXT: Readonly<Record<WeightRule, string>> = {
   absmax: 'largest weight',
   mean: 'mean weight',
   lsq: 'least squares',
+  hqq: 'half-quadratic',
   none: 'none: ±1',
 };
 

@@ -4,15 +4,14 @@ import type { Kernels } from '../../kernels/types.js';
 import type { QuantizableModel, WeightInfo } from '../../model.js';
 import { type PackedWeight, QuantizedModel } from '../../packed/quantized-model.js';
 import type { CalibrateOptions } from '../../schemes/fit/calibrated.js';
-import { loadLayersModel, pairWeights } from '../../tfjs/load.js';
-import { toTopology } from '../../tfjs/topology.js';
+import { loadLayersModel, pairOwnWeights } from '../../tfjs/load.js';
 import type { TensorFlow } from '../../tfjs/types.js';
 import { outputKind } from '../evaluate.js';
 import { type QuantizeReport, quantizeModel, reportOf, reportRow } from '../quantize.js';
 import { type Decision, decide, parseRecipe, type Recipe } from '../recipe.js';
 import { Activations, type Batches } from './activations.js';
 import { divergence } from './divergence.js';
-import { fitLayer, type LayerFit, type LayerPlan, planOf } from './layer.js';
+import { type CallData, fitLayer, type LayerFit, type LayerPlan, planOf } from './layer.js';
 import { randomNumbers } from './linear.js';
 import { type Layer, type Network, type NetworkCall, networkOf } from './network.js';
 import { type SampleOptions, sampleBatches } from './samples.js';
@@ -58,8 +57,8 @@ export interface CalibrationReport extends QuantizeReport {
 
 /**
  * Quantizes a model layer by layer in the order of its graph, each layer fitted to what it gets in the network quantized
- * so far and to what the float layer gives: see `fitCalibrated`. Dense layers and convolutions (plain, depthwise,
- * separable; one and two dimensions) with scales per channel or group; other kernels are fitted without data and listed.
+ * so far and to what the float layer gives: see `fitCalibrated`. `docs/CALIBRATION.md` has a table of the classes; other
+ * kernels are fitted without data and listed, with the reason.
  * A shared layer is fitted once, on all of its calls whose inputs are known by then.
  *
  * Never worse than without data on the samples given: where it is, the data-free result is returned, and the report says so.
@@ -82,7 +81,8 @@ export async function calibrateModel(
   let inputs: Tensor[] = [];
   let activations: Activations | undefined;
   try {
-    const pairs = pairWeights(model, toTopology(model));
+    const pairs = pairOwnWeights(model);
+    const isPaired = new Set([...pairs.values()].map(({ id }) => id));
     const network = networkOf(float);
     const twins = networkOf(quantized);
     const given = sampleBatches(tf, float, model.file, options);
@@ -90,7 +90,9 @@ export async function calibrateModel(
     const { warnings, count: samples } = given;
     activations = new Activations(tf, network, twins, inputs, {
       bytes: activationBytes,
-      isChanged: (layer) => kernelsOf(layer, pairs, decisions).length > 0,
+      // A weight without a pair may be anywhere.
+      isChanged: (layer) =>
+        isPaired.size < model.weights.length || kernelsOf(layer, pairs, decisions).length > 0,
     });
     const plans = plansOf(network, twins, pairs, decisions);
     const fits = new Map<Layer, LayerFit | string>();
@@ -113,6 +115,8 @@ export async function calibrateModel(
       onProgress?.(index + 1, calls.length, layer.name);
     }
     activations.hold(calls.length, calls.length);
+    for (const { id, kind } of base.model.weights)
+      if (kind === 'quantized' && !rows.some((row) => row.id === id)) rows.push({ id, fallback: NOT_RUN });
     warnings.push(...shortOf(rows));
     const kind = outputKind(model);
     const outputs = network.outputs.map((value) => activations?.of(value) as Batches);
@@ -154,6 +158,9 @@ export async function calibrateModel(
   }
 }
 
+/** Why kernels that no call of a layer was seen to use are fitted without data. */
+const NOT_RUN = 'it is not run as it is stored (Keras 1, Theano), or not at all, and is fitted without data';
+
 /** Default of {@link CalibrationOptions.activationBytes}. */
 export const ACTIVATION_BYTES = 512 * 2 ** 20;
 
@@ -185,10 +192,13 @@ export function nextFitted(
 }
 
 /** What all calls of a layer take whose inputs are known by now. */
-export function dataOf(activations: Activations, calls: readonly NetworkCall[], layer: Layer): Batches[] {
+export function dataOf(activations: Activations, calls: readonly NetworkCall[], layer: Layer): CallData[] {
   return calls
-    .filter((call) => call.layer === layer && call.inputs.length === 1)
-    .flatMap((call) => activations.of(call.inputs[0] as number) ?? []);
+    .filter((call) => call.layer === layer)
+    .flatMap(({ inputs }) => {
+      const known = inputs.flatMap((value) => activations.of(value) ?? []);
+      return known.length === inputs.length ? [known] : [];
+    });
 }
 
 function rowsOf(weights: readonly WeightInfo[], found: LayerFit | string): CalibrationRow[] {
@@ -203,7 +213,9 @@ function rowsOf(weights: readonly WeightInfo[], found: LayerFit | string): Calib
 
 /** A warning where kernels have more inputs than there were positions to fit them to. */
 function shortOf(rows: readonly CalibrationRow[]): string[] {
-  const short = rows.filter(({ inputs = 0, positions = 0 }) => positions < inputs);
+  const short = rows.filter(
+    ({ inputs = 0, deadInputs = 0, positions = 0 }) => positions < inputs - deadInputs,
+  );
   const [first] = short;
   if (!first) return [];
   const example = `${first.id}: ${first.inputs} inputs, ${first.positions} positions`;
@@ -232,7 +244,7 @@ function assemble(base: QuantizedModel, fits: ReadonlyMap<Layer, LayerFit | stri
   for (const fit of fits.values()) {
     if (typeof fit === 'string') continue;
     for (const [id, tensor] of fit.tensors) tensors.set(id, tensor);
-    if (fit.bias) biases.set(fit.bias.id, fit.bias.values);
+    for (const [id, values] of fit.biases) biases.set(id, values);
   }
   const weights = base.weights.map((weight): PackedWeight => {
     const fit = tensors.get(weight.id);

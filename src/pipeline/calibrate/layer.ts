@@ -1,7 +1,6 @@
-import type { Tensor, Tensor4D } from '@tensorflow/tfjs';
+import type { Tensor, Tensor5D } from '@tensorflow/tfjs';
 import { floatToHalf, halfToFloat } from '../../formats/float16.js';
 import { roleOf } from '../../keras/axes.js';
-import { plainClass } from '../../keras/variables.js';
 import type { Kernels } from '../../kernels/types.js';
 import type { WeightInfo } from '../../model.js';
 import type { Algebra } from '../../schemes/fit/algebra.js';
@@ -15,24 +14,30 @@ import { GRIDS } from '../../schemes/grids.js';
 import { packLevels } from '../../schemes/levels.js';
 import { codingOf, dequantizeTensor } from '../../schemes/quantize.js';
 import type { QuantizedTensor, QuantizeOptions } from '../../schemes/types.js';
-import { blockLayout } from '../../shape.js';
+import { type BlockLayout, blockLayout } from '../../shape.js';
 import type { TensorFlow } from '../../tfjs/types.js';
 import type { Decision } from '../recipe.js';
 import type { Batches } from './activations.js';
 import { tensorFlowAlgebra } from './algebra.js';
-import { addMoments, type Linear, linearsOf, outputsOf, padded } from './linear.js';
+import { linearsOf } from './classes.js';
+import { addMoments, type Linear, type Values } from './linear.js';
 import type { Layer } from './network.js';
+import { fitTable } from './table.js';
 
-type Variable = Layer['weights'][number];
+export type Variable = Layer['weights'][number];
 
-/** A layer to be fitted: its maps in order, and its variables in both networks. */
+/** A layer to be fitted: its maps in order, or its table; and its variables in both networks. */
 export interface LayerPlan {
   readonly linears: readonly Linear[];
+  /** The table of an Embedding, which has no maps. */
+  readonly table?: WeightInfo;
   readonly options: ReadonlyMap<string, QuantizeOptions>;
   readonly exact: ReadonlyMap<string, Variable>;
   readonly rounded: ReadonlyMap<string, Variable>;
-  readonly bias: WeightInfo | undefined;
 }
+
+/** What one call of a layer takes: each of its inputs. */
+export type CallData = readonly Batches[];
 
 /** A kernel fitted to data. */
 export interface KernelFit {
@@ -47,7 +52,8 @@ export interface KernelFit {
 /** A layer's new values; they are set in the quantized network as well. */
 export interface LayerFit {
   readonly tensors: ReadonlyMap<string, KernelFit>;
-  readonly bias: { readonly id: string; readonly values: Float32Array } | undefined;
+  /** New values of biases, by id. */
+  readonly biases: ReadonlyMap<string, Float32Array>;
 }
 
 /** How a layer is to be fitted; a reason where it cannot be; undefined where none of its weights is quantized. */
@@ -74,20 +80,20 @@ export function planOf(
   }
   if (options.size === 0) return undefined;
   const [first] = weights as [WeightInfo];
-  if (first.className.includes('/'))
-    return `a layer inside ${first.className.split('/')[0]} is fitted without data`;
-  const kernels = weights.filter((weight) => roleOf(weight).kind === 'kernel');
-  const linears = linearsOf(plainClass(first.className), kernels, first.config ?? {});
-  if (typeof linears === 'string') return linears;
-  for (const weight of kernels) {
+  for (const weight of weights) {
     const own = options.get(weight.id);
     const role = roleOf(weight);
+    const { shape = [] } = exact.get(weight.id) ?? {};
+    if (weight.shape.join() !== shape.join())
+      return 'a kernel in the order of Keras 1 is fitted without data';
     if (own?.granularity === 'tensor') return 'one scale per tensor is fitted without data';
     if (own?.axes && role.kind === 'kernel' && own.axes.join() !== role.axes.join())
       return 'channels along other axes are fitted without data';
   }
-  const bias = weights.find(({ name, id }) => name === 'bias' && !options.has(id));
-  return { linears, options, exact, rounded, bias };
+  const rest = { options, exact, rounded };
+  if (first.className === 'Embedding') return { linears: [], table: first, ...rest };
+  const linears = linearsOf(layer, weights, ({ id }) => !options.has(id));
+  return typeof linears === 'string' ? linears : { linears, ...rest };
 }
 
 export interface FitOptions extends CalibrateOptions {
@@ -103,48 +109,56 @@ export async function fitLayer(
   tf: TensorFlow,
   kernels: Kernels,
   plan: LayerPlan,
-  data: readonly Batches[],
+  data: readonly CallData[],
   options: FitOptions,
   random: (n: number) => number,
   first?: readonly Moments[],
 ): Promise<LayerFit | string> {
+  if (data.length === 0) return 'its inputs are not known when it is due';
+  if (plan.table)
+    return fitTable(
+      kernels,
+      plan,
+      plan.table,
+      data,
+      (variables, id) => kernelOf(variables, id).dataSync() as Float32Array,
+      (id, values) => setValues(tf, plan.rounded.get(id) as Variable, values),
+    );
   const algebra = tensorFlowAlgebra(tf);
   const tensors = new Map<string, KernelFit>();
-  let bias: LayerFit['bias'];
+  const biases = new Map<string, Float32Array>();
   for (const [stage, linear] of plan.linears.entries()) {
-    const { weight, depthwise, channels, outputs } = linear;
+    const { weight, n, k, bias } = linear;
     const chosen = plan.options.get(weight.id);
     if (!chosen) continue;
     const known = stage === 0 ? first : undefined;
     const moments = known ?? (await momentsOf(tf, algebra, plan, stage, data, options, random));
-    const { k } = moments[0] as Moments;
-    const isLast = stage === plan.linears.length - 1;
-    const shifted = isLast && plan.bias !== undefined;
     const coding = { ...codingOf(chosen, weight.shape.length, weight.id), scale: 'calibrated' as const };
     const groupRows = coding.groupSize ?? k;
+    const matrix = blockLayout(weight.shape, 'channel', coding.axes, undefined, weight.id);
     const values = kernelOf(plan.exact, weight.id).dataSync() as Float32Array;
-    const width = depthwise ? channels * outputs : outputs;
+    const width = linear.groups * n;
     const levels = new Uint8Array(k * width);
     const scales = new Float32Array(Math.ceil(k / groupRows) * width);
     const shift = new Float64Array(width);
     let error = 0;
     let deadInputs = 0;
     for (const [group, own] of moments.entries()) {
-      const from = group * outputs;
-      const floats = Float32Array.from({ length: k * outputs }, (_, i) => {
-        const row = Math.floor(i / outputs);
-        return values[row * width + from + (i % outputs)] as number;
-      });
+      const from = group * n;
+      const floats = new Float32Array(k * n);
+      for (let row = 0; row < k; row++)
+        for (let c = 0; c < n; c++) floats[row * n + c] = values[elementOf(matrix, row, from + c)] as number;
       const fit = fitCalibrated(algebra, own, floats, coding.scheme, GRIDS[coding.scheme], {
         ...options,
         groupRows,
-        shift: shifted,
+        shift: bias !== undefined,
       });
       if (!fit) return 'its inputs are all zero or not finite';
       for (let row = 0; row < k; row++)
-        levels.set(fit.levels.subarray(row * outputs, (row + 1) * outputs), row * width + from);
+        for (let c = 0; c < n; c++)
+          levels[elementOf(matrix, row, from + c)] = fit.levels[row * n + c] as number;
       for (let g = 0; g * width < scales.length; g++)
-        scales.set(fit.scales.subarray(g * outputs, (g + 1) * outputs), g * width + from);
+        scales.set(fit.scales.subarray(g * n, (g + 1) * n), g * width + from);
       shift.set(fit.shift, from);
       error += fit.error / moments.length;
       deadInputs += fit.deadInputs;
@@ -159,56 +173,54 @@ export async function fitLayer(
     setValues(tf, plan.rounded.get(weight.id) as Variable, dequantizeTensor(kernels, tensor));
     const positions = (moments[0] as Moments).rows;
     tensors.set(weight.id, { tensor, error, inputs: k, deadInputs, positions });
-    if (!shifted || !plan.bias) continue;
-    const before = kernelOf(plan.exact, plan.bias.id).dataSync();
-    bias = { id: plan.bias.id, values: Float32Array.from(shift, (s, c) => s + (before[c] as number)) };
-    setValues(tf, plan.rounded.get(plan.bias.id) as Variable, bias.values);
+    if (!bias) continue;
+    const { id } = bias.weight;
+    const shifted = biases.get(id) ?? Float32Array.from(kernelOf(plan.exact, id).dataSync());
+    shift.forEach((s, c) => {
+      shifted[bias.from + c] = (shifted[bias.from + c] as number) + s;
+    });
+    biases.set(id, shifted);
+    setValues(tf, plan.rounded.get(id) as Variable, shifted);
   }
-  return { tensors, bias };
+  return { tensors, biases };
 }
 
-/**
- * Second moments of what a layer's map takes in the quantized network and gives in the float one: one, or one per channel
- * of a depthwise map.
- */
+/** Where element `[row, column]` of a kernel's matrix is in the kernel. */
+function elementOf({ channels, inner }: BlockLayout, row: number, column: number): number {
+  return (Math.floor(row / inner) * channels + column) * inner + (row % inner);
+}
+
+/** Second moments of what a layer's map takes in the quantized network and gives in the float one, one for each group. */
 export async function momentsOf(
   tf: TensorFlow,
   algebra: Algebra,
   plan: LayerPlan,
   stage: number,
-  data: readonly Batches[],
+  data: readonly CallData[],
   { positions = 98304 }: FitOptions,
   random: (n: number) => number,
 ): Promise<Moments[]> {
   const linear = plan.linears[stage] as Linear;
-  const { depthwise, size, channels, outputs } = linear;
-  const k = size[0] * size[1] * (depthwise ? 1 : channels);
-  const moments = Array.from({ length: depthwise ? channels : 1 }, () => emptyMoments(k, outputs));
+  const moments = Array.from({ length: linear.groups }, () => emptyMoments(linear.k, linear.n));
   const samples = data.reduce(
-    (sum, { float }) => sum + float.reduce((own, x) => own + (x.shape[0] as number), 0),
+    (sum, [x]) => sum + (x as Batches).float.reduce((own, { shape }) => own + (shape[0] as number), 0),
     0,
   );
-  const perSample = Math.max(1, Math.ceil(positions / samples));
-  const before = (input: Tensor, variables: ReadonlyMap<string, Variable>) =>
-    plan.linears
-      .slice(0, stage)
-      .reduce<Tensor>(
-        (y, earlier) =>
-          outputsOf(tf, earlier, padded(tf, earlier, y), kernelOf(variables, earlier.weight.id)),
-        input,
-      );
-  for (const { float, quantized } of data) {
-    for (const [batch, exact] of float.entries()) {
-      const [x, t] = tf.tidy(() => {
-        const wanted = padded(tf, linear, before(exact, plan.exact));
+  for (const inputs of data) {
+    for (const [batch, { shape }] of (inputs[0] as Batches).float.entries()) {
+      const exact = inputs.map(({ float }) => float[batch] as Tensor);
+      const rounded = inputs.map(({ quantized }) => quantized[batch] as Tensor);
+      const [x, t, mask] = tf.tidy(() => {
+        const floats: Values = ({ id }) => kernelOf(plan.exact, id);
         return [
-          padded(tf, linear, before(quantized[batch] as Tensor, plan.rounded)).clone(),
-          outputsOf(tf, linear, wanted, kernelOf(plan.exact, linear.weight.id)),
+          linear.input(tf, rounded, ({ id }) => kernelOf(plan.rounded, id)).clone(),
+          linear.outputs(tf, linear.input(tf, exact, floats), floats),
+          ...[linear.mask?.(tf, exact)?.clone() ?? []].flat(),
         ];
-      }) as [Tensor4D, Tensor4D];
-      await addMoments(algebra, linear, x, t, moments, perSample, random);
-      x.dispose();
-      t.dispose();
+      }) as [Tensor5D, Tensor5D, Tensor?];
+      const perSample = Math.ceil((positions * (shape[0] as number)) / samples / x.shape[0]);
+      await addMoments(algebra, linear, x, t, moments, Math.max(1, perSample), random, mask);
+      tf.dispose([x, t, ...(mask ? [mask] : [])]);
     }
   }
   return moments;

@@ -4,7 +4,7 @@ import { activate, softmax } from './activations.js';
 import { type LayerSpec, type Shape, spec } from './define.js';
 
 /** An equation with its ellipsis written out for an input of some rank. */
-function expanded(equation: string, rank: number): { left: string; right: string; out: string } {
+export function expanded(equation: string, rank: number): { left: string; right: string; out: string } {
   const [inputs = '', out = ''] = equation.replace(/\s/g, '').split('->');
   const [left = '', right = ''] = inputs.split(',');
   const used = new Set(equation);

@@ -139,7 +139,7 @@ function convolution(rank: number): LayerSpec<ConvConfig> {
  * Length of a transposed convolution's output, `k` with its dilation. Without output padding `same`: `n s`,
  * `valid`: `n s + max(k - s, 0)`; with it `(n - 1) s + k + p`, for `same` less `2 floor(k / 2)`.
  */
-function transposedLength(
+export function transposedLength(
   n: number,
   k: number,
   s: number,

@@ -1,11 +1,11 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../types.js';
 import { activate } from './activations.js';
-import { type Context, type LayerSpec, type Shape, spec, type WeightSpec } from './define.js';
+import { type LayerSpec, type Shape, spec, type WeightSpec } from './define.js';
 
-type CellName = 'LSTM' | 'GRU' | 'SimpleRNN';
+export type CellName = 'LSTM' | 'GRU' | 'SimpleRNN';
 
-interface RnnConfig {
+export interface RnnConfig {
   readonly cell: CellName;
   readonly units: number;
   readonly activation?: string | null;
@@ -87,8 +87,8 @@ function step(
   return [tf.add(tf.mul(z, h), tf.mul(tf.sub(1, z), candidate))];
 }
 
-/** Runs over time. A masked step repeats the output before it and leaves the states. */
-function run(
+/** Runs over time, `sequence` in the order of the steps made. A masked step repeats the output before it and leaves the states. */
+export function runRnn(
   tf: TensorFlow,
   config: RnnConfig,
   x: Tensor,
@@ -131,7 +131,8 @@ function run(
   };
 }
 
-function split({ config, inputs }: Context<RnnConfig>) {
+/** What a recurrent layer is called with: the input, states to begin with, and a mask behind all where there is one. */
+export function splitInputs(config: RnnConfig, inputs: readonly Tensor[]) {
   const mask = config.masked ? inputs.at(-1) : undefined;
   return { x: inputs[0] as Tensor, mask, states: inputs.slice(1, config.masked ? -1 : undefined) };
 }
@@ -151,8 +152,8 @@ const recurrent = (cell: CellName): LayerSpec<RnnConfig> => ({
   call(context) {
     const { tf, has, weight } = context;
     const config = { ...context.config, cell };
-    const { x, mask, states } = split({ ...context, config });
-    const result = run(tf, config, x, (name) => (has(name) ? weight(name) : undefined), states, mask);
+    const { x, mask, states } = splitInputs(config, context.inputs);
+    const result = runRnn(tf, config, x, (name) => (has(name) ? weight(name) : undefined), states, mask);
     const output = result.sequence ?? result.last;
     return config.returnState ? [output, ...result.states] : output;
   },
@@ -188,10 +189,10 @@ const bidirectional: LayerSpec<BidirectionalConfig> = {
   call(context) {
     const { tf, config, has, weight } = context;
     const rnn = inner(config);
-    const { x, mask, states } = split({ ...context, config: rnn });
+    const { x, mask, states } = splitInputs(rnn, context.inputs);
     const half = states.length / 2;
     const direction = (prefix: string, goBackwards: boolean, given: readonly Tensor[]) =>
-      run(
+      runRnn(
         tf,
         { ...rnn, goBackwards },
         x,
