@@ -32,12 +32,12 @@ withGradients(
     for (const coding of [
       { scheme: 'binary', scaleDtype: 'F32' },
       { scheme: 'binary', granularity: 'group', groupSize: 100, scaleDtype: 'F16' },
-      { scheme: 'int2', granularity: 'tensor', scaleDtype: 'F32' },
+      { scheme: 'int2', granularity: 'tensor', scale: 'absmax', scaleDtype: 'F32' },
     ] as const) {
       const { model: base } = quantizeModel(model, { default: coding }, { kernels });
       const options = {
         ...{ kernels, dataset, preprocess, samples: 128, steps: 25, augment: [] },
-        ...{ latentRate: 0.05, rate: 0.02 },
+        ...{ latentRate: 0.01, rate: 0.01 },
       };
       const before = tf.memory().numTensors;
       const { model: tuned, report } = await tuneModel(tf, model, base, options);
@@ -45,7 +45,7 @@ withGradients(
       assert.is(report.tuned, 112);
       assert.is(report.checked, 16);
       const { before: start, after } = report.divergence;
-      assert.ok(after < 0.5 * start, `${coding.scheme}: ${start} to ${after}`);
+      assert.ok(after < 0.7 * start, `${coding.scheme}: ${start} to ${after}`);
       assert.not(report.keptUntuned);
       assert.ok(report.changedCodes > 0);
       const again = await tuneModel(tf, model, base, options);

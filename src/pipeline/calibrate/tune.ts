@@ -5,7 +5,6 @@ import { floatToHalf, halfToFloat } from '../../formats/float16.js';
 import type { Kernels } from '../../kernels/types.js';
 import type { QuantizableModel } from '../../model.js';
 import { type PackedWeight, QuantizedModel } from '../../packed/quantized-model.js';
-import { levelOf } from '../../schemes/fit/gptq.js';
 import { GRIDS, type Grid } from '../../schemes/grids.js';
 import { packLevels, unpackLevels } from '../../schemes/levels.js';
 import type { QuantizedTensor } from '../../schemes/types.js';
@@ -25,7 +24,7 @@ export interface TuneOptions extends SampleOptions {
   readonly steps?: number;
   /** Samples in a step. Default 64. */
   readonly stepSize?: number;
-  /** Of the latent weights, in steps of the grid; falls to 0 along half a cosine. Default 0.01. */
+  /** Of the latent levels; rises for an eighth of the steps, then falls to 0 along half a cosine. Default 0.01. */
   readonly latentRate?: number;
   /** Of scales (relative), biases and normalizations; falls likewise. Default 0.001. */
   readonly rate?: number;
@@ -54,16 +53,19 @@ export interface TuneReport {
 /** Share of the samples that are kept to check with. */
 const CHECKED = 1 / 8;
 
+/** Share of the steps in which rates rise from 0. */
+const WARM = 1 / 8;
+
 /**
  * Tunes a quantized model toward the outputs of the float model on unlabelled samples: scales, biases, normalizations, and
- * the codes through latent weights `u` that are rounded with a straight-through gradient (Bengio et al. 2013, section 4;
- * the clipped form of Hubara et al. 2016, eq. 4):
+ * the codes through latent levels `u` that are rounded with a straight-through gradient (Bengio et al. 2013, section 4;
+ * the clipped form of Hubara et al. 2016, eq. 4), `o` and `d` being the grid's offset and step:
  *
- *     w = s round(u),   dw/du = s within the grid, 0 beyond,   dw/ds = round(u)
+ *     w = s (o + d round(u)),   dw/du = s d within the grid, 0 beyond,   dw/ds = o + d round(u)
  *
  * Loss: Kullback-Leibler divergence from the float model's classes (Hinton et al. 2015), or the squared error of other
- * outputs. The latent weights start at the float weights where these round to the code, else at the border of the code's
- * interval: a tenth of a step inside it.
+ * outputs. The latent levels start at the float weights where these round to the code, else at the border of what rounds to it:
+ * a tenth of a step inside.
  *
  * @param float the model that was quantized
  * @returns the tuned model, or the given one where the divergence on samples held back did not fall
@@ -124,7 +126,9 @@ export async function tuneModel(
         const outputs = [student.apply(x, { training: false })].flat() as Tensor[];
         return lossOf(tf, wanted, outputs, kind);
       });
-      const share = (1 + Math.cos((Math.PI * step) / steps)) / 2;
+      // Adam's first steps move every latent weight by the whole rate, all of them downhill at once.
+      const warm = Math.min(1, (step + 1) / (WARM * steps));
+      const share = (warm * (1 + Math.cos((Math.PI * step) / steps))) / 2;
       [latents, others].forEach((variables, i) => {
         const optimizer = optimizers[i] as (typeof optimizers)[number];
         setRate(optimizer, share * (i === 0 ? latentRate : rate));
@@ -163,7 +167,7 @@ type LayerVariable = LayersModel['weights'][number];
 
 /** A weight of the student as a function of variables. */
 interface Tunable {
-  /** Latent weights in steps of the grid; absent for a vector that is kept in float. */
+  /** Latent levels; absent for a vector that is kept in float. */
   readonly latent?: Variable;
   /** The logarithm of what the scales are multiplied by, or the vector itself. */
   readonly other: Variable;
@@ -276,7 +280,7 @@ function codedTunable(
       const codes = packLevels(
         kernels,
         coding.scheme,
-        Uint8Array.from(u, (x) => levelOf(grid, x, 1)),
+        Uint8Array.from(u, (x) => Math.min(grid.levels - 1, Math.max(0, Math.ceil(x - 0.5)))),
       );
       const tuned = coding.scaleDtype === 'F16' ? halfToFloat(floatToHalf(now)) : Float32Array.from(now);
       return { ...weight, kind: 'quantized', tensor: { ...tensor, codes, scales: tuned } } as PackedWeight;
@@ -285,31 +289,24 @@ function codedTunable(
   };
 }
 
-/** `w / s` where that rounds to the level, else the point of its interval that is nearest, a tenth of a step inside. */
-function latentOf(grid: Grid, weight: number, scale: number, level: number): number {
-  const { offset, step, levels } = grid;
-  const own = offset + step * level;
-  if (scale === 0) return own;
-  const low = level === 0 ? offset : own - step / 2;
-  const high = level === levels - 1 ? offset + step * level : own + step / 2;
-  const inside = step / 10;
-  return Math.min(
-    high - (level === levels - 1 ? 0 : inside),
-    Math.max(low + (level === 0 ? 0 : inside), weight / scale),
-  );
+/** The level of `w / s` as a real number where it rounds to the code's, else the nearest that does, a tenth inside. */
+function latentOf({ offset, step, levels }: Grid, weight: number, scale: number, level: number): number {
+  if (scale === 0) return level;
+  const low = level === 0 ? 0 : level - 0.4;
+  const high = level === levels - 1 ? level : level + 0.4;
+  return Math.min(high, Math.max(low, (weight / scale - offset) / step));
 }
 
-/** The value of the grid that is nearest; half of the way counts down, as in `levelOf`. */
-function rounded(tf: TensorFlow, u: Tensor, { offset, step, levels }: Grid): Tensor {
-  const level = tf.clipByValue(tf.ceil(tf.sub(tf.div(tf.sub(u, offset), step), 0.5)), 0, levels - 1);
+/** The value of the nearest level; half of the way counts down, as in `levelOf`. */
+function rounded(tf: TensorFlow, latent: Tensor, { offset, step, levels }: Grid): Tensor {
+  const level = tf.clipByValue(tf.ceil(tf.sub(latent, 0.5)), 0, levels - 1);
   return tf.add(tf.mul(level, step), offset);
 }
 
-/** The gradient passes where the latent weight lies within half a step of the grid's ends. */
-function masked(tf: TensorFlow, dy: Tensor, u: Tensor, { offset, step, levels }: Grid): Tensor {
-  const low = tf.greaterEqual(u, offset - step / 2);
-  const high = tf.lessEqual(u, offset + step * (levels - 0.5));
-  return tf.mul(dy, tf.cast(tf.logicalAnd(low, high), 'float32'));
+/** The gradient passes where the latent level lies within half a step of the grid's ends. */
+function masked(tf: TensorFlow, dy: Tensor, latent: Tensor, { step, levels }: Grid): Tensor {
+  const isWithin = tf.logicalAnd(tf.greaterEqual(latent, -0.5), tf.lessEqual(latent, levels - 0.5));
+  return tf.mul(dy, tf.mul(tf.cast(isWithin, 'float32'), step));
 }
 
 function lossOf(tf: TensorFlow, wanted: readonly Tensor[], outputs: readonly Tensor[], kind: OutputKind) {
