@@ -6,6 +6,7 @@ import type { Json, ModelSource } from '../model.js';
 import { sizeOf } from '../shape.js';
 import { loadLayersModel } from '../tfjs/load.js';
 import type { TensorFlow } from '../tfjs/types.js';
+import { Score } from './score.js';
 
 /** What a model's outputs are, which decides how the loss is taken. */
 export type OutputKind =
@@ -37,8 +38,6 @@ export interface EvaluateOptions {
   readonly preprocess?: Preprocess;
   readonly onProgress?: (done: number, total: number) => void;
 }
-
-const CLIP = 1e-7;
 
 /** The activation that a model ends with, through sub-models, dropouts and reshapes. */
 export function outputKind(model: ModelSource): OutputKind {
@@ -110,50 +109,27 @@ async function evaluateLayersModel(
     );
   }
   const total = Math.min(limit, dataset.count);
-  let samples = 0;
-  let loss = 0;
-  let top1 = 0;
-  let top5 = 0;
-  let classes = 0;
+  let score: Score | undefined;
+  let done = 0;
   const start = performance.now();
   for (const { x, y, size } of dataset.batches({ batchSize, limit, preprocess })) {
     const prediction = tf.tidy(() => model.predict(tf.tensor(x, [size, ...inputShape])) as Tensor);
     const values = (await prediction.data()) as Float32Array;
     prediction.dispose();
     const width = values.length / size;
-    classes = outputs === 'probability' ? 2 : width;
+    score ??= new Score(outputs, outputs === 'probability' ? 2 : width);
     for (let i = 0; i < size; i++) {
-      const row = values.subarray(i * width, (i + 1) * width);
-      const p =
-        outputs === 'probability'
-          ? [1 - (row[0] as number), row[0] as number]
-          : outputs === 'logits'
-            ? softmax(row)
-            : row;
       const label = y[i] as number;
-      if (label < 0 || label >= classes) throw mismatch(`label ${label}, the model has ${classes} classes`);
-      const own = p[label] as number;
-      loss -= Math.log(Math.min(Math.max(own, CLIP), 1 - CLIP));
-      let above = Number.isNaN(own) ? classes : 0;
-      for (let c = 0; c < classes; c++) {
-        if ((p[c] as number) > own || (p[c] === own && c < label)) above++;
-      }
-      if (above === 0) top1++;
-      if (above < 5) top5++;
+      if (label < 0 || label >= score.classes)
+        throw mismatch(`label ${label}, the model has ${score.classes} classes`);
+      score.add(values.subarray(i * width, (i + 1) * width), label);
     }
-    samples += size;
-    onProgress?.(samples, total);
+    done += size;
+    onProgress?.(done, total);
   }
   const seconds = (performance.now() - start) / 1000;
-  return {
-    loss: loss / samples,
-    top1: top1 / samples,
-    ...(classes > 5 ? { top5: top5 / samples } : {}),
-    samples,
-    seconds,
-    imagesPerSecond: samples / seconds,
-    outputs,
-  };
+  const scores = (score ?? new Score(outputs, 0)).scores;
+  return { ...scores, seconds, imagesPerSecond: scores.samples / seconds, outputs };
 }
 
 /**
@@ -170,11 +146,4 @@ export function sampleShape(
   const longer = (shape: readonly (number | null)[]) => shape.filter((n) => n !== 1).join();
   const isFlat = wanted.length === 1 && wanted[0] === sizeOf(data);
   return isFlat || longer(wanted) === longer(data) ? (wanted as number[]) : undefined;
-}
-
-function softmax(row: Float32Array): Float64Array {
-  const max = row.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  const exps = Float64Array.from(row, (v) => Math.exp(v - max));
-  const sum = exps.reduce((a, b) => a + b, 0);
-  return exps.map((e) => e / sum);
 }

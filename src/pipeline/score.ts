@@ -1,0 +1,66 @@
+import type { Evaluation, OutputKind } from './evaluate.js';
+
+const CLIP = 1e-7;
+
+/** What {@link Score} has counted. */
+export type Scores = Pick<Evaluation, 'loss' | 'top1' | 'top5' | 'samples'>;
+
+/** Loss and accuracies of a classifier, sample by sample. */
+export class Score {
+  #samples = 0;
+  #loss = 0;
+  #top1 = 0;
+  #top5 = 0;
+
+  /** @param classes outputs of a sample; 2 where it is one probability */
+  constructor(
+    readonly kind: OutputKind,
+    readonly classes: number,
+  ) {}
+
+  /**
+   * Counts one sample.
+   * @param row the model's outputs
+   * @param label in `[0, classes)`
+   * @returns the class with the largest output, the first of equal ones; -1 where no output is a number
+   */
+  add(row: Float32Array, label: number): number {
+    const p = probabilitiesOf(row, this.kind);
+    const own = p[label] as number;
+    let above = Number.isNaN(own) ? this.classes : 0;
+    let answer = -1;
+    for (let c = 0; c < this.classes; c++) {
+      const value = p[c] as number;
+      if (value > own || (value === own && c < label)) above++;
+      if (!Number.isNaN(value) && (answer < 0 || value > (p[answer] as number))) answer = c;
+    }
+    this.#loss -= Math.log(Math.min(Math.max(own, CLIP), 1 - CLIP));
+    if (above === 0) this.#top1++;
+    if (above < 5) this.#top5++;
+    this.#samples++;
+    return answer;
+  }
+
+  get scores(): Scores {
+    const samples = this.#samples;
+    return {
+      loss: this.#loss / samples,
+      top1: this.#top1 / samples,
+      ...(this.classes > 5 ? { top5: this.#top5 / samples } : {}),
+      samples,
+    };
+  }
+}
+
+/** Outputs of one sample as probabilities of classes. */
+export function probabilitiesOf(row: Float32Array, kind: OutputKind): ArrayLike<number> {
+  if (kind === 'probability') return [1 - (row[0] as number), row[0] as number];
+  return kind === 'logits' ? softmax(row) : row;
+}
+
+function softmax(row: Float32Array): Float64Array {
+  const max = row.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const exps = Float64Array.from(row, (v) => Math.exp(v - max));
+  const sum = exps.reduce((a, b) => a + b, 0);
+  return exps.map((e) => e / sum);
+}
