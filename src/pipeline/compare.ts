@@ -2,11 +2,12 @@ import type { Dataset } from '../data/index.js';
 import { expected } from '../errors.js';
 import type { Kernels } from '../kernels/types.js';
 import type { QuantizableModel } from '../model.js';
+import type { QuantizedModel } from '../packed/quantized-model.js';
 import { writePacked } from '../packed/write.js';
 import type { TensorFlow } from '../tfjs/types.js';
-import { calibrateModel } from './calibrate/calibrate.js';
+import { type CalibrationOptions, type CalibrationReport, calibrateModel } from './calibrate/calibrate.js';
 import { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.js';
-import { quantizeModel } from './quantize.js';
+import { type QuantizeReport, quantizeModel } from './quantize.js';
 import type { Recipe } from './recipe.js';
 import { foldBatchNorm } from './transform/fold.js';
 
@@ -98,6 +99,44 @@ export const CALIBRATED_VARIANTS: readonly Variant[] = (['int4', 'int2', 'binary
   }),
 );
 
+/** A model as a variant has it; absent for the float model. */
+export interface AppliedVariant {
+  readonly model: QuantizedModel;
+  readonly report: QuantizeReport & Partial<CalibrationReport>;
+  /** Of the packed file. */
+  readonly bytes: number;
+}
+
+/** Samples and how the model takes them, for variants that are calibrated. */
+export type VariantOptions = Pick<
+  CalibrationOptions,
+  'kernels' | 'preprocess' | 'batchSize' | 'seed' | 'onProgress'
+> &
+  Pick<CompareOptions, 'calibration'>;
+
+/**
+ * Quantizes a model as a variant says.
+ *
+ * @throws TypeError for a variant that is calibrated without samples; what `quantizeModel` and `calibrateModel` throw
+ */
+export async function applyVariant(
+  tf: TensorFlow,
+  model: QuantizableModel,
+  { name, recipe, calibrated }: Variant,
+  { kernels, calibration, ...options }: VariantOptions,
+): Promise<AppliedVariant | undefined> {
+  if (!recipe) return undefined;
+  let made: Omit<AppliedVariant, 'bytes'>;
+  if (calibrated) {
+    if (!calibration) throw new TypeError(expected('calibration', 'samples', undefined, name));
+    const { source } = foldBatchNorm(model);
+    made = await calibrateModel(tf, source, recipe, { kernels, ...calibration, ...options });
+  } else made = quantizeModel(model, recipe, { kernels });
+  let bytes = 0;
+  for (const piece of writePacked(made.model)) bytes += piece.length;
+  return { ...made, bytes };
+}
+
 /** Quantizes a model in every way given and evaluates each; rows come as they are done, the first is the yardstick. */
 export async function* compare(
   tf: TensorFlow,
@@ -109,28 +148,19 @@ export async function* compare(
 ): AsyncGenerator<ComparisonRow> {
   const floatBytes = model.parameters * 4;
   let first: Evaluation | undefined;
-  for (const { name, recipe, calibrated } of variants) {
-    let quantized = recipe && !calibrated ? quantizeModel(model, recipe, { kernels }) : undefined;
-    if (recipe && calibrated) {
-      if (!calibration) throw new TypeError(expected('calibration', 'samples', undefined, name));
-      const { source } = foldBatchNorm(model);
-      const { preprocess, batchSize } = options;
-      const given = {
-        ...{ kernels, ...calibration },
-        ...(preprocess ? { preprocess } : {}),
-        ...(batchSize ? { batchSize } : {}),
-      };
-      quantized = await calibrateModel(tf, source, recipe, given);
-    }
+  for (const variant of variants) {
+    const { preprocess, batchSize } = options;
+    const quantized = await applyVariant(tf, model, variant, {
+      kernels,
+      ...(calibration ? { calibration } : {}),
+      ...(preprocess ? { preprocess } : {}),
+      ...(batchSize ? { batchSize } : {}),
+    });
     const evaluation = await evaluateModel(tf, quantized?.model ?? model, dataset, options);
     first ??= evaluation;
-    let bytes = floatBytes;
-    if (quantized) {
-      bytes = 0;
-      for (const piece of writePacked(quantized.model)) bytes += piece.length;
-    }
+    const bytes = quantized?.bytes ?? floatBytes;
     yield {
-      name,
+      name: variant.name,
       bytes,
       ratio: floatBytes / bytes,
       bitsPerWeight: quantized?.report.bitsPerWeight ?? 32,

@@ -24,6 +24,8 @@ export {
   type TensorReport,
 } from './quantize.js';
 export { type Match, type Pattern, parseRecipe, type Recipe, type Rule } from './recipe.js';
+export { measureReport, type ReportOptions, type ReportPart } from './report/measure.js';
+export type * from './report/types.js';
 export {
   measureSensitivity,
   type SensitivityOptions,

@@ -1,0 +1,69 @@
+import type { Tensor } from '@tensorflow/tfjs';
+import type { ModelSource } from '../../model.js';
+import { loadLayersModel, pairOwnWeights } from '../../tfjs/load.js';
+import type { TensorFlow } from '../../tfjs/types.js';
+import { Activations, type Batches } from '../calibrate/activations.js';
+import { networkOf } from '../calibrate/network.js';
+import { type SampleOptions, sampleBatches } from '../calibrate/samples.js';
+import { rangeOf } from './ranges.js';
+import type { ActivationRange } from './types.js';
+
+/** Layers that hand their values on as they are, in this order or another. */
+const PASSING =
+  /^(Dropout|SpatialDropout[123]D|GaussianNoise|GaussianDropout|AlphaDropout|ActivityRegularization|Identity|Flatten|Reshape|Permute|RepeatVector|InputLayer)$/;
+
+export interface ActivationRangeOptions extends SampleOptions {
+  /** Bytes of activations held at most, but for one batch at least. */
+  readonly bytes: number;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/**
+ * The range of what each layer of a network gives, and of its input, which comes first. Layers that hand values on as
+ * they are, and outputs that nothing takes, are left out.
+ *
+ * @throws what `sampleBatches` and `loadLayersModel` throw
+ */
+export async function measureActivations(
+  tf: TensorFlow,
+  model: ModelSource,
+  { bytes, onProgress, ...samples }: ActivationRangeOptions,
+): Promise<ActivationRange[]> {
+  const float = await loadLayersModel(tf, model);
+  let inputs: Tensor[] = [];
+  let activations: Activations | undefined;
+  try {
+    const owners = new Map([...pairOwnWeights(model)].map(([name, { layer }]) => [name, layer]));
+    const network = networkOf(float);
+    ({ inputs } = sampleBatches(tf, float, model.file, samples));
+    activations = new Activations(tf, network, network, inputs, { bytes, isChanged: () => false });
+    const rows: ActivationRange[] = [];
+    const { calls } = network;
+    const take = (tensors: readonly Tensor[], layer: string, className: string) => {
+      const range = rangeOf(() => valuesOf(tensors));
+      const count = tensors.reduce((sum, { shape }) => sum + (shape[0] as number), 0);
+      if (range) rows.push({ layer, className, ...range, samples: count });
+    };
+    take(inputs, 'input', 'InputLayer');
+    for (const [index, { layer, outputs }] of calls.entries()) {
+      activations.hold(index, index + 1);
+      activations.run(index);
+      onProgress?.(index + 1, calls.length);
+      if (PASSING.test(layer.getClassName())) continue;
+      const owner = layer.weights.map(({ originalName }) => owners.get(originalName)).find(Boolean);
+      for (const value of outputs) {
+        const known: Batches | undefined = activations.of(value);
+        if (known) take(known.float, owner ?? layer.name, layer.getClassName());
+      }
+    }
+    return rows;
+  } finally {
+    activations?.dispose();
+    tf.dispose(inputs);
+    float.dispose();
+  }
+}
+
+function* valuesOf(tensors: readonly Tensor[]) {
+  for (const tensor of tensors) yield tensor.dataSync();
+}

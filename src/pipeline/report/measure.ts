@@ -1,0 +1,250 @@
+import type { Dataset, Preprocess } from '../../data/index.js';
+import { BitnibbleError } from '../../errors.js';
+import type { Kernels } from '../../kernels/types.js';
+import type { QuantizableModel } from '../../model.js';
+import type { SchemeName } from '../../schemes/types.js';
+import { sizeOf } from '../../shape.js';
+import type { TensorFlow } from '../../tfjs/types.js';
+import { ACTIVATION_BYTES } from '../calibrate/calibrate.js';
+import { CALIBRATED_VARIANTS, VARIANTS } from '../compare.js';
+import { outputKind } from '../evaluate.js';
+import { levelHistogram } from '../histogram.js';
+import { chooseForBits, type Mix } from '../mixed.js';
+import { quantizeModel } from '../quantize.js';
+import { measureSensitivity, type SensitivityRow } from '../sensitivity.js';
+import { foldBatchNorm } from '../transform/fold.js';
+import { measureActivations } from './activations.js';
+import { type Predictions, predictAll } from './predict.js';
+import { finite, RowMeasure, type RowVariant } from './rows.js';
+import type { Report, ReportCalibration, ReportSensitivity, ReportWeight, Task } from './types.js';
+
+/** Parts of the work, in their order. */
+export type ReportPart = 'float' | 'rounding' | 'sensitivity' | 'calibration' | 'activations' | 'histograms';
+
+export interface ReportOptions {
+  readonly kernels: Kernels;
+  /** Samples to evaluate on, with labels where the model is a classifier. */
+  readonly dataset: Dataset;
+  readonly preprocess?: Preprocess;
+  /** Samples evaluated at most, from the first on. */
+  readonly limit?: number;
+  /** Default 100. */
+  readonly batchSize?: number;
+  /** Unlabelled samples, others than those evaluated; absent: nothing that needs them. */
+  readonly calibration?: { readonly dataset: Dataset; readonly samples?: number };
+  /** Mixtures of schemes, spread evenly between all layers at their fewest bytes and at their most. Default 4. */
+  readonly mixes?: number;
+  /** Bins of a histogram. Default 64. */
+  readonly bins?: number;
+  /** Of the positions that calibration samples. Default 0. */
+  readonly seed?: number;
+  readonly onProgress?: (part: ReportPart, done: number, total: number) => void;
+}
+
+const SCHEMES: readonly SchemeName[] = ['binary', 'int2', 'int4'];
+
+/** What stands for a scheme where nothing is calibrated: the best of its scales per channel, in closed form for signs. */
+const MAIN_DATA_FREE = [
+  'int4, least squares per channel',
+  'int2, least squares per channel',
+  'binary, scale per channel',
+];
+
+/** Samples whose activations are looked at. */
+const ACTIVATION_SAMPLES = 256;
+
+/**
+ * All that a report says of a model: every scheme and some mixtures with bytes, accuracy and what changed in each class;
+ * each layer's error and sensitivity; weights with their levels; ranges of activations; the time that each part took.
+ *
+ * Of a model that is no classifier, or without labels, the distance of the outputs from the float model's stands for
+ * accuracy.
+ *
+ * @throws BitnibbleError `data-mismatch` (several inputs, samples of another shape, labels beyond the classes), and what
+ *   `quantizeModel`, `calibrateModel` and `loadLayersModel` throw
+ */
+export async function measureReport(
+  tf: TensorFlow,
+  model: QuantizableModel,
+  options: ReportOptions,
+): Promise<Report> {
+  const { kernels, dataset, preprocess, limit, batchSize = 100, calibration, seed = 0 } = options;
+  const { onProgress, mixes = 4, bins = 64 } = options;
+  const seconds: { part: string; seconds: number }[] = [];
+  const timed = async <T>(part: string, work: () => Promise<T> | T): Promise<T> => {
+    const start = performance.now();
+    const result = await work();
+    seconds.push({ part, seconds: (performance.now() - start) / 1000 });
+    return result;
+  };
+  const reporting = (part: ReportPart) => (done: number, total: number) => onProgress?.(part, done, total);
+  const given = { ...(preprocess ? { preprocess } : {}), batchSize };
+  const predict = { ...given, ...(limit ? { limit } : {}) };
+  const warnings = new Set<string>();
+
+  const float = await timed('float model', () =>
+    predictAll(tf, model, dataset, { ...predict, onProgress: reporting('float') }),
+  );
+  const task = taskOf(model, dataset, float);
+  const rounded: RowVariant[] = VARIANTS.filter(({ recipe }) => recipe).map((variant) => ({
+    ...variant,
+    kind: 'data-free',
+    isMain: !calibration && MAIN_DATA_FREE.includes(variant.name),
+  }));
+  const { source, folded } = foldBatchNorm(model);
+
+  let part: ReportPart = 'rounding';
+  let done = 0;
+  let total = rounded.length * float.samples;
+  const measure = new RowMeasure(tf, model, float, {
+    ...{ dataset, task },
+    predict: { ...predict, onProgress: (own) => onProgress?.(part, done + own, total) },
+    apply: { ...{ kernels, seed }, ...given, ...(calibration ? { calibration } : {}) },
+  });
+  const addAll = async (variants: readonly RowVariant[]) => {
+    total = variants.length * float.samples;
+    for (const [i, variant] of variants.entries()) {
+      done = i * float.samples;
+      for (const warning of await measure.add(variant)) warnings.add(warning);
+    }
+  };
+  await timed('rounded without data', () => addAll(rounded));
+
+  let calibrated: ReportCalibration | undefined;
+  let activations: Report['activations'];
+  if (calibration) {
+    const samples = { ...given, ...calibration };
+    const { rows: sensitivity, ...report } = await timed('sensitivity of each layer', () =>
+      measureSensitivity(tf, source, {
+        ...{ kernels, seed, ...samples },
+        onProgress: reporting('sensitivity'),
+      }),
+    );
+    for (const warning of report.warnings) warnings.add(warning);
+    calibrated = {
+      ...{ data: calibration.dataset.name, samples: report.samples, compared: report.compared },
+      granularity: 'channel',
+      sensitivity: sensitivity.map(jsonOf),
+    };
+    part = 'calibration';
+    await timed('calibrated, and mixed', () =>
+      addAll([
+        ...CALIBRATED_VARIANTS.map((own): RowVariant => ({ ...own, kind: 'calibrated', isMain: true })),
+        ...mixedVariants(sensitivity, mixes),
+      ]),
+    );
+    activations = await timed('ranges of activations', () =>
+      measureActivations(tf, source, {
+        ...samples,
+        samples: Math.min(ACTIVATION_SAMPLES, samples.samples ?? ACTIVATION_SAMPLES),
+        bytes: ACTIVATION_BYTES,
+        onProgress: reporting('activations'),
+      }),
+    );
+  }
+  const weights = await timed('histograms', () =>
+    histogramsOf(source, kernels, bins, reporting('histograms')),
+  );
+  const { confusion } = measure;
+  return {
+    ...{ file: model.file, parameters: model.parameters, floatBytes: 4 * model.parameters },
+    folded: folded.length,
+    data: { name: dataset.name, samples: float.samples },
+    task,
+    rows: measure.finish(),
+    ...(confusion ? { confusion } : {}),
+    weights,
+    ...(calibrated ? { calibration: calibrated } : {}),
+    ...(activations ? { activations } : {}),
+    ...{ seed, seconds },
+    warnings: [...warnings],
+    left: leftOut(task, calibration !== undefined),
+  };
+}
+
+/** Whether the outputs are classes that the labels speak of. */
+function taskOf(model: QuantizableModel, dataset: Dataset, { outputs, samples }: Predictions): Task {
+  const kind = outputKind(model);
+  const [first] = outputs;
+  if (outputs.length !== 1 || !first)
+    return { kind: 'other', why: `the model has ${outputs.length} outputs` };
+  if (first.shape.length !== 1)
+    return { kind: 'other', why: `an output has the shape [${first.shape}], not one number for each class` };
+  const width = sizeOf(first.shape);
+  if (width === 1 && kind !== 'probability')
+    return { kind: 'other', why: 'the output is one number, not a number for each class' };
+  if (!dataset.labels) return { kind: 'other', why: 'the data has no labels' };
+  const classes = kind === 'probability' ? 2 : width;
+  const strange = dataset.labels.subarray(0, samples).find((label) => label < 0 || label >= classes);
+  if (strange !== undefined) {
+    throw new BitnibbleError(
+      'data-mismatch',
+      `${model.file} and ${dataset.name}: label ${strange}, the model has ${classes} classes`,
+    );
+  }
+  const classNames = Array.from({ length: classes }, (_, c) => dataset.classNames?.[c] ?? String(c));
+  return { kind: 'classifier', outputs: kind, classNames };
+}
+
+/** Mixtures within budgets spread evenly between the fewest bytes and the most, both left out. */
+function mixedVariants(rows: readonly SensitivityRow[], count: number): RowVariant[] {
+  const layers = [...new Set(rows.map(({ layer }) => layer))];
+  if (layers.length < 2) return [];
+  const own = layers.map((layer) => rows.filter((row) => row.layer === layer));
+  const sum = (of: (rows: readonly SensitivityRow[]) => number) =>
+    own.reduce((total, list) => total + of(list), 0);
+  const parameters = sum(([first]) => first?.parameters ?? 0);
+  const [least, most] = [Math.min, Math.max].map(
+    (pick) => (8 * sum((list) => pick(...list.map(({ bytes }) => bytes)))) / parameters,
+  ) as [number, number];
+  const made: Mix[] = [];
+  for (let i = 1; i <= count; i++) {
+    const mix = chooseForBits(rows, least + ((most - least) * i) / (count + 1));
+    const isNew = made.every(({ bytes }) => bytes !== mix.bytes);
+    if (isNew && new Set(mix.chosen.map(({ scheme }) => scheme)).size > 1) made.push(mix);
+  }
+  return made.map(({ recipe, bitsPerWeight }) => ({
+    name: `mixed, ${bitsPerWeight.toFixed(2)} bits`,
+    ...{ recipe, calibrated: true, kind: 'mixed', isMain: false },
+  }));
+}
+
+/** Histograms of each kernel at each scheme, one scale per channel. */
+function histogramsOf(
+  model: QuantizableModel,
+  kernels: Kernels,
+  bins: number,
+  onProgress: (done: number, total: number) => void,
+): ReportWeight[] {
+  const made = SCHEMES.map((scheme) => ({
+    scheme,
+    model: quantizeModel(model, { default: { scheme, granularity: 'channel' } }, { kernels }).model,
+  }));
+  const [first] = made as [(typeof made)[number]];
+  const quantized = first.model.weights.filter(({ kind }) => kind === 'quantized');
+  return quantized.map(({ id, layer, className, shape }, i) => {
+    const histograms = made.map(({ scheme, model: own }) => ({
+      scheme,
+      ...levelHistogram(model, own, id, { bins }),
+    }));
+    onProgress(i + 1, quantized.length);
+    return { ...{ id, layer, className, shape }, parameters: sizeOf(shape), histograms };
+  });
+}
+
+const jsonOf = ({ divergence, error, ...row }: SensitivityRow): ReportSensitivity => ({
+  ...row,
+  divergence: finite(divergence),
+  ...(error === undefined ? {} : { error: finite(error) }),
+});
+
+function leftOut(task: Task, isCalibrated: boolean): string[] {
+  const left: string[] = [];
+  if (task.kind === 'other') left.push(`Accuracy, classes and confusion: ${task.why}.`);
+  if (!isCalibrated) {
+    left.push(
+      'Calibrated and mixed rows, sensitivity and ranges of activations: no samples to calibrate with were given.',
+    );
+  }
+  return left;
+}
