@@ -1,0 +1,197 @@
+import * as Plot from '@observablehq/plot';
+import type { Report, ReportRow } from '../../pipeline/report/types.js';
+import type { Studio } from '../figure.js';
+import { FAMILY_NAMES, familyOf, size } from '../format.js';
+import { type Html, html } from '../html.js';
+
+interface Point {
+  readonly row: ReportRow;
+  /** In the table. */
+  readonly number: number;
+  readonly bytes: number;
+  /** Accuracy in percent, or the divergence. */
+  readonly value: number;
+}
+
+/** Where a label may stand beside its point, the best first. */
+const PLACES = [
+  { anchor: 'start', dx: 8, dy: 0 },
+  { anchor: 'end', dx: -8, dy: 0 },
+  { anchor: 'middle', dx: 0, dy: -13 },
+  { anchor: 'middle', dx: 0, dy: 14 },
+  { anchor: 'start', dx: 7, dy: -10 },
+  { anchor: 'end', dx: -7, dy: -10 },
+  { anchor: 'start', dx: 7, dy: 11 },
+  { anchor: 'end', dx: -7, dy: 11 },
+  { anchor: 'start', dx: 12, dy: -22 },
+  { anchor: 'end', dx: -12, dy: -22 },
+  { anchor: 'start', dx: 12, dy: 23 },
+  { anchor: 'end', dx: -12, dy: 23 },
+] as const;
+
+interface Box {
+  readonly x1: number;
+  readonly y1: number;
+  readonly x2: number;
+  readonly y2: number;
+}
+
+const overlap = (a: Box, b: Box) =>
+  Math.max(0, Math.min(a.x2, b.x2) - Math.max(a.x1, b.x1)) *
+  Math.max(0, Math.min(a.y2, b.y2) - Math.max(a.y1, b.y1));
+
+/** Labels that fit, each at its first place that is free of points and of other labels; those on the front always. */
+function placeLabels(
+  points: readonly { x: number; y: number; text: string; isKept: boolean }[],
+  bounds: Box,
+): (number | undefined)[] {
+  const taken: Box[] = points.map(({ x, y }) => ({ x1: x - 6, y1: y - 6, x2: x + 6, y2: y + 6 }));
+  const places: (number | undefined)[] = points.map(() => undefined);
+  const order = points.map((_, i) => i).sort((a, b) => Number(points[b]?.isKept) - Number(points[a]?.isKept));
+  for (const i of order) {
+    const { x, y, text, isKept } = points[i] as (typeof points)[number];
+    const width = 6.6 * text.length + 2;
+    const options = PLACES.map(({ anchor, dx, dy }, place) => {
+      const left = x + dx - (anchor === 'end' ? width : anchor === 'middle' ? width / 2 : 0);
+      const box = { x1: left, y1: y + dy - 7, x2: left + width, y2: y + dy + 7 };
+      const inside = overlap(box, bounds);
+      const cost =
+        taken.reduce((sum, other, k) => sum + (k === i ? 0 : overlap(box, other)), 0) +
+        10 * (width * 14 - inside);
+      return { place, box, cost };
+    });
+    const best = options.reduce((a, b) => (b.cost < a.cost - 1 ? b : a));
+    if (!isKept && best.cost > 1) continue;
+    places[i] = best.place;
+    taken.push(best.box);
+  }
+  return places;
+}
+
+const shortName = ({ name, kind, bitsPerWeight }: ReportRow) =>
+  kind === 'mixed' ? `mixed ${bitsPerWeight.toFixed(2)} bits` : name.replace(/, calibrated.*/, ' calibrated');
+
+function plotOf(
+  studio: Studio,
+  points: readonly Point[],
+  isAccuracy: boolean,
+  isNarrow: boolean,
+  width: number,
+): Plot.PlotOptions {
+  const height = isNarrow ? 300 : 400;
+  const values = points.map(({ value }) => value);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const room = isAccuracy ? Math.max(0.4, (high - low) * 0.07) : 0;
+  const front = points.filter(({ row }) => row.isPareto).sort((a, b) => a.bytes - b.bytes);
+  const float = points.find(({ row }) => row.kind === 'float');
+  const common = { x: 'bytes', y: 'value' } as const;
+  const stroke = ({ row }: Point) => `var(--${familyOf(row)})`;
+  const of = (test: (row: ReportRow) => boolean) => points.filter(({ row }) => test(row));
+  const marks = [
+    Plot.gridX({ strokeOpacity: 1, stroke: 'var(--grid)', ticks: 5 }),
+    Plot.gridY({ strokeOpacity: 1, stroke: 'var(--grid)' }),
+    ...(float && isAccuracy
+      ? [Plot.ruleY([float.value], { stroke: 'var(--axis)', strokeDasharray: '3 4' })]
+      : []),
+    Plot.lineY(front, { ...common, curve: 'step-after', stroke: 'var(--axis)', strokeWidth: 1.5 }),
+    Plot.dot(
+      of(({ kind }) => kind === 'data-free'),
+      { ...common, stroke, fill: 'var(--card)', r: 4, strokeWidth: 1.75 },
+    ),
+    Plot.dot(
+      of(({ kind }) => kind === 'calibrated'),
+      { ...common, fill: stroke, stroke: 'var(--card)', r: 5.5 },
+    ),
+    Plot.dot(
+      of(({ kind }) => kind === 'mixed'),
+      { ...common, fill: stroke, stroke: 'var(--card)', symbol: 'diamond', r: 5.5 },
+    ),
+    Plot.dot(
+      of(({ kind }) => kind === 'float'),
+      { ...common, fill: stroke, stroke: 'var(--card)', symbol: 'square', r: 5 },
+    ),
+  ];
+  const options: Plot.PlotOptions = {
+    width,
+    height,
+    ...{ marginLeft: isNarrow ? 40 : 48, marginRight: 16, marginTop: 26, marginBottom: 42 },
+    x: {
+      ...{ type: 'log', label: 'bytes of the file', labelAnchor: 'right', labelArrow: 'right' },
+      ...{ tickFormat: (bytes: number) => size(bytes), ticks: isNarrow ? 3 : 5, inset: 10 },
+    },
+    y: isAccuracy
+      ? { label: 'accuracy, %', labelArrow: 'up', domain: [low - room, Math.min(100.4, high + room)] }
+      : {
+          label: 'divergence of the outputs',
+          labelArrow: 'none',
+          type: 'symlog',
+          reverse: true,
+          constant: 1e-4,
+        },
+    color: { type: 'identity' },
+    marks,
+  };
+  const scales = studio.plot(options);
+  const [x, y] = [scales.scale('x'), scales.scale('y')];
+  const spots = points.map(({ bytes, value, row, number }) => ({
+    ...{ x: x?.apply(bytes) ?? 0, y: y?.apply(value) ?? 0 },
+    text: row.isPareto && !isNarrow ? shortName(row) : String(number),
+    isKept: row.isPareto,
+  }));
+  const bounds = { x1: 44, y1: 12, x2: width - 4, y2: height - 36 };
+  const places = placeLabels(spots, bounds);
+  const labels = PLACES.flatMap(({ anchor, dx, dy }, place) =>
+    [true, false].map((isKept) =>
+      Plot.text(
+        points.filter((_, i) => places[i] === place && spots[i]?.isKept === isKept),
+        {
+          ...{ ...common, dx, dy, textAnchor: anchor, stroke: 'var(--card)', strokeWidth: 4 },
+          text: (point: Point) => spots[points.indexOf(point)]?.text ?? '',
+          ...{ fill: isKept ? 'var(--ink)' : 'var(--muted)', fontWeight: isKept ? 600 : 400, fontSize: 12 },
+        },
+      ),
+    ),
+  );
+  return { ...options, marks: [...marks, ...labels] };
+}
+
+/** Points whose accuracy is near the best, where others are far below: they get a figure of their own. */
+function closeUp(points: readonly Point[]): readonly Point[] {
+  const values = points.map(({ value }) => value);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const near = points.filter(({ value }) => high - value < Math.max(0.12 * (high - low), 1.5));
+  return high - low > 8 && near.length >= 4 && near.length < points.length ? near : [];
+}
+
+/** Accuracy (or divergence) against bytes, with the front; and its upper end again, enlarged. */
+export function paretoFigures(studio: Studio, { rows }: Report): { all: Html; near?: Html } {
+  const isAccuracy = rows.some(({ classes }) => classes);
+  const points = rows.flatMap((row, i): Point[] => {
+    const value = isAccuracy ? 100 * (row.classes?.top1 ?? Number.NaN) : (row.divergence ?? Number.NaN);
+    return Number.isFinite(value) ? [{ row, number: i + 1, bytes: row.bytes, value }] : [];
+  });
+  const what = isAccuracy ? 'Accuracy' : 'Divergence of the outputs';
+  const draw = (own: readonly Point[], label: string) =>
+    studio.both(label, (width, isNarrow) => plotOf(studio, own, isAccuracy, isNarrow, width));
+  const front = points.filter(({ row }) => row.isPareto).map(({ row }) => row.name);
+  const all = draw(
+    points,
+    `${what} against bytes of ${points.length} ways to store the weights. On the Pareto front: ${front.join('; ')}`,
+  );
+  const near = isAccuracy ? closeUp(points) : [];
+  if (near.length === 0) return { all };
+  return { all, near: draw(near, `The ${near.length} ways with the highest accuracy, enlarged`) };
+}
+
+/** What colours and symbols of the figure mean. */
+export function paretoLegend({ rows }: Report): Html {
+  const families = [...new Set(rows.map(familyOf))].filter((family) => family !== 'mixed');
+  const kinds = new Set(rows.map(({ kind }) => kind));
+  return html`<p class="legend">
+    ${families.map((family) => html`<span><i class="swatch ${family}"></i>${FAMILY_NAMES[family]}</span>`)}
+    <span><i class="symbol hollow"></i>rounded without data</span>
+    ${kinds.has('calibrated') && html`<span><i class="symbol filled"></i>calibrated</span>`}
+    ${kinds.has('mixed') && html`<span><i class="symbol diamond mixed"></i>mixed, calibrated</span>`}
+    <span><i class="symbol line"></i>Pareto front</span>
+  </p>`;
+}
