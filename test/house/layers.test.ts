@@ -19,6 +19,7 @@ const LEVELS: Readonly<Record<string, number>> = {
   tfjs: 4,
   data: 4,
   pipeline: 5,
+  report: 5.5,
   node: 6,
   cli: 7,
   'index.ts': 5,
@@ -86,6 +87,7 @@ test('only the rooms on top know Node.js, and each package has its importer', ()
   for (const { from, to, isType } of imports) {
     const room = roomOf(from);
     if (to.startsWith('node:')) assert.ok(room === 'node' || room === 'cli', `${from} imports ${to}`);
+    if (to === 'linkedom' || to === '@observablehq/plot') assert.is(room, 'report', `${from} imports ${to}`);
     if (to === 'h5wasm') assert.is(from.replaceAll('\\', '/'), 'keras/h5-library.ts');
     if (to.startsWith('@tensorflow/') && room !== 'node')
       assert.ok(isType, `${from} imports ${to} as a value`);
