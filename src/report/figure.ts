@@ -3,7 +3,7 @@ import { parseHTML } from 'linkedom';
 import { Html, html, visible } from './html.js';
 
 /** Widths that figures are drawn for: what does not fit a phone is drawn a second time. */
-export const WIDE = 860;
+export const WIDE = 920;
 export const NARROW = 342;
 
 /** Makes figures: one document for a page. */

@@ -43,6 +43,13 @@ export function html(strings: TemplateStringsArray, ...values: readonly Part[]):
   return new Html(strings.map((text, i) => text + (i < values.length ? markup(values[i]) : '')).join(''));
 }
 
+/** The last part of paths, several joined by ` + `. */
+export const baseName = (path: string): string =>
+  path
+    .split(' + ')
+    .map((own) => own.split(/[\\/]/).at(-1) ?? own)
+    .join(' + ');
+
 /** The start of a long name, for figures; tables have it whole. */
 export function short(text: string, most: number): string {
   const own = [...visible(text)];

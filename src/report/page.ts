@@ -6,7 +6,7 @@ import { paretoFigures, paretoLegend } from './figures/pareto.js';
 import { timeFigure } from './figures/time.js';
 import { histogramFigures } from './figures/weights.js';
 import { count } from './format.js';
-import { Html, html } from './html.js';
+import { baseName, Html, html } from './html.js';
 import { STYLE } from './style.js';
 import { keyNumbers, rowTable, summary } from './summary.js';
 import type { ReportDocument } from './types.js';
@@ -24,8 +24,8 @@ function accuracy(studio: Studio, report: ReportDocument): Html {
   const { all, near } = paretoFigures(studio, report);
   const isClassifier = report.task.kind === 'classifier';
   const text = isClassifier
-    ? html`Each point is one way to store the weights, evaluated on ${count(report.data.samples)} samples of ${report.data.name}. Numbers are those of the table; nothing is smaller and better than the ways on the line.`
-    : html`Each point is one way to store the weights; the higher, the closer its outputs are to the float model’s on ${count(report.data.samples)} samples of ${report.data.name}. Numbers are those of the table.`;
+    ? html`Each point is one way to store the weights, evaluated on ${count(report.data.samples)} samples of ${baseName(report.data.name)}. Numbers are those of the table; nothing is smaller and better than the ways on the line.`
+    : html`Each point is one way to store the weights; the higher, the closer its outputs are to the float model’s on ${count(report.data.samples)} samples of ${baseName(report.data.name)}. Numbers are those of the table.`;
   return html`<section class="part"><h2>${isClassifier ? 'Accuracy' : 'Closeness'} against bytes</h2><p>${text}</p>
     ${paretoLegend(report)}${all}${near && html`<h3>The upper end, enlarged</h3>${near}`}
     ${scroll('All ways to store the weights', rowTable(report))}
@@ -37,7 +37,7 @@ function classes(studio: Studio, report: ReportDocument): Html | undefined {
   const { task } = report;
   if (task.kind !== 'classifier') return undefined;
   return html`<section class="part"><h2>Accuracy in each class</h2>
-    <p>The mean hides who pays: the bar spans the forms, each dot is one of them.</p>
+    <p>The mean hides who pays. Each dot is one form of the model.</p>
     ${classLegend(report)}${classFigure(studio, report, task)}
     ${folded('All classes in numbers', classTable(report, task))}</section>
     <section class="part"><h2>What is taken for what</h2>
@@ -51,7 +51,7 @@ function layers(studio: Studio, report: ReportDocument): Html {
   return html`${
     calibration &&
     html`<section class="part"><h2>Sensitivity of each layer</h2>
-    <p>Divergence of the outputs when this layer alone is quantized, calibrated on ${count(calibration.samples)} samples of ${calibration.data}, scales per ${calibration.granularity}, compared on ${count(calibration.compared)}. Darker is further from float.</p>
+    <p>Divergence of the outputs when this layer alone is quantized, calibrated on ${count(calibration.samples)} samples of ${baseName(calibration.data)}, scales per ${calibration.granularity}, compared on ${count(calibration.compared)}. The stronger the colour, the further from float.</p>
     <div class="long">${sensitivityFigure(studio, report)}</div>
     ${folded('Sensitivity in numbers', sensitivityTable(report))}
     ${mixes && html`<h3>What the mixtures take</h3><p class="muted small">The schemes that make the sum of these divergences least within a budget of bytes.</p><div class="long">${mixes}</div>`}</section>`
@@ -70,12 +70,12 @@ function layers(studio: Studio, report: ReportDocument): Html {
 function values(studio: Studio, report: ReportDocument): Html {
   const { activations, calibration } = report;
   return html`<section class="part"><h2>Weights and their levels</h2>
-    <p>Grey: the float weights${report.folded > 0 && `, ${report.folded} batch normalizations folded in`}. Rules: the levels that they are rounded to, scales per channel, without data; the higher, the more weights. Weights are in units of their own channel’s scale.</p>
+    <p>Grey: the float weights${report.folded > 0 && ', batch normalizations folded in'}. Rules: the levels that they are rounded to, scales per channel, without data; the higher, the more weights. Weights are in units of their own channel’s scale.</p>
     ${histogramFigures(studio, report)}</section>
     ${
       activations &&
       html`<section class="part"><h2>Ranges of activations</h2>
-    <p>What each layer gives in the float network, on the first samples of ${calibration?.data}.</p>
+    <p>What each layer gives in the float network, on the first samples of ${baseName(calibration?.data ?? '')}.</p>
     <p class="legend"><span><i class="symbol bar"></i>1 % to 99 % of the values</span><span><i class="symbol line"></i>least to largest</span></p>
     <div class="long">${activationFigure(studio, activations)}</div>
     ${folded('Ranges in numbers', activationTable(activations))}</section>`
@@ -119,7 +119,7 @@ function reproduction(studio: Studio, report: ReportDocument): Html {
 export function renderReport(report: ReportDocument): string {
   const studio = new Studio();
   const notes = [...report.left, ...report.warnings];
-  const name = report.file.split(/[\\/]/).at(-1) ?? report.file;
+  const name = baseName(report.file);
   const page = html`<!doctype html>
 <html lang="en">
 <head>

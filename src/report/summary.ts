@@ -66,7 +66,7 @@ export function rowTable({ rows }: Report): Html {
   const heads = [
     ...['Bytes', 'Ratio', 'Bits'],
     ...(hasClasses
-      ? ['Accuracy', 'Change, points', ...(hasTop5 ? ['Top 5'] : []), 'Loss', 'Answers changed']
+      ? ['Accuracy, %', 'Change, points', ...(hasTop5 ? ['Top 5, %'] : []), 'Loss', 'Answers changed']
       : []),
     ...['Divergence', 'Seconds'],
   ];
@@ -80,11 +80,11 @@ export function rowTable({ rows }: Report): Html {
         ...[count(row.bytes), `${row.ratio.toFixed(1)}×`, row.bitsPerWeight.toFixed(2)],
         ...(classes
           ? [
-              percent(classes.top1),
+              (100 * classes.top1).toFixed(2),
               row === float
                 ? ''
                 : `${signed(-100 * classes.drop, 2)} ± ${(100 * classes.dropError).toFixed(2)}`,
-              ...(hasTop5 ? [percent(classes.top5 ?? Number.NaN)] : []),
+              ...(hasTop5 ? [(100 * (classes.top5 ?? Number.NaN)).toFixed(2)] : []),
               classes.loss === null ? 'NaN' : classes.loss.toFixed(4),
               row === float ? '' : count(changed),
             ]

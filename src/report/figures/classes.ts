@@ -9,6 +9,8 @@ export type Classifier = Extract<Task, { kind: 'classifier' }>;
 /** Classes that are drawn at most; a matrix is drawn up to fewer. */
 const MOST_CLASSES = 40;
 const MOST_MATRIX = 20;
+/** Counts below this are light, however few the samples. */
+const FEW = 4;
 
 const mains = ({ rows }: Report) => rows.filter(({ isMain }) => isMain);
 
@@ -29,13 +31,16 @@ export function classFigure(studio: Studio, report: Report, { classNames }: Clas
     labels.map((label) => ({ row, label, value: 100 * (row.classes?.perClass[label] ?? 0) })),
   );
   const lowest = Math.min(...points.map(({ value }) => value));
+  // Forms lie below each other in the band of a class: equal ones would hide each other.
+  const lane = 7;
+  const step = lane * rows.length + 8;
   const name = (label: number, most: number) => short(classNames[label] ?? String(label), most);
   const figure = studio.both(
     `Accuracy in each class, float and ${rows.length - 1} quantized forms; the table has the numbers`,
     (_, isNarrow) => {
       const most = isNarrow ? 10 : 24;
       return {
-        height: 44 + 26 * labels.length,
+        height: 44 + step * labels.length,
         ...{
           marginLeft: roomFor(
             labels.map((label) => name(label, most)),
@@ -46,7 +51,7 @@ export function classFigure(studio: Studio, report: Report, { classNames }: Clas
         ...{ marginTop: 8, marginBottom: 36 },
         x: {
           label: 'accuracy, %',
-          domain: [Math.max(0, Math.min(90, lowest - 3)), 100.6],
+          domain: [Math.max(0, lowest - 0.06 * (100 - lowest) - 0.2), 100],
           ticks: isNarrow ? 4 : 8,
         },
         y: {
@@ -59,27 +64,14 @@ export function classFigure(studio: Studio, report: Report, { classNames }: Clas
         color: { type: 'identity' },
         marks: [
           Plot.gridX({ stroke: 'var(--grid)', strokeOpacity: 1 }),
-          Plot.ruleY(
-            labels.map((label) => {
-              const own = points.filter((point) => point.label === label).map(({ value }) => value);
-              return { label, low: Math.min(...own), high: Math.max(...own) };
-            }),
-            {
-              x1: 'low',
-              x2: 'high',
-              y: 'label',
-              stroke: 'var(--track)',
-              strokeWidth: 5,
-              strokeLinecap: 'round',
-            },
-          ),
-          ...[...rows].reverse().map((row) =>
+          Plot.ruleY(labels, { stroke: 'var(--grid)', dy: -step / 2 }),
+          ...rows.map((row, i) =>
             Plot.dot(
               points.filter((point) => point.row === row),
               {
-                ...{ x: 'value', y: 'label', stroke: 'var(--card)', strokeWidth: 0.75 },
+                ...{ x: 'value', y: 'label', dy: lane * (i - (rows.length - 1) / 2) },
                 fill: `var(--${familyOf(row)})`,
-                ...(row.kind === 'float' ? { symbol: 'square' as const, r: 4.5 } : { r: 5 }),
+                ...(row.kind === 'float' ? { symbol: 'square' as const, r: 3 } : { r: 3.5 }),
               },
             ),
           ),
@@ -135,7 +127,7 @@ function matrix(
   // The diagonal of a whole matrix is its own scale: errors are few beside it.
   const most = (isDiagonal: boolean) =>
     Math.max(
-      1,
+      FEW,
       ...cells
         .filter(({ own, answer }) => isChange || (own === answer) === isDiagonal)
         .map(({ n }) => Math.abs(n)),
@@ -188,7 +180,7 @@ function matrix(
         {
           ...{ x: 'answer', y: 'own', fontSize },
           text: ({ n }) => (isChange ? signed(n, 0) : String(n)),
-          fill: (cell) => (shade(cell) > 0.55 ? 'var(--on-heat)' : 'var(--ink)'),
+          fill: (cell) => (shade(cell) > 0.65 ? 'var(--on-heat)' : 'var(--ink)'),
         },
       ),
     ],

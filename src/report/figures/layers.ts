@@ -56,16 +56,15 @@ export function sensitivityFigure(studio: Studio, report: Report): Html {
         y,
         opacity: { type: 'identity' },
         marks: [
-          Plot.cell(rows, { x: 'scheme', y: 'layer', fill: 'var(--track)' }),
           Plot.cell(rows, {
             x: 'scheme',
             y: 'layer',
             fill: 'var(--heat)',
-            fillOpacity: (row) => 0.04 + 0.9 * shade(row),
+            fillOpacity: (row) => 0.05 + 0.9 * shade(row),
           }),
           Plot.text(rows, {
             ...{ x: 'scheme', y: 'layer', text: ({ divergence }) => digits(divergence) },
-            fill: (row) => (shade(row) > 0.55 ? 'var(--on-heat)' : 'var(--ink)'),
+            fill: (row) => (shade(row) > 0.65 ? 'var(--on-heat)' : 'var(--ink)'),
           }),
         ],
         color: { type: 'identity' },
@@ -109,7 +108,6 @@ export function mixFigure(studio: Studio, { rows, weights }: Report): Html | und
             x: 'name',
             y: 'layer',
             fill: ({ scheme }) => `var(--${scheme})`,
-            fillOpacity: 0.85,
           }),
           Plot.text(cells, {
             ...{ x: 'name', y: 'layer', fill: 'var(--on-scheme)' },
@@ -145,6 +143,7 @@ export function errorFigure(studio: Studio, report: Report): Html {
         x: isCalibrated
           ? {
               type: 'log',
+              inset: 8,
               label: 'variance of the outputs lost, %',
               ticks: isNarrow ? 3 : 6,
               tickFormat: (v: number) => digits(v),

@@ -27,6 +27,10 @@ const PLACES = [
   { anchor: 'end', dx: -12, dy: -22 },
   { anchor: 'start', dx: 12, dy: 23 },
   { anchor: 'end', dx: -12, dy: 23 },
+  { anchor: 'middle', dx: 0, dy: -27 },
+  { anchor: 'middle', dx: 0, dy: 28 },
+  { anchor: 'middle', dx: 0, dy: -41 },
+  { anchor: 'middle', dx: 0, dy: 42 },
 ] as const;
 
 interface Box {
@@ -71,10 +75,18 @@ function placeLabels(
 const shortName = ({ name, kind, bitsPerWeight }: ReportRow) =>
   kind === 'mixed' ? `mixed ${bitsPerWeight.toFixed(2)} bits` : name.replace(/, calibrated.*/, ' calibrated');
 
+interface Axes {
+  readonly isAccuracy: boolean;
+  /** Drawn as a line, wherever the point itself is. */
+  readonly float: Point | undefined;
+  /** Points without a label: another figure has them enlarged. */
+  readonly elsewhere: ReadonlySet<Point>;
+}
+
 function plotOf(
   studio: Studio,
   points: readonly Point[],
-  isAccuracy: boolean,
+  { isAccuracy, float, elsewhere }: Axes,
   isNarrow: boolean,
   width: number,
 ): Plot.PlotOptions {
@@ -83,15 +95,20 @@ function plotOf(
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const room = isAccuracy ? Math.max(0.4, (high - low) * 0.07) : 0;
   const front = points.filter(({ row }) => row.isPareto).sort((a, b) => a.bytes - b.bytes);
-  const float = points.find(({ row }) => row.kind === 'float');
   const common = { x: 'bytes', y: 'value' } as const;
   const stroke = ({ row }: Point) => `var(--${familyOf(row)})`;
   const of = (test: (row: ReportRow) => boolean) => points.filter(({ row }) => test(row));
   const marks = [
-    Plot.gridX({ strokeOpacity: 1, stroke: 'var(--grid)', ticks: 5 }),
+    Plot.gridX({ strokeOpacity: 1, stroke: 'var(--grid)', ticks: isNarrow ? 3 : 5 }),
     Plot.gridY({ strokeOpacity: 1, stroke: 'var(--grid)' }),
     ...(float && isAccuracy
-      ? [Plot.ruleY([float.value], { stroke: 'var(--axis)', strokeDasharray: '3 4' })]
+      ? [
+          Plot.ruleY([float.value], { stroke: 'var(--axis)', strokeDasharray: '3 4' }),
+          Plot.text([float], {
+            ...{ y: 'value', frameAnchor: 'left', textAnchor: 'start', dx: 4, dy: -9, fill: 'var(--muted)' },
+            text: () => (points.includes(float) ? '' : 'float32'),
+          }),
+        ]
       : []),
     Plot.lineY(front, { ...common, curve: 'step-after', stroke: 'var(--axis)', strokeWidth: 1.5 }),
     Plot.dot(
@@ -114,7 +131,7 @@ function plotOf(
   const options: Plot.PlotOptions = {
     width,
     height,
-    ...{ marginLeft: isNarrow ? 40 : 48, marginRight: 16, marginTop: 26, marginBottom: 42 },
+    ...{ marginLeft: isNarrow ? 40 : 48, marginRight: 18, marginTop: 26, marginBottom: 42 },
     x: {
       ...{ type: 'log', label: 'bytes of the file', labelAnchor: 'right', labelArrow: 'right' },
       ...{ tickFormat: (bytes: number) => size(bytes), ticks: isNarrow ? 3 : 5, inset: 10 },
@@ -138,8 +155,12 @@ function plotOf(
     text: row.isPareto && !isNarrow ? shortName(row) : String(number),
     isKept: row.isPareto,
   }));
-  const bounds = { x1: 44, y1: 12, x2: width - 4, y2: height - 36 };
-  const places = placeLabels(spots, bounds);
+  const bounds = { x1: 44, y1: 12, x2: width - 4, y2: height - 46 };
+  const own = placeLabels(
+    spots.map((spot, i) => (elsewhere.has(points[i] as Point) ? { ...spot, text: '' } : spot)),
+    bounds,
+  );
+  const places = own.map((place, i) => (elsewhere.has(points[i] as Point) ? undefined : place));
   const labels = PLACES.flatMap(({ anchor, dx, dy }, place) =>
     [true, false].map((isKept) =>
       Plot.text(
@@ -160,7 +181,9 @@ function closeUp(points: readonly Point[]): readonly Point[] {
   const values = points.map(({ value }) => value);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const near = points.filter(({ value }) => high - value < Math.max(0.12 * (high - low), 1.5));
-  return high - low > 8 && near.length >= 4 && near.length < points.length ? near : [];
+  const isWorthIt = high - low > 8 && near.length >= 4 && near.length < points.length;
+  // The float model is a line; as a point it is so far right that the others have no room.
+  return isWorthIt ? near.filter(({ row }) => row.kind !== 'float') : [];
 }
 
 /** Accuracy (or divergence) against bytes, with the front; and its upper end again, enlarged. */
@@ -171,16 +194,20 @@ export function paretoFigures(studio: Studio, { rows }: Report): { all: Html; ne
     return Number.isFinite(value) ? [{ row, number: i + 1, bytes: row.bytes, value }] : [];
   });
   const what = isAccuracy ? 'Accuracy' : 'Divergence of the outputs';
-  const draw = (own: readonly Point[], label: string) =>
-    studio.both(label, (width, isNarrow) => plotOf(studio, own, isAccuracy, isNarrow, width));
+  const float = points.find(({ row }) => row.kind === 'float');
+  const near = isAccuracy ? closeUp(points) : [];
+  const draw = (own: readonly Point[], elsewhere: readonly Point[], label: string) =>
+    studio.both(label, (width, isNarrow) =>
+      plotOf(studio, own, { isAccuracy, float, elsewhere: new Set(elsewhere) }, isNarrow, width),
+    );
   const front = points.filter(({ row }) => row.isPareto).map(({ row }) => row.name);
   const all = draw(
     points,
+    near,
     `${what} against bytes of ${points.length} ways to store the weights. On the Pareto front: ${front.join('; ')}`,
   );
-  const near = isAccuracy ? closeUp(points) : [];
   if (near.length === 0) return { all };
-  return { all, near: draw(near, `The ${near.length} ways with the highest accuracy, enlarged`) };
+  return { all, near: draw(near, [], `The ${near.length} ways with the highest accuracy, enlarged`) };
 }
 
 /** What colours and symbols of the figure mean. */

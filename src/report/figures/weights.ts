@@ -28,12 +28,12 @@ function histogram(studio: Studio, own: Histogram, id: string): Html {
     `${id} at ${FAMILY_NAMES[scheme]}: ${count(weights)} weights rounded to ${levels.length} levels from ` +
     `${digits(levels[0]?.value)} to ${digits(levels.at(-1)?.value)}${unit === 'scale' ? ' scales' : ''}`;
   return studio.draw(label, {
-    ...{ width: 260, height: 92, marginTop: 4, marginLeft: 6, marginRight: 6, marginBottom: 20 },
+    ...{ width: 260, height: 84, marginTop: 4, marginLeft: 6, marginRight: 6, marginBottom: 20 },
     style: { fontSize: '11px' },
     x: { domain: [from, to], label: null, ticks: 5, tickSize: 3 },
     y: { domain: [0, top * 1.06], axis: null },
     marks: [
-      Plot.areaY(outline, { x: 'x', y: 'density', fill: 'var(--bar)' }),
+      Plot.areaY(outline, { x: 'x', y1: 0, y2: 'density', fill: 'var(--bar)' }),
       Plot.ruleX(heads, { x: 'value', y: 'density', stroke: `var(--${scheme})`, strokeWidth: 1.75 }),
       Plot.dot(heads, { x: 'value', y: 'density', fill: `var(--${scheme})`, r: 2.25 }),
       Plot.ruleY([0], { stroke: 'var(--axis)' }),
@@ -42,7 +42,7 @@ function histogram(studio: Studio, own: Histogram, id: string): Html {
 }
 
 const block = (studio: Studio, { id, className, shape, parameters, histograms }: ReportWeight) => html`
-  <section class="weight"><h3>${id}</h3><p class="muted small">${className} · ${shape.join(' × ')} · ${count(parameters)} weights</p>
+  <section class="weight"><div><h3>${id}</h3><p class="muted small">${className} <br>${shape.join(' × ')} <br>${count(parameters)} weights</p></div>
   <div class="histograms">${histograms.map(
     (own) =>
       html`<figure>${histogram(studio, own, id)}<figcaption>${FAMILY_NAMES[own.scheme]}${own.unit === 'weight' && ', in the weights’ own unit'}</figcaption></figure>`,
