@@ -49,7 +49,9 @@ export type ErrorCode =
   | 'bad-module'
   /** TensorFlow.js is not installed. */
   | 'no-tfjs'
-  /** Its backend cannot differentiate a layer. */
+  /** The packages that draw the figures of a report are not installed. */
+  | 'no-plot'
+  /** TensorFlow.js's backend cannot differentiate a layer. */
   | 'no-gradient';
 
 /** A fault of a file, a model or the host. Wrong arguments are `TypeError` and `RangeError` instead. */

@@ -11,6 +11,8 @@ export interface Data {
   readonly preprocess: Preprocess;
   /** `test_batch.bin, 10,000 samples [32,32,3], x 1/255`. */
   readonly description: string;
+  /** The end of that: `inputs x 1/255 (by default)`. */
+  readonly preprocessing: string;
 }
 
 /** Opens the data and settles how its samples are scaled, which is always said. */
@@ -39,10 +41,12 @@ export async function openData(flags: DataFlags, model: ModelSource): Promise<Da
   if (flags.mean !== undefined) steps.push(`- ${flags.mean}`);
   if (flags.std !== undefined) steps.push(`/ ${flags.std}`);
   const samples = Math.min(flags.limit ?? dataset.count, dataset.count);
+  const preprocessing = steps.join(' ');
   return {
     dataset,
     preprocess: { ...given, scale },
-    description: `${dataset.name}, ${samples.toLocaleString('en-US')} samples of [${dataset.inputShape}], ${steps.join(' ')}`,
+    description: `${dataset.name}, ${samples.toLocaleString('en-US')} samples of [${dataset.inputShape}], ${preprocessing}`,
+    preprocessing,
   };
 }
 

@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { BitnibbleError } from '../errors.js';
 import { addCalibrate } from './calibrate.js';
@@ -11,11 +10,9 @@ import { addInspect } from './inspect.js';
 import { UsageError } from './options.js';
 import { colour, printable } from './output.js';
 import { addQuantize } from './quantize.js';
+import { addReport } from './report.js';
 import { addSensitivity } from './sensitivity.js';
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
+import { version } from './version.js';
 
 const program = new Command('bitnibble')
   .description('Quantizes trained Keras models to 1 bit or 4 bits per weight and measures what it costs.')
@@ -30,6 +27,7 @@ for (const add of [
   addSensitivity,
   addEvaluate,
   addCompare,
+  addReport,
   addConvert,
   addDemo,
 ])

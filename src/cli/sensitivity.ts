@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Dataset } from '../data/index.js';
+import { type Dataset, samplesFrom } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import { loadKernels } from '../kernels/index.js';
 import type { QuantizableModel } from '../model.js';
@@ -195,7 +195,7 @@ async function mixForDrop(
   }
 }
 
-/** `count` samples of a dataset from `from` on. */
+/** Labelled samples behind those that calibration takes. */
 function behind(dataset: Dataset, from: number, count: number, file: string): Dataset {
   const there = Math.min(count, dataset.count - from);
   if (!dataset.labels || there < 1) {
@@ -206,13 +206,7 @@ function behind(dataset: Dataset, from: number, count: number, file: string): Da
       }`,
     );
   }
-  const indices = Uint32Array.from({ length: there }, (_, i) => from + i);
-  return {
-    ...dataset,
-    count: there,
-    labels: dataset.labels.subarray(from, from + there),
-    batches: (options = {}) => dataset.batches({ ...options, indices }),
-  };
+  return samplesFrom(dataset, from, there);
 }
 
 export function addSensitivity(program: Command): void {

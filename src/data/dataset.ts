@@ -91,6 +91,33 @@ export function arrayDataset({ name, inputShape, values, labels, classNames }: A
   };
 }
 
+/**
+ * `count` samples of a dataset from the one at `from` on, as a dataset of their own.
+ *
+ * @throws RangeError where there are fewer
+ */
+export function samplesFrom(dataset: Dataset, from: number, count: number): Dataset {
+  const { name, labels } = dataset;
+  if (!(Number.isInteger(from) && Number.isInteger(count) && from >= 0 && count >= 1))
+    throw new RangeError(expected('from, count', 'integers of at least 0 and 1', `${from}, ${count}`, name));
+  if (from + count > dataset.count)
+    throw new RangeError(expected('count', `at most ${dataset.count - from}`, count, name));
+  const at = (position: number) => from + position;
+  return {
+    ...dataset,
+    count,
+    ...(labels ? { labels: labels.subarray(from, from + count) } : {}),
+    batches(options = {}) {
+      const { indices = Uint32Array.from({ length: count }, (_, i) => i) } = options;
+      const own = Array.from(indices);
+      const bad = own.find((index) => !Number.isInteger(index) || index < 0 || index >= count);
+      if (bad !== undefined)
+        throw new RangeError(expected('indices', `integers from 0 to ${count - 1}`, bad, name));
+      return dataset.batches({ ...options, indices: own.map(at) });
+    },
+  };
+}
+
 /** Which sample comes at each step. */
 interface Order {
   readonly length: number;

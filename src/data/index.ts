@@ -4,5 +4,12 @@
  */
 export { type NamedBytes, readIdxDataset, readNpzDataset } from './arrays.js';
 export { CIFAR10_CLASSES, readCifar10 } from './cifar10.js';
-export { type ArrayDataset, arrayDataset, type Batch, type BatchOptions, type Dataset } from './dataset.js';
+export {
+  type ArrayDataset,
+  arrayDataset,
+  type Batch,
+  type BatchOptions,
+  type Dataset,
+  samplesFrom,
+} from './dataset.js';
 export { type Preprocess, parsePreprocess } from './preprocess.js';

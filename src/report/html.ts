@@ -55,3 +55,9 @@ export function short(text: string, most: number): string {
   const own = [...visible(text)];
   return own.length <= most ? own.join('') : `${own.slice(0, most - 1).join('')}…`;
 }
+
+/** The end of a long name: the ends of paths and numbered names tell them apart. */
+export function ending(text: string, most: number): string {
+  const own = [...visible(text)];
+  return own.length <= most ? own.join('') : `…${own.slice(1 - most).join('')}`;
+}

@@ -2,7 +2,7 @@ import * as Plot from '@observablehq/plot';
 import type { ActivationRange } from '../../pipeline/report/types.js';
 import { roomFor, type Studio } from '../figure.js';
 import { count, digits, percent } from '../format.js';
-import { type Html, html, short } from '../html.js';
+import { ending, type Html, html } from '../html.js';
 
 /** Where values differ by more than this between layers, the axis is linear near 0 alone. */
 const SPREAD = 40;
@@ -16,7 +16,7 @@ export function activationFigure(studio: Studio, ranges: readonly ActivationRang
   return studio.both(
     `Ranges of the values that ${rows.length} layers give, from the input to the output; the table has the numbers`,
     (_, isNarrow) => {
-      const name = (at: number) => short(rows[at]?.layer ?? '', isNarrow ? 12 : 26);
+      const name = (at: number) => ending(rows[at]?.layer ?? '', isNarrow ? 12 : 26);
       return {
         height: 46 + 22 * rows.length,
         ...{

@@ -3,27 +3,21 @@ import type { Report, ReportRow, ReportSensitivity } from '../../pipeline/report
 import type { SchemeName } from '../../schemes/types.js';
 import { roomFor, type Studio } from '../figure.js';
 import { count, digits, FAMILY_NAMES, familyOf, percent } from '../format.js';
-import { type Html, html, short } from '../html.js';
+import { ending, type Html, html } from '../html.js';
 
 const STEP = 24;
 const SCHEMES: readonly SchemeName[] = ['binary', 'int2', 'int4'];
-
-/** The names of rows of a figure: the ends of paths tell them apart. */
-function nameOf(layer: string, most: number): string {
-  const own = [...layer];
-  return own.length <= most ? short(layer, most) : `…${short(own.slice(-(most - 1)).join(''), most)}`;
-}
 
 function band(names: readonly string[], isNarrow: boolean) {
   const most = isNarrow ? 12 : 26;
   return {
     marginLeft: roomFor(
-      names.map((name) => nameOf(name, most)),
+      names.map((name) => ending(name, most)),
       200,
     ),
     y: {
       ...({ type: 'band', domain: names, label: null, tickSize: 0, padding: 0.08 } as const),
-      tickFormat: (name: string) => nameOf(name, most),
+      tickFormat: (name: string) => ending(name, most),
     },
   };
 }

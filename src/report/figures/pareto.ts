@@ -44,6 +44,17 @@ const overlap = (a: Box, b: Box) =>
   Math.max(0, Math.min(a.x2, b.x2) - Math.max(a.x1, b.x1)) *
   Math.max(0, Math.min(a.y2, b.y2) - Math.max(a.y1, b.y1));
 
+/** Round numbers of bytes within a range; undefined where there are fewer than two. */
+function ticksOf(bytes: readonly number[], leads: readonly number[]): number[] | undefined {
+  const [low, high] = [Math.min(...bytes), Math.max(...bytes)];
+  const ticks: number[] = [];
+  for (let unit = 10 ** Math.floor(Math.log10(low)); unit <= high; unit *= 10)
+    ticks.push(
+      ...leads.map((lead) => lead * unit).filter((tick) => tick >= 0.97 * low && tick <= 1.03 * high),
+    );
+  return ticks.length < 2 ? undefined : ticks;
+}
+
 /** Labels that fit, each at its first place that is free of points and of other labels; those on the front always. */
 function placeLabels(
   points: readonly { x: number; y: number; text: string; isKept: boolean }[],
@@ -96,10 +107,13 @@ function plotOf(
   const room = isAccuracy ? Math.max(0.4, (high - low) * 0.07) : 0;
   const front = points.filter(({ row }) => row.isPareto).sort((a, b) => a.bytes - b.bytes);
   const common = { x: 'bytes', y: 'value' } as const;
+  const own = points.map(({ bytes }) => bytes);
+  const isFar = Math.max(...own) > 8 * Math.min(...own);
+  const ticks = ticksOf(own, isNarrow ? [1, 2, 5] : isFar ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 8]) ?? 3;
   const stroke = ({ row }: Point) => `var(--${familyOf(row)})`;
   const of = (test: (row: ReportRow) => boolean) => points.filter(({ row }) => test(row));
   const marks = [
-    Plot.gridX({ strokeOpacity: 1, stroke: 'var(--grid)', ticks: isNarrow ? 3 : 5 }),
+    Plot.gridX({ strokeOpacity: 1, stroke: 'var(--grid)', ticks }),
     Plot.gridY({ strokeOpacity: 1, stroke: 'var(--grid)' }),
     ...(float && isAccuracy
       ? [
@@ -134,7 +148,7 @@ function plotOf(
     ...{ marginLeft: isNarrow ? 40 : 48, marginRight: 18, marginTop: 26, marginBottom: 42 },
     x: {
       ...{ type: 'log', label: 'bytes of the file', labelAnchor: 'right', labelArrow: 'right' },
-      ...{ tickFormat: (bytes: number) => size(bytes), ticks: isNarrow ? 3 : 5, inset: 10 },
+      ...{ tickFormat: (bytes: number) => size(bytes), ticks, inset: 10 },
     },
     y: isAccuracy
       ? { label: 'accuracy, %', labelArrow: 'up', domain: [low - room, Math.min(100.4, high + room)] }
@@ -156,11 +170,11 @@ function plotOf(
     isKept: row.isPareto,
   }));
   const bounds = { x1: 44, y1: 12, x2: width - 4, y2: height - 46 };
-  const own = placeLabels(
+  const placed = placeLabels(
     spots.map((spot, i) => (elsewhere.has(points[i] as Point) ? { ...spot, text: '' } : spot)),
     bounds,
   );
-  const places = own.map((place, i) => (elsewhere.has(points[i] as Point) ? undefined : place));
+  const places = placed.map((place, i) => (elsewhere.has(points[i] as Point) ? undefined : place));
   const labels = PLACES.flatMap(({ anchor, dx, dy }, place) =>
     [true, false].map((isKept) =>
       Plot.text(

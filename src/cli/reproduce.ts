@@ -1,0 +1,55 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, statSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { KerasModel } from '../keras/keras-model.js';
+import type { Reproduction } from '../report/types.js';
+import type { TensorFlow } from '../tfjs/types.js';
+import { version } from './version.js';
+
+async function fileOf(path: string): Promise<Reproduction['files'][number]> {
+  const hash = createHash('sha256');
+  for await (const piece of createReadStream(path)) hash.update(piece as Uint8Array);
+  return { name: path, bytes: statSync(path).size, sha256: hash.digest('hex') };
+}
+
+/** A word as a POSIX shell takes it. */
+const quoted = (word: string) =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+
+/** The command with its arguments as they can be typed again. */
+export const commandLine = (args: readonly string[]): string => ['bitnibble', ...args].map(quoted).join(' ');
+
+/** What it takes to measure a model again: its files, the command, versions and the machine. */
+export async function reproductionOf(
+  tf: TensorFlow,
+  model: KerasModel,
+  backend: string,
+  preprocessing: string,
+): Promise<Reproduction> {
+  const { container, h5 } = model.files;
+  const shards = container === 'shards' ? h5.map(({ name }) => join(dirname(model.file), name)) : [];
+  const files: Reproduction['files'][number][] = [];
+  for (const path of [model.file, ...shards]) files.push(await fileOf(path));
+  const versions = tf.version as Readonly<Record<string, string>>;
+  const { binding } = tf.backend() as { binding?: { TF_Version?: string } };
+  const native = binding?.TF_Version;
+  const processors = cpus();
+  return {
+    command: commandLine(process.argv.slice(2)),
+    date: new Date().toISOString(),
+    ...{ files, preprocessing, backend },
+    versions: {
+      bitnibble: version,
+      node: process.versions.node,
+      tfjs: versions.tfjs ?? versions['tfjs-core'] ?? '?',
+      ...(native === undefined ? {} : { TensorFlow: native }),
+    },
+    machine: {
+      cpu: processors[0]?.model.trim() ?? '?',
+      cores: processors.length,
+      platform: `${process.platform} ${process.arch}`,
+      memoryBytes: totalmem(),
+    },
+  };
+}
