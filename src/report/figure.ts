@@ -34,8 +34,8 @@ export class Studio {
     }
     for (const name of ['font-family', 'font-size', 'style']) figure.removeAttribute(name);
     figure.setAttribute('role', 'img');
-    figure.setAttribute('aria-label', visible(label));
-    return new Html(figure.outerHTML);
+    figure.setAttribute('aria-label', label);
+    return new Html(visible(figure.outerHTML));
   }
 
   /** A figure for wide windows and paper, and one for phones. */
