@@ -25,12 +25,12 @@ function accuracy(studio: Studio, report: ReportDocument): Html {
   const isClassifier = report.task.kind === 'classifier';
   const text = isClassifier
     ? html`Each point is one way to store the weights, evaluated on ${count(report.data.samples)} samples of ${baseName(report.data.name)}. Numbers are those of the table; nothing is smaller and better than the ways on the line.`
-    : html`Each point is one way to store the weights; the higher, the closer its outputs are to the float model’s on ${count(report.data.samples)} samples of ${baseName(report.data.name)}. Numbers are those of the table.`;
+    : html`Each point is one way to store the weights; the higher, the closer its outputs are to the float model’s on ${count(report.data.samples)} samples of ${baseName(report.data.name)}. Numbers are those of the table; the float model, at 0, is not drawn.`;
   return html`<section class="part"><h2>${isClassifier ? 'Accuracy' : 'Closeness'} against bytes</h2><p>${text}</p>
     ${paretoLegend(report)}${all}${near && html`<h3>The upper end, enlarged</h3>${near}`}
     ${scroll('All ways to store the weights', rowTable(report))}
     <p class="muted small">Shaded: on the Pareto front. Bytes: the packed file as a whole; for float32 the weights alone. Bits: per quantized weight, scales included.
-    ${isClassifier && 'Change: with the standard error of the difference on the same samples. '}Divergence: ${isClassifier ? 'mean Kullback-Leibler divergence from the float outputs, nats' : 'squared error over the variance of the float outputs'}.</p></section>`;
+    ${isClassifier && 'Change: with the standard error of the difference on the same samples. '}Divergence: ${report.distance === 'kullback-leibler' ? 'mean Kullback-Leibler divergence from the float outputs, nats' : 'squared error over the variance of the float outputs'}.</p></section>`;
 }
 
 function classes(studio: Studio, report: ReportDocument): Html | undefined {

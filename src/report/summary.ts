@@ -8,6 +8,12 @@ const LITTLE = 0.01;
 const smallest = (rows: readonly ReportRow[]) =>
   rows.reduce<ReportRow | undefined>((a, b) => (a && a.bytes <= b.bytes ? a : b), undefined);
 
+/** The quantized row with the least divergence. */
+function closestRow({ rows }: Report): ReportRow | undefined {
+  const [first, ...others] = rows.filter(({ kind, divergence }) => kind !== 'float' && divergence !== null);
+  return first && others.reduce((a, b) => ((b.divergence ?? 0) < (a.divergence ?? 0) ? b : a), first);
+}
+
 /** The row that the summary speaks of: the smallest that loses at most a point, else the one that loses least. */
 export function chosenRow({ rows }: Report): ReportRow | undefined {
   const quantized = rows.filter(({ kind }) => kind !== 'float');
@@ -26,10 +32,8 @@ export function summary(report: Report): Html {
   const [float] = report.rows as [ReportRow];
   const row = chosenRow(report);
   if (!row?.classes || !float.classes) {
-    const quantized = report.rows.filter(({ kind, divergence }) => kind !== 'float' && divergence !== null);
-    const [first, ...others] = quantized;
-    if (!first) return html`No quantized form of the model has outputs that are finite.`;
-    const closest = others.reduce((a, b) => ((b.divergence ?? 0) < (a.divergence ?? 0) ? b : a), first);
+    const closest = closestRow(report);
+    if (!closest) return html`No quantized form of the model has outputs that are finite.`;
     return html`Closest to the float model’s outputs is <strong>${closest.name}</strong>: a divergence of ${digits(closest.divergence)}
       in ${count(closest.bytes)} bytes, ${closest.ratio.toFixed(1)} times fewer than its float32 weights.`;
   }
@@ -45,7 +49,7 @@ export function summary(report: Report): Html {
 /** What the page says first in large figures. */
 export function keyNumbers(report: Report): Html {
   const [float] = report.rows as [ReportRow];
-  const row = chosenRow(report);
+  const row = chosenRow(report) ?? closestRow(report);
   const cells: Html[] = [
     html`<div><dt>Weights</dt><dd>${count(report.parameters)}<small>${size(report.floatBytes)} as float32</small></dd></div>`,
   ];
@@ -53,6 +57,14 @@ export function keyNumbers(report: Report): Html {
     cells.push(
       html`<div><dt>Accuracy of the float model</dt><dd>${percent(float.classes.top1)}<small>${count(report.data.samples)} samples</small></dd></div>`,
       html`<div><dt>${row.name}</dt><dd>${percent(row.classes.top1)}<small>${points(row)}</small></dd></div>`,
+    );
+  } else if (row) {
+    cells.push(
+      html`<div><dt>Divergence of ${row.name}</dt><dd>${digits(row.divergence)}<small>${count(report.data.samples)} samples</small></dd></div>`,
+    );
+  }
+  if (row) {
+    cells.push(
       html`<div><dt>Its file</dt><dd>${row.ratio.toFixed(1)}× smaller<small>${count(row.bytes)} bytes</small></dd></div>`,
     );
   }

@@ -376,6 +376,8 @@ test('a regression: no classes, the distance from the float outputs instead', as
   assert.ok(own.rows.every(({ classes, divergence: distance }) => !classes && distance !== null));
   const front = own.rows.filter(({ isPareto }) => isPareto);
   assert.ok(front.length >= 2 && front.some(({ kind }) => kind === 'float'));
+  assert.is(own.distance, 'squared-error');
+  assert.ok(own.calibration?.sensitivity.every(({ divergence: alone }) => (alone ?? 0) > 0));
   assert.equal(JSON.parse(JSON.stringify(own)), own);
 });
 
@@ -406,6 +408,7 @@ test('labels beyond the classes and data without labels', async () => {
   const { labels: _, ...bare } = digitsData;
   const own = await measureReport(tf, model, { kernels, dataset: bare, preprocess, limit: 20 });
   assert.equal(own.task, { kind: 'other', why: 'the data has no labels' });
+  assert.is(own.distance, 'kullback-leibler');
 });
 
 test.run();

@@ -8,9 +8,13 @@ export interface OutputPair {
   readonly quantized: readonly Tensor[];
 }
 
-/** Whether outputs are those of a classifier, one vector of classes for each sample. */
-export function isClassifier(outputs: readonly Tensor[], kind: OutputKind): boolean {
-  return outputs.length === 1 && outputs[0]?.rank === 2 && kind !== 'probability';
+/** Whether outputs are those of a classifier: one vector of two classes or more for each sample. */
+export function isClassifier(
+  outputs: readonly { readonly shape: readonly number[] }[],
+  kind: OutputKind,
+): boolean {
+  const [{ shape } = { shape: [] }] = outputs;
+  return outputs.length === 1 && shape.length === 2 && (shape[1] as number) > 1 && kind !== 'probability';
 }
 
 /** `sum p log(p / q)` over all samples of a batch of classifier outputs, in nats; its gradient reaches `q`. */

@@ -6,8 +6,9 @@ import type { SchemeName } from '../../schemes/types.js';
 import { sizeOf } from '../../shape.js';
 import type { TensorFlow } from '../../tfjs/types.js';
 import { ACTIVATION_BYTES } from '../calibrate/calibrate.js';
+import { isClassifier } from '../calibrate/divergence.js';
 import { CALIBRATED_VARIANTS, VARIANTS } from '../compare.js';
-import { outputKind } from '../evaluate.js';
+import { type OutputKind, outputKind } from '../evaluate.js';
 import { levelHistogram } from '../histogram.js';
 import { chooseForBits, type Mix } from '../mixed.js';
 import { quantizeModel } from '../quantize.js';
@@ -86,6 +87,7 @@ export async function measureReport(
     predictAll(tf, model, dataset, { ...predict, onProgress: reporting('float') }),
   );
   const task = taskOf(model, dataset, float);
+  const classifier = classifierOf(model, float);
   const rounded: RowVariant[] = VARIANTS.filter(({ recipe }) => recipe).map((variant) => ({
     ...variant,
     kind: 'data-free',
@@ -97,7 +99,7 @@ export async function measureReport(
   let done = 0;
   let total = rounded.length * float.samples;
   const measure = new RowMeasure(tf, model, float, {
-    ...{ dataset, task },
+    ...{ dataset, task, classifier },
     predict: { ...predict, onProgress: (own) => onProgress?.(part, done + own, total) },
     apply: { ...{ kernels, seed }, ...given, ...(calibration ? { calibration } : {}) },
   });
@@ -151,6 +153,7 @@ export async function measureReport(
     folded: folded.length,
     data: { name: dataset.name, samples: float.samples },
     task,
+    distance: classifier ? 'kullback-leibler' : 'squared-error',
     rows: measure.finish(),
     ...(confusion ? { confusion } : {}),
     weights,
@@ -184,6 +187,17 @@ function taskOf(model: QuantizableModel, dataset: Dataset, { outputs, samples }:
   }
   const classNames = Array.from({ length: classes }, (_, c) => dataset.classNames?.[c] ?? String(c));
   return { kind: 'classifier', outputs: kind, classNames };
+}
+
+/** The kind of outputs whose distance calibration takes as a classifier's; undefined for others. */
+function classifierOf(model: QuantizableModel, { outputs, samples }: Predictions): OutputKind | undefined {
+  const kind = outputKind(model);
+  return isClassifier(
+    outputs.map(({ shape }) => ({ shape: [samples, ...shape] })),
+    kind,
+  )
+    ? kind
+    : undefined;
 }
 
 /** Mixtures within budgets spread evenly between the fewest bytes and the most, both left out. */

@@ -2,6 +2,7 @@ import type { Dataset } from '../../data/index.js';
 import type { QuantizableModel } from '../../model.js';
 import type { TensorFlow } from '../../tfjs/types.js';
 import { type AppliedVariant, applyVariant, type Variant, type VariantOptions } from '../compare.js';
+import type { OutputKind } from '../evaluate.js';
 import { accuracyByClass, compareAnswers, confusionOf, movedCounts } from './classes.js';
 import { paretoFront } from './pareto.js';
 import { distanceOf, type Predictions, type PredictOptions, predictAll, scoreOf } from './predict.js';
@@ -16,6 +17,8 @@ export const finite = (value: number): number | null => (Number.isFinite(value) 
 export interface RowOptions {
   readonly dataset: Dataset;
   readonly task: Task;
+  /** What outputs are whose distance is that of classifiers. */
+  readonly classifier: OutputKind | undefined;
   readonly predict: PredictOptions;
   readonly apply: VariantOptions;
 }
@@ -60,18 +63,17 @@ export class RowMeasure {
 
   /** Quantizes and evaluates. @returns remarks on the calibration */
   async add({ kind, isMain, ...variant }: RowVariant): Promise<readonly string[]> {
-    const { task, dataset, predict, apply } = this.#options;
+    const { dataset, predict, apply, classifier } = this.#options;
     const start = performance.now();
     const made = (await applyVariant(this.#tf, this.#model, variant, apply)) as AppliedVariant;
     const quantize = (performance.now() - start) / 1000;
     const predictions = await predictAll(this.#tf, made.model, dataset, predict);
-    const kindOfOutputs = task.kind === 'classifier' ? task.outputs : undefined;
     this.rows.push({
       ...{ name: variant.name, kind, isMain, recipe: variant.recipe ?? {} },
       bytes: made.bytes,
       ratio: (4 * this.#model.parameters) / made.bytes,
       bitsPerWeight: made.report.bitsPerWeight,
-      divergence: finite(distanceOf(this.#float, predictions, kindOfOutputs)),
+      divergence: finite(distanceOf(this.#float, predictions, classifier)),
       ...this.#classes(predictions),
       tensors: tensorsOf(made),
       seconds: { quantize, evaluate: predictions.seconds },

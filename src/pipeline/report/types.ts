@@ -69,8 +69,7 @@ export interface ReportRow {
   /** Of the quantized tensors, scales included; 32 for float. */
   readonly bitsPerWeight: number;
   /**
-   * How far the outputs are from the float model's: for classifiers the mean Kullback-Leibler divergence in nats, else
-   * the squared error over the outputs' variance. Null where an output is not finite.
+   * How far the outputs are from the float model's, as {@link Report.distance} says. Null where an output is not finite.
    */
   readonly divergence: number | null;
   readonly classes?: ClassResults;
@@ -144,6 +143,8 @@ export interface Report {
   readonly folded: number;
   readonly data: { readonly name: string; readonly samples: number };
   readonly task: Task;
+  /** What divergences are: mean Kullback-Leibler divergence in nats, or squared error over the outputs' variance. */
+  readonly distance: 'kullback-leibler' | 'squared-error';
   /** The float model first. */
   readonly rows: readonly ReportRow[];
   /** Confusion counts of the float model, those that are not 0. */

@@ -1,7 +1,7 @@
 import * as Plot from '@observablehq/plot';
 import type { Report, ReportRow } from '../../pipeline/report/types.js';
 import type { Studio } from '../figure.js';
-import { FAMILY_NAMES, familyOf, size } from '../format.js';
+import { digits, FAMILY_NAMES, familyOf, size } from '../format.js';
 import { type Html, html } from '../html.js';
 
 interface Point {
@@ -114,7 +114,7 @@ function plotOf(
   const of = (test: (row: ReportRow) => boolean) => points.filter(({ row }) => test(row));
   const marks = [
     Plot.gridX({ strokeOpacity: 1, stroke: 'var(--grid)', ticks }),
-    Plot.gridY({ strokeOpacity: 1, stroke: 'var(--grid)' }),
+    Plot.gridY({ strokeOpacity: 1, stroke: 'var(--grid)', ...(isAccuracy ? {} : { ticks: 5 }) }),
     ...(float && isAccuracy
       ? [
           Plot.ruleY([float.value], { stroke: 'var(--axis)', strokeDasharray: '3 4' }),
@@ -155,9 +155,11 @@ function plotOf(
       : {
           label: 'divergence of the outputs',
           labelArrow: 'none',
-          type: 'symlog',
+          type: 'log',
           reverse: true,
-          constant: 1e-4,
+          ticks: 5,
+          tickFormat: digits,
+          inset: 10,
         },
     color: { type: 'identity' },
     marks,
@@ -205,7 +207,9 @@ export function paretoFigures(studio: Studio, { rows }: Report): { all: Html; ne
   const isAccuracy = rows.some(({ classes }) => classes);
   const points = rows.flatMap((row, i): Point[] => {
     const value = isAccuracy ? 100 * (row.classes?.top1 ?? Number.NaN) : (row.divergence ?? Number.NaN);
-    return Number.isFinite(value) ? [{ row, number: i + 1, bytes: row.bytes, value }] : [];
+    return Number.isFinite(value) && (isAccuracy || value > 0)
+      ? [{ row, number: i + 1, bytes: row.bytes, value }]
+      : [];
   });
   const what = isAccuracy ? 'Accuracy' : 'Divergence of the outputs';
   const float = points.find(({ row }) => row.kind === 'float');
