@@ -121,6 +121,9 @@ test('the command line quantizes the bundled model, and says what evaluation nee
   const evaluate = await cli('evaluate', 'digits.safetensors', '--data', digits);
   assert.is(evaluate.status, 1);
   assert.match(evaluate.stderr, 'npm install @tensorflow/tfjs-node');
+  const report = await cli('report', from, '--data', digits, '-o', 'report.html');
+  assert.is(report.status, 1);
+  assert.match(report.stderr, 'npm install @observablehq/plot linkedom');
 });
 
 test('the library decodes what the command line packed', async () => {
