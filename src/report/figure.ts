@@ -50,5 +50,5 @@ export class Studio {
 /** Room for names at the left of a figure, in pixels. */
 export function roomFor(names: readonly string[], most: number): number {
   const longest = names.reduce((length, name) => Math.max(length, [...name].length), 0);
-  return Math.min(most, Math.ceil(6.9 * longest) + 14);
+  return Math.min(most, Math.ceil(7.7 * longest) + 14);
 }

@@ -3,7 +3,7 @@ import type { SchemeName } from '../schemes/types.js';
 
 export const count = (n: number): string => n.toLocaleString('en-US');
 
-export const percent = (share: number, digits = 2): string => `${(100 * share).toFixed(digits)} %`;
+export const percent = (share: number, digits = 2): string => `${(100 * share).toFixed(digits)}\u00a0%`;
 
 /** With a sign, and a true minus. */
 export const signed = (value: number, digits: number): string => {

@@ -22,7 +22,7 @@ export function activationFigure(studio: Studio, ranges: readonly ActivationRang
         ...{
           marginLeft: roomFor(
             rows.map(({ at }) => name(at)),
-            200,
+            220,
           ),
           marginRight: isNarrow ? 58 : 84,
         },

@@ -44,7 +44,7 @@ export function classFigure(studio: Studio, report: Report, { classNames }: Clas
         ...{
           marginLeft: roomFor(
             labels.map((label) => name(label, most)),
-            180,
+            200,
           ),
           marginRight: 18,
         },

@@ -13,7 +13,7 @@ function band(names: readonly string[], isNarrow: boolean) {
   return {
     marginLeft: roomFor(
       names.map((name) => ending(name, most)),
-      200,
+      220,
     ),
     y: {
       ...({ type: 'band', domain: names, label: null, tickSize: 0, padding: 0.08 } as const),
@@ -117,20 +117,22 @@ export function mixFigure(studio: Studio, { rows, weights }: Report): Html | und
 export function errorFigure(studio: Studio, report: Report): Html {
   const mains = report.rows.filter(({ isMain, kind }) => isMain && kind !== 'float');
   const isCalibrated = report.calibration !== undefined;
+  const ids = mains[0]?.tensors.map(({ id }) => id) ?? [];
+  const areKernels = ids.every((id) => id.endsWith('/kernel'));
+  const nameOf = (id: string) => (areKernels ? id.slice(0, -'/kernel'.length) : id);
   const points = mains.flatMap((row) =>
     row.tensors.flatMap(({ id, error, snrDb }) => {
       const value = isCalibrated ? error : snrDb;
       const isDrawn = value !== null && value !== undefined && (!isCalibrated || value > 0);
-      return isDrawn ? [{ row, id, value: isCalibrated ? 100 * value : value }] : [];
+      return isDrawn ? [{ row, id: nameOf(id), value: isCalibrated ? 100 * value : value }] : [];
     }),
   );
   if (points.length === 0)
     return html`<p class="muted">No layer has a number to draw; the table says why.</p>`;
-  const ids = mains[0]?.tensors.map(({ id }) => id) ?? [];
   return studio.both(
     `${isCalibrated ? 'Share of the variance of its outputs that each kernel loses' : 'Signal-to-noise ratio of each kernel'} in ${mains.length} forms; the table has the numbers`,
     (_, isNarrow) => {
-      const { marginLeft, y } = band(ids, isNarrow);
+      const { marginLeft, y } = band(ids.map(nameOf), isNarrow);
       return {
         height: 44 + STEP * ids.length,
         ...{ marginLeft, marginTop: 4, marginRight: 18, marginBottom: 38 },
@@ -147,7 +149,7 @@ export function errorFigure(studio: Studio, report: Report): Html {
         color: { type: 'identity' },
         marks: [
           Plot.gridX({ stroke: 'var(--grid)', strokeOpacity: 1, ticks: isNarrow ? 3 : 6 }),
-          Plot.ruleY(ids, { stroke: 'var(--track)' }),
+          Plot.ruleY(ids.map(nameOf), { stroke: 'var(--track)' }),
           Plot.dot(points, {
             x: 'value',
             y: 'id',

@@ -49,9 +49,7 @@ function ticksOf(bytes: readonly number[], leads: readonly number[]): number[] |
   const [low, high] = [Math.min(...bytes), Math.max(...bytes)];
   const ticks: number[] = [];
   for (let unit = 10 ** Math.floor(Math.log10(low)); unit <= high; unit *= 10)
-    ticks.push(
-      ...leads.map((lead) => lead * unit).filter((tick) => tick >= 0.97 * low && tick <= 1.03 * high),
-    );
+    ticks.push(...leads.map((lead) => lead * unit).filter((tick) => tick >= low && tick <= high));
   return ticks.length < 2 ? undefined : ticks;
 }
 
