@@ -44,13 +44,17 @@ const overlap = (a: Box, b: Box) =>
   Math.max(0, Math.min(a.x2, b.x2) - Math.max(a.x1, b.x1)) *
   Math.max(0, Math.min(a.y2, b.y2) - Math.max(a.y1, b.y1));
 
-/** Round numbers of bytes within a range; undefined where there are fewer than two. */
-function ticksOf(bytes: readonly number[], leads: readonly number[]): number[] | undefined {
+/** Round numbers of bytes within a range: powers of ten times `leads`, or steps of one size where it is narrow. */
+function ticksOf(bytes: readonly number[], leads: readonly number[]): number[] {
   const [low, high] = [Math.min(...bytes), Math.max(...bytes)];
-  const ticks: number[] = [];
-  for (let unit = 10 ** Math.floor(Math.log10(low)); unit <= high; unit *= 10)
-    ticks.push(...leads.map((lead) => lead * unit).filter((tick) => tick >= low && tick <= high));
-  return ticks.length < 2 ? undefined : ticks;
+  const isWithin = (tick: number) => tick >= low && tick <= high;
+  const powers = Array.from({ length: 16 }, (_, i) => leads.map((lead) => lead * 10 ** i)).flat();
+  const ticks = powers.filter(isWithin);
+  if (ticks.length >= 2 || high === low) return ticks;
+  const rough = (high - low) / 4;
+  const unit = 10 ** Math.floor(Math.log10(rough));
+  const step = ([1, 2, 5].find((lead) => lead * unit >= rough) ?? 10) * unit;
+  return Array.from({ length: 6 }, (_, i) => step * (Math.ceil(low / step) + i)).filter(isWithin);
 }
 
 /** Labels that fit, each at its first place that is free of points and of other labels; those on the front always. */
@@ -107,7 +111,7 @@ function plotOf(
   const common = { x: 'bytes', y: 'value' } as const;
   const own = points.map(({ bytes }) => bytes);
   const isFar = Math.max(...own) > 8 * Math.min(...own);
-  const ticks = ticksOf(own, isNarrow ? [1, 2, 5] : isFar ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 8]) ?? 3;
+  const ticks = ticksOf(own, isNarrow ? [1, 2, 5] : isFar ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 8]);
   const stroke = ({ row }: Point) => `var(--${familyOf(row)})`;
   const of = (test: (row: ReportRow) => boolean) => points.filter(({ row }) => test(row));
   const marks = [
