@@ -7,6 +7,7 @@ import {
   type Dataset,
   type Preprocess,
   parsePreprocess,
+  samplesFrom,
 } from '../../src/data/index.js';
 
 const bytes = (count: number) => Uint8Array.from({ length: count }, (_, i) => i);
@@ -49,6 +50,22 @@ test('limit and indices', () => {
   assert.equal(collect(five, order), { x: [8, 9, 0, 1, 0, 1], y: [0, 4, 4], sizes: [2, 1] });
   assert.equal(collect(five, { ...order, limit: 1 }), { x: [8, 9], y: [0], sizes: [1] });
   assert.equal(collect(five, { batchSize: 2, indices: Uint32Array.of() }), { x: [], y: [], sizes: [] });
+});
+
+test('a part of a dataset is a dataset: order, labels, limits', () => {
+  const part = samplesFrom(five, 1, 3);
+  assert.equal([part.count, [...(part.labels ?? [])]], [3, [3, 2, 1]]);
+  assert.equal(collect(part, { batchSize: 2 }), { x: [2, 3, 4, 5, 6, 7], y: [3, 2, 1], sizes: [2, 1] });
+  assert.equal(collect(part, { limit: 1, indices: [2, 0] }), { x: [6, 7], y: [1], sizes: [1] });
+  assert.equal(collect(samplesFrom(part, 2, 1), {}), { x: [6, 7], y: [1], sizes: [1] });
+  assert.throws(() => part.batches({ indices: [3] }), /"indices" expected integers from 0 to 2, got 3/);
+  for (const [from, count] of [
+    [3, 3],
+    [-1, 2],
+    [0, 0],
+    [0.5, 1],
+  ] as const)
+    assert.throws(() => samplesFrom(five, from, count), /expected/);
 });
 
 test('every batch is an array of its own, and the stored samples stay as they are', () => {
