@@ -8,6 +8,7 @@ import { fromKeras1, isKeras1 } from './keras1.js';
 import { PREFIX } from './layers/define.js';
 import { type Masked, withMasks } from './masks.js';
 import { isModel, nameOf, readGraph } from './read-graph.js';
+import { incomplete } from './required.js';
 import { type Converted, INSIDE } from './rule.js';
 import { convertLayer } from './rules.js';
 
@@ -123,6 +124,9 @@ class Converter {
     const name = nameOf(entry, fallbackName);
     const isSequential = entry.class_name === 'Sequential';
     const graph = readGraph(entry, name, this.#isKeras3);
+    const [start] = graph.layers;
+    if (isSequential && !(start?.isModel || start?.entry.class_name === 'InputLayer'))
+      this.#problem(path.slice(0, -1) || name, entry, 'it does not say which shape its input has');
     const { graph: followed, masked } = this.#masks(graph);
     if (isSequential && masked.size === 0) {
       const layers = followed.layers.map((layer) => this.#entry(layer, path).entry);
@@ -277,6 +281,9 @@ class Converter {
       if (converted !== INSIDE) problem(converted);
       return undefined;
     }
+    // Keys that a rule fills in are those of the converted layer.
+    const missing = incomplete(className, { ...clean, ...converted.config });
+    if (missing && found.length === 0) found.push(missing);
     for (const reason of found) problem(reason);
     if (converted.className.startsWith(PREFIX)) this.registered.add(converted.className.slice(PREFIX.length));
     for (const value of [converted.config.activation, converted.config.recurrent_activation]) {

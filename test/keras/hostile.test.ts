@@ -10,6 +10,7 @@ import { bytesSource, openKeras } from '../../src/keras/index.js';
 import { outputShapes } from '../../src/keras/shapes.js';
 import { toTopology } from '../../src/tfjs/topology.js';
 import { h5 } from '../support/crafted-h5.js';
+import { fakeKeras } from '../support/h5.js';
 
 const data = Float32Array.from({ length: 6 }, (_, i) => i);
 
@@ -139,6 +140,28 @@ test('weights that together claim more than the file can hold are refused', asyn
     message,
     'dense_1/vars/0 and those before it claim 100663296 bytes, expected at most 67108864',
   );
+});
+
+test('shapes that contradict the architecture are refused, for every class that states them', async () => {
+  const cases: [className: string, config: Record<string, unknown>, weight: string, shape: number[]][] = [
+    ['Dense', { units: 3 }, 'kernel', [2, 4]],
+    ['Dense', { units: 3 }, 'bias', [4]],
+    ['Conv2D', { filters: 3, kernel_size: [3, 3] }, 'kernel', [3, 2, 1, 3]],
+    ['Conv2DTranspose', { filters: 3, kernel_size: [2, 2] }, 'kernel', [2, 2, 4, 3]],
+    ['DepthwiseConv2D', { depth_multiplier: 2, kernel_size: [2, 2] }, 'depthwise_kernel', [2, 2, 4, 1]],
+    ['SeparableConv1D', { filters: 3, kernel_size: [2] }, 'pointwise_kernel', [1, 4, 2]],
+    ['Embedding', { input_dim: 5, output_dim: 2 }, 'embeddings', [4, 2]],
+    ['LSTM', { units: 2 }, 'kernel', [3, 6]],
+    ['GRU', { units: 2 }, 'recurrent_kernel', [3, 6]],
+    ['SimpleRNN', { units: 2 }, 'recurrent_kernel', [2, 3]],
+  ];
+  for (const [className, config, name, shape] of cases) {
+    const values = new Float32Array(shape.reduce((n, d) => n * d, 1));
+    const layer = { name: 'odd', className, config, weights: [{ name, shape, data: values }] };
+    const { code, message } = await refused(await fakeKeras([layer]), 'shapes.h5');
+    assert.is(code, 'shape-mismatch', className);
+    assert.match(message, `(tensor odd/${name})`);
+  }
 });
 
 test('weights that are no numbers are refused', async () => {
