@@ -63,7 +63,8 @@ const OLD_NAMES: ReadonlyMap<string, string> = new Map(
  * dtype policies, module and registered-name wrappers and `__keras_tensor__` nodes become their Keras 2 forms, masks
  * become inputs, and classes that TensorFlow.js lacks or computes otherwise become those of `registerLayers`.
  *
- * @throws BitnibbleError `unsupported-layer`, naming every layer that cannot be run, its class, and why
+ * @throws BitnibbleError `unsupported-layer`, naming every layer that cannot be run, its class, and why; `corrupt-file`
+ *   for layers that call each other in a circle
  */
 export function toTopology(model: ModelInfo, options: TopologyOptions = {}): Topology {
   const converter = new Converter(model, options.keepTraining === true);
@@ -154,7 +155,7 @@ class Converter {
     const order = callOrder(graph.layers);
     if (!order)
       this.problems.push(
-        `${path || 'the model'}: its layers depend on each other in a circle, or are listed far out of their order`,
+        `${path.slice(0, -1) || 'model'}: its layers cannot be called in order: one is called on an output that is not there, or they are listed far out of it`,
       );
     const done = graph.layers.map((layer) => this.#entry(layer, path));
     const names = new Map(graph.layers.map(({ name }, i) => [name, done[i]?.name ?? name]));

@@ -1,6 +1,6 @@
 // Files made to mislead, each given to the command line: a coded error or an honest result, within 2 seconds of
 // processor time and 512 MB of the whole process, and nothing written but the output.
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { test } from 'uvu';
@@ -65,6 +65,7 @@ for (const { name, make, code, names, commands } of [...CRAFTED_H5, ...CRAFTED_Z
   });
 }
 
+const ELSEWHERE_NAMES = ['stored-elsewhere', 'put-together', 'put-together-of-itself', 'committed-type'];
 /** What h5wasm cannot write: datasets whose values are in other files. */
 const ELSEWHERE = `
 import sys, h5py, numpy as np
@@ -92,7 +93,7 @@ need(test, 'keras')('values in other files are not read', async () => {
   const secret = path.join(folder, 'secret.bin');
   writeFileSync(secret, new Uint8Array(new Float32Array(6).fill(42).buffer));
   await runPython(ELSEWHERE, [folder, secret]);
-  for (const name of ['stored-elsewhere', 'put-together', 'put-together-of-itself', 'committed-type']) {
+  for (const name of ELSEWHERE_NAMES) {
     const { status, stdout, took, written } = await meet('quantize', path.join(folder, `${name}.h5`));
     assert.is(status, 1, name);
     const { error } = JSON.parse(stdout) as { error: { code: string; message: string } };
@@ -101,6 +102,17 @@ need(test, 'keras')('values in other files are not read', async () => {
     assert.equal(written, []);
     assert.not.ok(isTooMuch(took), JSON.stringify(took));
   }
+});
+
+test('nothing was written beside the outputs, or where a name points', () => {
+  const made = [...CRAFTED_H5, ...CRAFTED_ZIP].map(({ name }) => name);
+  const known = new Set([...made, 'secret.bin', ...ELSEWHERE_NAMES.map((name) => `${name}.h5`)]);
+  const strays = readdirSync(folder).filter(
+    (name) => !known.has(name.replace(/-(quantize|inspect|convert)(-again)?(\.json)?$/, '')),
+  );
+  assert.equal(strays, []);
+  for (const file of ['/etc/evil.json', '/evil.json', path.join(folder, '..', 'evil.json')])
+    assert.not.ok(existsSync(file), file);
 });
 
 test.run();
