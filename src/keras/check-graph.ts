@@ -36,7 +36,7 @@ export function checkGraph(layers: readonly Json[], model: string, what: string)
     const layer = entry.name ?? config.name;
     if (typeof layer !== 'string' || !Array.isArray(entry.inbound_nodes) || first.has(layer)) continue;
     // A model inside counts from 1 in Keras 2. In Keras 3 this takes the call before, which was made before.
-    if (Array.isArray(config.layers)) shift.add(layer);
+    if (Array.isArray(entry.config) || Array.isArray(config.layers)) shift.add(layer);
     if (entry.inbound_nodes.length > 0) first.set(layer, calls.length);
     for (const node of entry.inbound_nodes) calls.push({ layer, node });
   }

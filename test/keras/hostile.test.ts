@@ -479,8 +479,12 @@ test('shared layers called on what they made, and layers listed backwards, are n
     assert.is(layerTree(graph({ ...backwards, x: [] }, isModern) as never, 'backwards.h5').length, 3001);
   }
   // Calls of a model inside count from 1 in Keras 2, from 0 in Keras 3.
-  for (const from of [0, 1]) {
-    const inner = { class_name: 'Sequential', config: { name: 'inner', layers: [] } };
+  for (const [from, config] of [
+    [0, { name: 'inner', layers: [] }],
+    [1, { name: 'inner', layers: [] }],
+    [1, []],
+  ] as const) {
+    const inner = { class_name: 'Sequential', config };
     const calls = [[[['x', 0, 0, {}]]], [[['b', 0, 0, {}]]]].flat();
     const b = { class_name: 'ReLU', name: 'b', config: {}, inbound_nodes: [[['inner', from, 0, {}]]] };
     const last = { class_name: 'ReLU', name: 'c', config: {}, inbound_nodes: [[['inner', from + 1, 0, {}]]] };
