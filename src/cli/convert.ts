@@ -69,7 +69,7 @@ export function addConvert(program: Command): void {
   const command = program
     .command('convert')
     .description('writes a TensorFlow.js layers model: model.json and weight files')
-    .argument('<file>', 'Keras .h5 or packed .safetensors')
+    .argument('<file>', 'Keras .h5 or .keras, or packed .safetensors')
     .requiredOption('-o, --output <file>', 'DIR/model.json; weight files stand beside it')
     .option('--float16', 'weights as float16, half the bytes');
   common(command).action(convert);

@@ -8,27 +8,52 @@ function sizes(value: Json | undefined): readonly number[] {
   return Array.isArray(list) && list.every((n) => typeof n === 'number') ? (list as number[]) : [];
 }
 
+const GATES: ReadonlyMap<string, number> = new Map([
+  ['LSTM', 4],
+  ['GRU', 3],
+  ['SimpleRNN', 1],
+]);
+
+type Lengths = [axis: number, length: Json | undefined][];
+
+/** Lengths along the first axes of a kernel, where there is one for each spatial axis. */
+function window(value: Json | undefined, rank: number): Lengths {
+  const size = sizes(value);
+  return size.length === rank - 2 ? size.map((length, axis) => [axis, length]) : [];
+}
+
 /**
- * Axes whose lengths the architecture states: `units` of Dense, `filters` and `kernel_size` of convolutions.
+ * Axes whose lengths the architecture states: `units` and gates, `filters` and `kernel_size` of convolutions, tokens.
  * Pairs of axis and length; none where nothing is known.
  */
-function stated(
-  { className, config }: LayerNode,
-  { name, shape }: WeightInfo,
-): [axis: number, length: number][] {
-  const channels = config.units ?? config.filters;
-  if (typeof channels !== 'number') return [];
+function stated({ className, config }: LayerNode, { name, shape }: WeightInfo): Lengths {
   const rank = shape.length;
-  if (name === 'bias') return rank === 1 && /^(Dense|Conv\d)/.test(className) ? [[0, channels]] : [];
+  const last = rank - 1;
+  const { units, filters, depth_multiplier: multiplier, kernel_size: size } = config;
+  if (name === 'bias') return rank === 1 && /^(Dense|Conv\d)/.test(className) ? [[0, units ?? filters]] : [];
+  if (className === 'Dense') return name === 'kernel' ? [[last, units]] : [];
+  if (className === 'Embedding' && name === 'embeddings' && rank === 2)
+    return [
+      [0, config.input_dim],
+      [1, config.output_dim],
+    ];
+  const gates = GATES.get(className);
+  if (gates !== undefined && rank === 2 && typeof units === 'number') {
+    if (name === 'kernel') return [[1, gates * units]];
+    return name === 'recurrent_kernel'
+      ? [
+          [0, units],
+          [1, gates * units],
+        ]
+      : [];
+  }
+  const [, kind, axes] = /^(Depthwise|Separable)?Conv([123])D(?:Transpose)?$/.exec(className) ?? [];
+  if (axes === undefined || rank !== Number(axes) + 2) return [];
+  if (name === 'pointwise_kernel') return [[last, filters]];
+  if (name === 'depthwise_kernel' || (kind && name === 'kernel'))
+    return [...window(size, rank), [last, multiplier]];
   if (name !== 'kernel') return [];
-  if (className === 'Dense') return [[rank - 1, channels]];
-  const convolution = /^Conv([123])D(Transpose)?$/.exec(className);
-  if (!convolution || rank !== Number(convolution[1]) + 2) return [];
-  const size = sizes(config.kernel_size);
-  return [
-    [convolution[2] ? rank - 2 : rank - 1, channels],
-    ...(size.length === rank - 2 ? size.map((length, axis): [number, number] => [axis, length]) : []),
-  ];
+  return [...window(size, rank), [className.endsWith('Transpose') ? rank - 2 : last, filters]];
 }
 
 /**
@@ -36,7 +61,9 @@ function stated(
  * @throws BitnibbleError `shape-mismatch`
  */
 export function checkShape(file: string, layer: LayerNode, weight: WeightInfo): void {
-  const wrong = stated(layer, weight).find(([axis, length]) => weight.shape[axis] !== length);
+  const wrong = stated(layer, weight).find(
+    ([axis, length]) => typeof length === 'number' && weight.shape[axis] !== length,
+  );
   if (!wrong) return;
   const [axis, length] = wrong;
   throw new BitnibbleError(

@@ -1,5 +1,6 @@
 import { BitnibbleError } from '../errors.js';
 import type { Json, JsonObject, ModelInfo, WeightInfo } from '../model.js';
+import { checkGraph } from './check-graph.js';
 
 /** Deeper nesting of sub-models and wrappers than this is taken for a fault of the file. */
 const MAX_DEPTH = 32;
@@ -43,7 +44,7 @@ function classLabel(className: string, registered: Json | undefined): string {
 /**
  * The tree of layers of an architecture, in its own order.
  * @param what names the file in errors
- * @throws BitnibbleError `corrupt-file` where entries lack a class or a name, or nest out of all reason
+ * @throws BitnibbleError `corrupt-file` where entries lack a class, nest out of all reason or call each other in a circle
  */
 export function layerTree(architecture: JsonObject, what: string): LayerNode[] {
   const layers = listedLayers(architecture, what);
@@ -68,6 +69,7 @@ export function listedLayers(architecture: JsonObject, what: string): LayerNode[
     const config = isObject(entry.config) ? entry.config : {};
     const name = [config.name, entry.name].find((n) => typeof n === 'string') as string | undefined;
     const entries = layerEntries(entry.config);
+    if (entries) checkGraph(entries, name ?? entry.class_name, what);
     const children = (entries ?? wrapped(config)).map((child) => visit(child, depth + 1));
     const inner = entries === undefined ? children[0] : undefined;
     const label = classLabel(entry.class_name, entry.registered_name);

@@ -70,6 +70,8 @@ export class H5File {
   /** Groups that are known to be reached without links. */
   readonly #checked = new Set<string>();
   #objects = 0;
+  /** Of datasets that were looked at, whose types and filters do not change: asking takes 60 microseconds each time. */
+  readonly #described = new Map<string, { metadata: Metadata; isReadable: boolean }>();
   /** Names of the attributes of the object that was asked for last. */
   #attributes: { path: string; names: ReadonlySet<string> } | undefined;
   readonly #session = session();
@@ -291,6 +293,9 @@ export class H5File {
   }
 
   #metadata(path: string): Metadata {
+    this.#requireSession();
+    const known = this.#described.get(path);
+    if (known) return known.metadata;
     const metadata = this.#guard(path, () => this.#module.get_dataset_metadata(this.#id, path));
     if (metadata.virtual_sources !== undefined) {
       throw new BitnibbleError(
@@ -298,10 +303,13 @@ export class H5File {
         `${this.name}: dataset ${path} is put together from others, which is not followed`,
       );
     }
+    this.#described.set(path, { metadata, isReadable: false });
     return metadata;
   }
 
   #checkFilters(path: string): void {
+    const described = this.#described.get(path);
+    if (described?.isReadable) return;
     const filters = this.#guard(path, () => this.#module.get_dataset_filters(this.#id, path));
     const unknown = filters.find(({ id }: Filter) => !FILTERS.has(id));
     if (unknown) {
@@ -310,6 +318,7 @@ export class H5File {
         `${this.name}: dataset ${path} is compressed with HDF5 filter ${unknown.id} (${unknown.name}), which cannot be decoded; rewrite it with gzip or none`,
       );
     }
+    if (described) described.isReadable = true;
   }
 
   /** Visits elements of a dataset in boxes of at most {@link BOX_BYTES}. */
@@ -351,13 +360,16 @@ export class H5File {
     }
   }
 
+  #requireSession(): void {
+    if (this.#session === session()) return;
+    throw new BitnibbleError(
+      'corrupt-file',
+      `${this.name}: closed, because another damaged file broke the HDF5 library while both were open; open it again`,
+    );
+  }
+
   #guard<T>(path: string, run: () => T): T {
-    if (this.#session !== session()) {
-      throw new BitnibbleError(
-        'corrupt-file',
-        `${this.name}: closed, because another damaged file broke the HDF5 library while both were open; open it again`,
-      );
-    }
+    this.#requireSession();
     try {
       return run();
     } catch (error) {

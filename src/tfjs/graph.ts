@@ -233,8 +233,8 @@ const MAX_LOOKS = 2_000_000;
  * makes each call whose inputs are there. It numbers calls as it makes them, so a shared layer whose second call is
  * ready first would be wired wrongly; with calls listed in this order it is not.
  *
- * @returns per layer: old numbers of its calls in their new order; undefined where calls depend on each
- *   other in a circle, or stand too far from their order
+ * @returns per layer: old numbers of its calls in their new order; undefined where one needs an output that is not
+ *   there, or calls stand too far from their order
  */
 export function callOrder(layers: readonly GraphLayer[]): Map<string, number[]> | undefined {
   const order = new Map(layers.map(({ name }) => [name, [] as number[]]));

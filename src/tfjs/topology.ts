@@ -8,6 +8,7 @@ import { fromKeras1, isKeras1 } from './keras1.js';
 import { PREFIX } from './layers/define.js';
 import { type Masked, withMasks } from './masks.js';
 import { isModel, nameOf, readGraph } from './read-graph.js';
+import { incomplete } from './required.js';
 import { type Converted, INSIDE } from './rule.js';
 import { convertLayer } from './rules.js';
 
@@ -62,7 +63,8 @@ const OLD_NAMES: ReadonlyMap<string, string> = new Map(
  * dtype policies, module and registered-name wrappers and `__keras_tensor__` nodes become their Keras 2 forms, masks
  * become inputs, and classes that TensorFlow.js lacks or computes otherwise become those of `registerLayers`.
  *
- * @throws BitnibbleError `unsupported-layer`, naming every layer that cannot be run, its class, and why
+ * @throws BitnibbleError `unsupported-layer`, naming every layer that cannot be run, its class, and why; `corrupt-file`
+ *   for layers that call each other in a circle
  */
 export function toTopology(model: ModelInfo, options: TopologyOptions = {}): Topology {
   const converter = new Converter(model, options.keepTraining === true);
@@ -123,6 +125,9 @@ class Converter {
     const name = nameOf(entry, fallbackName);
     const isSequential = entry.class_name === 'Sequential';
     const graph = readGraph(entry, name, this.#isKeras3);
+    const [start] = graph.layers;
+    if (isSequential && !(start?.isModel || start?.entry.class_name === 'InputLayer'))
+      this.#problem(path.slice(0, -1) || name, entry, 'it does not say which shape its input has');
     const { graph: followed, masked } = this.#masks(graph);
     if (isSequential && masked.size === 0) {
       const layers = followed.layers.map((layer) => this.#entry(layer, path).entry);
@@ -150,7 +155,7 @@ class Converter {
     const order = callOrder(graph.layers);
     if (!order)
       this.problems.push(
-        `${path || 'the model'}: its layers depend on each other in a circle, or are listed far out of their order`,
+        `${path.slice(0, -1) || 'model'}: its layers cannot be called in order: one is called on an output that is not there, or they are listed far out of it`,
       );
     const done = graph.layers.map((layer) => this.#entry(layer, path));
     const names = new Map(graph.layers.map(({ name }, i) => [name, done[i]?.name ?? name]));
@@ -277,6 +282,9 @@ class Converter {
       if (converted !== INSIDE) problem(converted);
       return undefined;
     }
+    // Keys that a rule fills in are those of the converted layer.
+    const missing = incomplete(className, { ...clean, ...converted.config });
+    if (missing && found.length === 0) found.push(missing);
     for (const reason of found) problem(reason);
     if (converted.className.startsWith(PREFIX)) this.registered.add(converted.className.slice(PREFIX.length));
     for (const value of [converted.config.activation, converted.config.recurrent_activation]) {

@@ -1,5 +1,5 @@
 // Files that other people made, with what is known of each in index.tsv: nothing of them is executed.
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -10,7 +10,7 @@ import { openKeras } from '../../src/node/models.js';
 import { packedBytes } from '../../src/packed/index.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
 import { sizeOf } from '../../src/shape.js';
-import { need } from '../support/needs.js';
+import { need, runPython, tempDir } from '../support/needs.js';
 
 const test = suite('corpus');
 const shared = need(test, 'shared');
@@ -31,6 +31,8 @@ interface Row {
   readonly className: string;
   readonly classes: string;
   readonly parameters: string;
+  /** `yes`, or what Keras 3.15 says to it. */
+  readonly loads: string;
 }
 
 function rowsOf(folder: string): Row[] {
@@ -47,6 +49,7 @@ function rowsOf(folder: string): Row[] {
       className: cell(9),
       classes: cell(10),
       parameters: cell(11),
+      loads: cell(12),
     };
   });
 }
@@ -118,6 +121,55 @@ shared('a layer of the architecture owns every weight, where there is one', asyn
     }
     model.close();
   }
+});
+
+/** Weights of each layer as Keras loads them, against those that were found here; the order of both is that of Keras. */
+const LOADED = `
+import sys, json, numpy as np, keras
+def layers(model, prefix=""):
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from layers(layer, prefix + layer.name + "/")
+        else:
+            yield prefix + layer.name, [np.asarray(w) for w in layer.weights if "seed" not in w.path]
+for file, listed in zip(sys.argv[1::2], sys.argv[2::2]):
+    model = keras.models.load_model(file, compile=False)
+    data = np.fromfile(listed + ".bin", "float32")
+    found, at = {}, 0
+    for layer, shape in json.load(open(listed)):
+        size = int(np.prod(shape))
+        found.setdefault(layer, []).append(data[at : at + size].reshape(shape))
+        at += size
+    assert at == data.size
+    for name, arrays in layers(model):
+        own = found.pop(name, [])
+        assert len(own) == len(arrays), (file, name, len(own), len(arrays))
+        for a, b in zip(own, arrays):
+            assert a.shape == b.shape and np.array_equal(a, b.astype("float32"), equal_nan=True), (file, name, a.shape, b.shape)
+    assert not found, (file, list(found))
+    print(file)
+`;
+
+need(
+  test,
+  'shared',
+  'keras',
+)('where Keras 3 loads a file, it has the same values in the same layers', async ({ shared }) => {
+  const folder = tempDir();
+  const args: string[] = [];
+  for (const { file, loads } of rowsOf(shared)) {
+    if (!loads.startsWith('yes')) continue;
+    const model = await openKeras(file);
+    const listed = path.join(folder, `${args.length}.json`);
+    writeFileSync(listed, JSON.stringify(model.weights.map(({ layer, shape }) => [layer, shape])));
+    const bytes = model.weights.map(({ id }) => new Uint8Array(model.read(id).buffer));
+    writeFileSync(`${listed}.bin`, Buffer.concat(bytes));
+    args.push(file, listed);
+    model.close();
+  }
+  const checked = (await runPython(LOADED, args)).trim().split('\n');
+  assert.is(checked.length, args.length / 2);
+  assert.ok(checked.length >= 15, checked.join());
 });
 
 shared('.keras weights have the names and the order that .h5 weights have', async ({ shared }) => {

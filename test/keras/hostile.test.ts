@@ -7,9 +7,8 @@ import * as assert from 'uvu/assert';
 import { BitnibbleError } from '../../src/errors.js';
 import { layerTree } from '../../src/keras/config.js';
 import { bytesSource, openKeras } from '../../src/keras/index.js';
-import { outputShapes } from '../../src/keras/shapes.js';
-import { toTopology } from '../../src/tfjs/topology.js';
 import { h5 } from '../support/crafted-h5.js';
+import { fakeKeras } from '../support/h5.js';
 
 const data = Float32Array.from({ length: 6 }, (_, i) => i);
 
@@ -139,6 +138,28 @@ test('weights that together claim more than the file can hold are refused', asyn
     message,
     'dense_1/vars/0 and those before it claim 100663296 bytes, expected at most 67108864',
   );
+});
+
+test('shapes that contradict the architecture are refused, for every class that states them', async () => {
+  const cases: [className: string, config: Record<string, unknown>, weight: string, shape: number[]][] = [
+    ['Dense', { units: 3 }, 'kernel', [2, 4]],
+    ['Dense', { units: 3 }, 'bias', [4]],
+    ['Conv2D', { filters: 3, kernel_size: [3, 3] }, 'kernel', [3, 2, 1, 3]],
+    ['Conv2DTranspose', { filters: 3, kernel_size: [2, 2] }, 'kernel', [2, 2, 4, 3]],
+    ['DepthwiseConv2D', { depth_multiplier: 2, kernel_size: [2, 2] }, 'depthwise_kernel', [2, 2, 4, 1]],
+    ['SeparableConv1D', { filters: 3, kernel_size: [2] }, 'pointwise_kernel', [1, 4, 2]],
+    ['Embedding', { input_dim: 5, output_dim: 2 }, 'embeddings', [4, 2]],
+    ['LSTM', { units: 2 }, 'kernel', [3, 6]],
+    ['GRU', { units: 2 }, 'recurrent_kernel', [3, 6]],
+    ['SimpleRNN', { units: 2 }, 'recurrent_kernel', [2, 3]],
+  ];
+  for (const [className, config, name, shape] of cases) {
+    const values = new Float32Array(shape.reduce((n, d) => n * d, 1));
+    const layer = { name: 'odd', className, config, weights: [{ name, shape, data: values }] };
+    const { code, message } = await refused(await fakeKeras([layer]), 'shapes.h5');
+    assert.is(code, 'shape-mismatch', className);
+    assert.match(message, `(tensor odd/${name})`);
+  }
 });
 
 test('weights that are no numbers are refused', async () => {
@@ -357,30 +378,119 @@ test('a configuration nested out of all reason is refused', async () => {
   }
 });
 
-test('a graph of layers that leads back to itself is refused', async () => {
-  const relu = (name: string, from: string) => ({
-    class_name: 'ReLU',
+type Call = (readonly [layer: string, call: number])[];
+
+/** The layers of a functional model by their calls; in the notation of Keras 2 or 3. */
+function graph(layers: Record<string, Call[]>, isModern = false) {
+  const tensor = ([layer, call]: Call[number]) => [layer, call, 0];
+  const entries = Object.entries(layers).map(([name, calls]) => ({
+    class_name: calls.length === 0 ? 'InputLayer' : 'Add',
     name,
     config: { name },
-    inbound_nodes: [[[from, 0, 0, {}]]],
-  });
-  const layers = [relu('a', 'b'), relu('b', 'a')];
-  const ends = { input_layers: [['a', 0, 0]], output_layers: [['b', 0, 0]] };
-  const model = {
-    file: 'cycle.h5',
-    architecture: { class_name: 'Functional', config: { name: 'm', layers, ...ends } },
-    kerasVersion: '2.15.0',
-    backend: 'tensorflow',
-    weights: [],
-  };
-  const { architecture, file } = model;
-  assert.is(outputShapes(layerTree(architecture, file), 'Functional').size >= 0, true);
-  try {
-    toTopology(model as never);
-    assert.unreachable('a cycle was taken');
-  } catch (error) {
-    assert.instance(error, BitnibbleError, String((error as Error).stack));
-    assert.match((error as Error).message, 'cycle.h5');
+    inbound_nodes: calls.map((inputs) =>
+      isModern
+        ? {
+            args: [
+              inputs.map((input) => ({
+                class_name: '__keras_tensor__',
+                config: { shape: [null, 2], dtype: 'float32', keras_history: tensor(input) },
+              })),
+            ],
+            kwargs: {},
+          }
+        : inputs.map((input) => [...tensor(input), {}]),
+    ),
+  }));
+  return { class_name: 'Functional', config: { name: 'm', layers: entries } };
+}
+
+test('a graph of layers that leads back to itself is refused, inside other models too', () => {
+  const x: Call = [['x', 0]];
+  const cases: [string, Record<string, Call[]>][] = [
+    ['a', { a: [[['a', 0]]] }],
+    [
+      'a, b',
+      {
+        x: [],
+        b: [[['a', 0]]],
+        a: [
+          [
+            ['b', 0],
+            ['x', 0],
+          ],
+        ],
+      },
+    ],
+    [
+      'b, c, d',
+      {
+        x: [],
+        a: [x],
+        b: [
+          [
+            ['a', 0],
+            ['d', 0],
+          ],
+        ],
+        c: [[['b', 0]]],
+        d: [[['c', 0]]],
+        e: [[['d', 0]]],
+      },
+    ],
+    ['shared, b', { x: [], shared: [x, [['b', 0]]], b: [[['shared', 1]]] }],
+    ['__proto__', JSON.parse('{"x": [], "__proto__": [[["__proto__", 0]]]}')],
+  ];
+  for (const [circle, layers] of cases) {
+    for (const isModern of [false, true]) {
+      const inner = graph(layers, isModern);
+      const outer = { class_name: 'Sequential', config: { name: 's', layers: [inner] } };
+      for (const architecture of [inner, outer]) {
+        assert.throws(
+          () => layerTree(architecture as never, 'cycle.h5'),
+          (error: BitnibbleError) => {
+            const named = /^cycle\.h5: layers of m are called on their own outputs: (.*)$/.exec(
+              error.message,
+            );
+            const sorted = (list = '') => list.split(', ').sort().join();
+            return error.code === 'corrupt-file' && sorted(named?.[1]) === sorted(circle);
+          },
+          circle,
+        );
+      }
+    }
+  }
+  const many = Object.fromEntries(
+    Array.from({ length: 1000 }, (_, i) => [`n${i}`, [[[`n${(i + 1) % 1000}`, 0]]] as Call[]]),
+  );
+  assert.throws(() => layerTree(graph(many) as never, 'cycle.h5'), /outputs: (n\d+, ){5}n\d+$/);
+});
+
+test('shared layers called on what they made, and layers listed backwards, are no circles', () => {
+  for (const isModern of [false, true]) {
+    const shared = {
+      x: [],
+      shared: [[['x', 0]], [['b', 0]], [['b', 1]]],
+      b: [[['shared', 0]], [['shared', 1]]],
+    } as Record<string, Call[]>;
+    assert.is(layerTree(graph(shared, isModern) as never, 'shared.h5').length, 3);
+    const backwards = Object.fromEntries(
+      Array.from({ length: 3000 }, (_, i) => [`n${i}`, [[[i === 2999 ? 'x' : `n${i + 1}`, 0]]] as Call[]]),
+    );
+    assert.is(layerTree(graph({ ...backwards, x: [] }, isModern) as never, 'backwards.h5').length, 3001);
+  }
+  // Calls of a model inside count from 1 in Keras 2, from 0 in Keras 3.
+  for (const [from, config] of [
+    [0, { name: 'inner', layers: [] }],
+    [1, { name: 'inner', layers: [] }],
+    [1, []],
+  ] as const) {
+    const inner = { class_name: 'Sequential', config };
+    const calls = [[[['x', 0, 0, {}]]], [[['b', 0, 0, {}]]]].flat();
+    const b = { class_name: 'ReLU', name: 'b', config: {}, inbound_nodes: [[['inner', from, 0, {}]]] };
+    const last = { class_name: 'ReLU', name: 'c', config: {}, inbound_nodes: [[['inner', from + 1, 0, {}]]] };
+    const layers = [{ ...inner, name: 'inner', inbound_nodes: calls }, b, last];
+    const model = { class_name: 'Functional', config: { name: 'm', layers } };
+    assert.is(layerTree(model as never, 'inner.h5').length, 3);
   }
 });
 

@@ -1,10 +1,11 @@
-"""Keras models of every weight-bearing layer, and what int4 per channel makes of their weights.
+"""Keras models of every layer of Keras that has weights, and what int4 per channel makes of their weights.
 
 usage: python models.py make FOLDER      saves NAME.keras, NAME.h5, NAME.weights.h5, NAME.weights.json with shards
        python models.py check FOLDER     compares FOLDER/out, as bitnibble wrote it, with NumPy
 
 The axes below are written from the kernel shapes that Keras documents for each layer, not from bitnibble's table.
 """
+import inspect
 import os
 import sys
 
@@ -44,8 +45,9 @@ def recurrent():
 
 
 def attention():
-    i = keras.Input((6, 8))
+    i, token = keras.Input((6, 8)), keras.Input((6,), dtype="int32")
     x = L.MultiHeadAttention(2, 4, name="heads")(i, i)
+    x = L.Add()([x, L.ReversibleEmbedding(11, 8, tie_weights=False)(token)])
     x = L.GroupQueryAttention(4, 4, 2)(x, x)
     x = L.Attention(use_scale=True, score_mode="concat")([x, x])
     x = L.AdditiveAttention()([x, x])
@@ -55,7 +57,7 @@ def attention():
     x = L.EinsumDense("abc,cd->abd", output_shape=(None, 6), bias_axes="d", name="last_axis")(x)
     x = L.EinsumDense("abc,dc->abd", output_shape=(None, 5), name="first_axis")(x)
     x = L.EinsumDense("...x,xyz->...yz", output_shape=(2, 3), bias_axes="yz", name="two_axes")(x)
-    return keras.Model(i, x, name="attention_net")
+    return keras.Model([i, token], x, name="attention_net")
 
 
 def volume():
@@ -65,7 +67,10 @@ def volume():
     x = L.TimeDistributed(L.Conv2D(2, 2))(x)
     x = L.Bidirectional(L.ConvLSTM2D(2, 2, return_sequences=True))(x)
     x = L.TimeDistributed(L.ConvLSTM1D(2, 2))(x)
-    return keras.Model(i, x, name="volume_net")
+    j, sound = keras.Input((2, 3, 4, 4, 2)), keras.Input((64, 1))
+    y = L.ConvLSTM3D(2, 2)(j)
+    z = L.STFTSpectrogram(frame_length=16, frame_step=8, fft_length=16, window=None)(sound)
+    return keras.Model([i, j, sound], [x, y, z], name="volume_net")
 
 
 def nested():
@@ -92,10 +97,29 @@ def wide():
     return keras.Sequential([keras.Input((8,)), L.Dense(300, name="a"), L.Dense(300, name="b"), L.Dense(100, name="c")])
 
 
+# Layers of code in other frameworks: their weights have the names and shapes of that code.
+FOREIGN = {"JaxLayer", "FlaxLayer", "TFSMLayer"}
+COMPOSED = {"MultiHeadAttention", "GroupedQueryAttention", "Bidirectional", "TimeDistributed", "StackedRNNCells"}
+
+
+def weight_bearing():
+    """Names of all layers of this Keras that add weights, or consist of layers that do."""
+    names = set(COMPOSED)
+    for c in vars(L).values():
+        if not inspect.isclass(c) or not issubclass(c, L.Layer):
+            continue
+        own = c.__mro__[: c.__mro__.index(L.Layer)]
+        if any("add_weight(" in inspect.getsource(b) for b in own if issubclass(b, L.Layer)):
+            names.add(c.__name__)
+    return names - FOREIGN
+
+
 def make(folder):
+    missing = weight_bearing()
     for name in FLAT:
         keras.utils.clear_session()
         m = globals()[name]()
+        missing -= {base.__name__ for layer in m._flatten_layers() for base in type(layer).__mro__}
         for w in m.weights:
             if "float" in str(w.dtype):
                 w.assign(np.asarray(rng.normal(0, 0.3, w.shape)) if "variance" not in w.name else rng.random(w.shape) + 0.5)
@@ -104,6 +128,7 @@ def make(folder):
         m.save_weights(f"{folder}/{name}.weights.h5")
         if name in SHARDED:
             m.save_weights(f"{folder}/{name}.weights.json", max_shard_size=0.0004)
+    assert not missing, f"layers with weights that no model here has: {missing}"
 
 
 EINSUM = {"last_axis": (1,), "first_axis": (0,), "two_axes": (1, 2)}
@@ -122,7 +147,9 @@ def channel_axes(layer, w):
         return (rank - 2, rank - 1)  # (..., in, multiplier)
     if name == "pointwise_kernel":
         return (rank - 1,)
-    if kind == "Embedding":
+    if name == "reverse_embeddings":
+        return (1,)  # (features, tokens)
+    if kind.endswith("Embedding"):
         return (0,)  # (tokens, features)
     if kind.endswith("Cell"):
         return (rank - 1,)  # (in, gates * units), (units, gates * units)

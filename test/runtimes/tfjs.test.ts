@@ -4,10 +4,13 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { loadKernels } from '../../src/kernels/index.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
+import { packedBytes } from '../../src/packed/index.js';
 import { packedHandler } from '../../src/tfjs/index.js';
 import { need } from '../support/needs.js';
-import type { Predictions } from './hosts/tfjs.js';
+import { quantized } from '../tfjs/support.js';
+import type { Loaded, Predictions } from './hosts/tfjs.js';
 import { bundleHosts } from './support/bundle.js';
 import { launch, resultOf } from './support/chromium.js';
 import { packedDigits, testDigits } from './support/digits.js';
@@ -15,6 +18,24 @@ import { serve } from './support/server.js';
 
 const test = suite('TensorFlow.js in Chromium');
 const COUNT = 100;
+
+/** A folder with the page, and what its backends fetch. */
+async function pageFolder(): Promise<string> {
+  const folder = await bundleHosts(['tfjs.ts']);
+  const html =
+    '<!doctype html><meta charset="utf-8"><title>Test</title><script type="module" src="tfjs.js"></script>';
+  writeFileSync(path.join(folder, 'tfjs.html'), html);
+  const wasm = createRequire(import.meta.url).resolve(
+    '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm',
+  );
+  for (const kind of ['', '-simd', '-threaded-simd']) {
+    const file = `tfjs-backend-wasm${kind}.wasm`;
+    copyFileSync(path.join(path.dirname(wasm), file), path.join(folder, file));
+  }
+  writeFileSync(path.join(folder, 'digits.safetensors'), await packedDigits());
+  writeFileSync(path.join(folder, 'digits.bin'), testDigits(COUNT).pixels);
+  return folder;
+}
 
 need(test, 'chromium')('a packed model over HTTP, as in Node.js within 1e-4', async ({ chromium }) => {
   const bytes = await packedDigits();
@@ -32,19 +53,7 @@ need(test, 'chromium')('a packed model over HTTP, as in Node.js within 1e-4', as
   });
   assert.ok(right.length >= 97, `${right.length} of ${COUNT} digits are right`);
 
-  const folder = await bundleHosts(['tfjs.ts']);
-  writeFileSync(path.join(folder, 'digits.safetensors'), bytes);
-  writeFileSync(path.join(folder, 'digits.bin'), pixels);
-  const html =
-    '<!doctype html><meta charset="utf-8"><title>Test</title><script type="module" src="tfjs.js"></script>';
-  writeFileSync(path.join(folder, 'tfjs.html'), html);
-  const wasm = createRequire(import.meta.url).resolve(
-    '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm',
-  );
-  for (const kind of ['', '-simd', '-threaded-simd']) {
-    const file = `tfjs-backend-wasm${kind}.wasm`;
-    copyFileSync(path.join(path.dirname(wasm), file), path.join(folder, file));
-  }
+  const folder = await pageFolder();
   const server = await serve(folder);
   const browser = await launch(chromium);
   try {
@@ -72,6 +81,53 @@ need(test, 'chromium')('a packed model over HTTP, as in Node.js within 1e-4', as
         );
       }
     }
+  } finally {
+    await browser.close();
+    server.close();
+  }
+});
+
+need(test, 'chromium')('every kind of source of a packed file, with progress', async ({ chromium }) => {
+  const { float, packed } = await quantized('lstm_tagger', await loadKernels());
+  const bytes = packedBytes(packed);
+  float.close();
+  const { tf } = await loadTensorFlow();
+  const network = await tf.loadLayersModel(packedHandler(bytes, { tf }));
+  const shape = (network.inputs[0]?.shape ?? []).map((n) => n ?? 1);
+  const output = network.predict(tf.ones(shape, 'int32')) as ReturnType<typeof tf.tensor>;
+  const scores = [...(await output.data())];
+  const wanted = scores.reduce((sum, value, i) => sum + value * (i + 1), 0);
+
+  const folder = await pageFolder();
+  writeFileSync(path.join(folder, 'tagger.safetensors'), bytes);
+  const server = await serve(folder);
+  const browser = await launch(chromium);
+  try {
+    const found = await resultOf<Record<string, Loaded>>(
+      browser,
+      `${server.origin}/plain/tfjs.html#sources`,
+      'sources',
+    );
+    assert.is(Object.keys(found).length, 10);
+    for (const [what, { score, progress }] of Object.entries(found)) {
+      assert.ok(
+        Math.abs(score - wanted) <= 1e-4 * Math.abs(wanted),
+        `${what}: ${score}, in Node.js ${wanted}`,
+      );
+      if (/^bytes$|buffer/.test(what)) {
+        assert.equal(progress, [], what);
+        continue;
+      }
+      const total = what === 'a response made by hand' ? null : bytes.length;
+      assert.equal(progress.at(-1), [bytes.length, total], what);
+      assert.ok(
+        progress.every(([done, all], i) => all === total && done > (progress[i - 1]?.[0] ?? -1)),
+        what,
+      );
+    }
+    process.stdout.write(
+      `\nRAN: packedHandler of ${Object.keys(found).join(', ')} in Chromium ${browser.version()}\n`,
+    );
   } finally {
     await browser.close();
     server.close();

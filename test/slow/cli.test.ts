@@ -142,6 +142,35 @@ test('recipes from files', async () => {
   await refused(['quantize', model, '-o', at('x.h5'), '--recipe', recipe], 'recipe.json: not JSON');
 });
 
+test('custom layers: the last axis as a guess, which the report says and a recipe settles', async () => {
+  const data = Float32Array.from({ length: 12 }, (_, i) => (i % 3) * 10 ** (i % 2) + i / 7);
+  const weights = [{ name: 'mixing', shape: [4, 3], data }];
+  const custom = at('custom.h5');
+  writeFileSync(custom, await fakeKeras([{ name: 'mine', className: 'MyLayer', weights }]));
+  const out = ['-o', at('custom.safetensors')];
+  const people = await runCli(['quantize', custom, ...out, '--scheme', 'int4']);
+  assert.match(people.stdout, /mine\/mixing +\[4,3\] +int4, channel, absmax \(axis: a guess\)/);
+  assert.match((await runCli(['inspect', custom])).stdout, 'channels on axis 1 (a guess)');
+  type Tensor = { guess?: boolean; coding: { axes: number[] }; maxError: number };
+  const tensorOf = async (...more: string[]) => {
+    const { stdout, stderr } = await runCli(['quantize', custom, ...out, '--json', ...more]);
+    assert.is(stderr, '');
+    return JSON.parse(stdout).tensors[0] as Tensor;
+  };
+  const guessed = await tensorOf('--scheme', 'int4');
+  assert.equal([guessed.guess, guessed.coding.axes], [true, [1]]);
+  const recipe = at('axes.json');
+  writeFileSync(recipe, JSON.stringify({ rules: [{ class: 'MyLayer', scheme: 'int4', axes: [0] }] }));
+  const told = await tensorOf('--recipe', recipe);
+  assert.equal([told.guess, told.coding.axes], [undefined, [0]]);
+  assert.is.not(told.maxError, guessed.maxError);
+  writeFileSync(recipe, JSON.stringify({ rules: [{ class: 'MyLayer', scheme: 'int4', axes: [2] }] }));
+  await refused(
+    ['quantize', custom, ...out, '--recipe', recipe],
+    /"axes" expected neighbouring axes of a shape of rank 2, got .*tensor mine\/mixing/,
+  );
+});
+
 test('bad files: one line that names the file, status 1, nothing left behind', async () => {
   const write = (name: string, bytes: Uint8Array | string) => {
     writeFileSync(at(name), bytes);

@@ -1,6 +1,6 @@
 // Files made to mislead, each given to the command line: a coded error or an honest result, within 2 seconds of
 // processor time and 512 MB of the whole process, and nothing written but the output.
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { test } from 'uvu';
@@ -15,9 +15,18 @@ const MEGABYTES = 512;
 const folder = tempDir();
 const hook = pathToFileURL(path.join(root, 'test/support/measure.mjs')).href;
 
-/** Runs one command in a folder of its own. */
+const isTooMuch = ({ seconds, megabytes }: { seconds: number; megabytes: number }) =>
+  seconds > SECONDS || megabytes > MEGABYTES;
+
+/** A busy machine is no fault of the reader: what took too much gets a second chance. */
 async function meet(command: Command, file: string) {
-  const name = `${path.basename(file)}-${command}`;
+  const first = await attempt(command, file, '');
+  return isTooMuch(first.took) ? attempt(command, file, '-again') : first;
+}
+
+/** Runs one command in a folder of its own. */
+async function attempt(command: Command, file: string, suffix: string) {
+  const name = `${path.basename(file)}-${command}${suffix}`;
   const place = path.join(folder, name);
   mkdirSync(place);
   const measured = `${place}.json`;
@@ -51,12 +60,12 @@ for (const { name, make, code, names, commands } of [...CRAFTED_H5, ...CRAFTED_Z
         assert.ok(error.message.includes(file) && error.message.includes(names ?? ''), about);
         assert.equal(written, [], about);
       }
-      assert.ok(took.seconds <= SECONDS, about);
-      assert.ok(took.megabytes <= MEGABYTES, about);
+      assert.not.ok(isTooMuch(took), about);
     }
   });
 }
 
+const ELSEWHERE_NAMES = ['stored-elsewhere', 'put-together', 'put-together-of-itself', 'committed-type'];
 /** What h5wasm cannot write: datasets whose values are in other files. */
 const ELSEWHERE = `
 import sys, h5py, numpy as np
@@ -84,15 +93,26 @@ need(test, 'keras')('values in other files are not read', async () => {
   const secret = path.join(folder, 'secret.bin');
   writeFileSync(secret, new Uint8Array(new Float32Array(6).fill(42).buffer));
   await runPython(ELSEWHERE, [folder, secret]);
-  for (const name of ['stored-elsewhere', 'put-together', 'put-together-of-itself', 'committed-type']) {
+  for (const name of ELSEWHERE_NAMES) {
     const { status, stdout, took, written } = await meet('quantize', path.join(folder, `${name}.h5`));
     assert.is(status, 1, name);
     const { error } = JSON.parse(stdout) as { error: { code: string; message: string } };
     assert.is(error.code, 'corrupt-file', error.message);
     assert.match(error.message, '/layers/dense/vars/');
     assert.equal(written, []);
-    assert.ok(took.seconds <= SECONDS && took.megabytes <= MEGABYTES, JSON.stringify(took));
+    assert.not.ok(isTooMuch(took), JSON.stringify(took));
   }
+});
+
+test('nothing was written beside the outputs, or where a name points', () => {
+  const made = [...CRAFTED_H5, ...CRAFTED_ZIP].map(({ name }) => name);
+  const known = new Set([...made, 'secret.bin', ...ELSEWHERE_NAMES.map((name) => `${name}.h5`)]);
+  const strays = readdirSync(folder).filter(
+    (name) => !known.has(name.replace(/-(quantize|inspect|convert)(-again)?(\.json)?$/, '')),
+  );
+  assert.equal(strays, []);
+  for (const file of ['/etc/evil.json', '/evil.json', path.join(folder, '..', 'evil.json')])
+    assert.not.ok(existsSync(file), file);
 });
 
 test.run();

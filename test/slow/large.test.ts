@@ -1,9 +1,10 @@
 // A kernel of 3 GiB, larger than HDF5's heap and the memory that quantizing it may take.
-import { statSync } from 'node:fs';
+import { readFileSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { root, run, tempDir } from '../support/needs.js';
+import { cliArguments, need, root, run, runPython, tempDir } from '../support/needs.js';
 
 const folder = tempDir();
 const child = (...args: string[]) =>
@@ -29,6 +30,48 @@ test('3 GiB of weights are quantized in less than 600 MB of memory', async () =>
     if (scheme === 'int4') assert.ok(maxError <= 7 / 16 / 14, String(maxError));
     assert.ok(statSync(path.join(folder, 'large.safetensors')).size < bytes);
   }
+});
+
+/** Runs a command on a terminal of its own and passes on what that shows. */
+const TERMINAL = `
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execvpe(sys.argv[1], sys.argv[1:], {k: v for k, v in os.environ.items() if k not in ("CI", "NO_COLOR")} | {"TERM": "xterm"})
+shown = b""
+while True:
+    try:
+        piece = os.read(fd, 65536)
+    except OSError:
+        break
+    if not piece:
+        break
+    shown += piece
+sys.stdout.buffer.write(shown)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+
+need(test, 'python')('the command line shows a bar meanwhile, and takes no more memory', async () => {
+  const measured = path.join(folder, 'took.json');
+  const hook = pathToFileURL(path.join(root, 'test/support/measure.mjs')).href;
+  const [large, output] = [path.join(folder, 'large.h5'), path.join(folder, 'out.safetensors')];
+  const shown = await runPython(TERMINAL, [
+    ...['/usr/bin/env', `BITNIBBLE_MEASURE=${measured}`, `NODE_OPTIONS=--import=${hook}`, process.execPath],
+    ...[...cliArguments(), 'quantize', large, '-o', output, '--scheme', 'binary'],
+  ]);
+  const steps = [...shown.matchAll(/quantizing [█░]+ (\d+)% \| \d+\/805306368 weights/g)].map(([, n]) =>
+    Number(n),
+  );
+  assert.ok(steps.length >= 5, shown.slice(0, 2000));
+  assert.equal(
+    steps,
+    [...steps].sort((a, b) => a - b),
+  );
+  assert.ok(new Set(steps).size >= 5 && (steps.at(-1) as number) > 80, steps.join());
+  assert.match(shown, 'dense/kernel');
+  const { megabytes } = JSON.parse(readFileSync(measured, 'utf8')) as { megabytes: number };
+  assert.ok(megabytes < 600, `${megabytes} MB`);
+  rmSync(output);
 });
 
 test.run();

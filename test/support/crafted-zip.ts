@@ -309,16 +309,16 @@ export const CRAFTED_ZIP: readonly Crafted[] = [
   {
     name: 'cycle.keras',
     make: () => keras(chained(['a', 'b'], (i) => 'ba'[i] as string, 'b')),
-    code: 'unsupported-layer',
-    names: 'in a circle',
-    commands: ['convert'],
+    code: 'corrupt-file',
+    names: 'called on their own outputs',
+    commands: ['quantize', 'inspect', 'convert'],
   },
   {
     name: 'self-cycle.keras',
     make: () => keras(chained(['a'], () => 'a', 'a')),
-    code: 'unsupported-layer',
-    names: 'in a circle',
-    commands: ['convert'],
+    code: 'corrupt-file',
+    names: 'called on their own outputs',
+    commands: ['quantize', 'inspect', 'convert'],
   },
   {
     name: 'backwards.keras',

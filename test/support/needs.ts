@@ -145,7 +145,7 @@ export function tempDir(): string {
 }
 
 /** How to start the command line: from its source, or with `BITNIBBLE_DIST=1` as it is published. */
-function cliArguments(): string[] {
+export function cliArguments(): string[] {
   if (process.env.BITNIBBLE_DIST === '1') return [path.join(root, 'dist', 'cli', 'main.js')];
   return ['--import', import.meta.resolve('tsx'), path.join(root, 'src', 'cli', 'main.ts')];
 }

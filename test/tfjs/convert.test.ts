@@ -137,6 +137,19 @@ test('command line: what is needed is named, JSON is one document, faults leave 
   ]);
   assert.is(missing.status, 1);
   assert.is(existsSync(path.join(output, 'x')), false);
+  // A configuration that lacks what TensorFlow.js needs: kernel sizes, the shape of the input.
+  const file = path.join(root, 'test/fixtures/containers/keras1_tf.h5');
+  const bare = await runCli(['convert', file, '-o', path.join(output, 'x', 'model.json'), '--json']);
+  assert.is(bare.status, 1);
+  const { code, message } = JSON.parse(bare.stdout).error;
+  assert.is(code, 'unsupported-layer');
+  for (const what of [
+    'which shape its input has',
+    'convolution2d_1 (Conv2D): kernel_size',
+    'deconvolution2d_1',
+  ])
+    assert.ok(message.includes(what), message);
+  assert.is(existsSync(path.join(output, 'x')), false);
 });
 
 test('initializers and regularizers stay in their Keras 2 form; constraints go, with a remark', async () => {

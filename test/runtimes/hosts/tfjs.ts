@@ -1,7 +1,7 @@
 // The demo model in TensorFlow.js, loaded over HTTP with packedHandler, on the backends that the page finds.
 import * as tf from '@tensorflow/tfjs';
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
-import { packedHandler } from '../../../src/tfjs/index.js';
+import { type PackedSource, packedHandler } from '../../../src/tfjs/index.js';
 
 export interface Predictions {
   /** By backend: one row of ten scores for each image, or why there is none. */
@@ -20,6 +20,49 @@ async function predict(backend: string): Promise<number[] | string> {
   return [...(await scores.data())];
 }
 
+/** What came of one kind of source: a sum of all scores, each with a weight of its own, and what progress said. */
+export interface Loaded {
+  readonly score: number;
+  /** `[bytes so far, bytes in all]` of every call. */
+  readonly progress: readonly (readonly [number, number | null])[];
+}
+
+/** Every kind of source that a page has; with recurrent layers and masks, which bitnibble's classes compute. */
+async function everySource(file: string): Promise<Record<string, Loaded>> {
+  const get = () => fetch(file);
+  const bytes = new Uint8Array(await (await get()).arrayBuffer());
+  const blob = new Blob([bytes]);
+  const address = URL.createObjectURL(blob);
+  const sources: Record<string, PackedSource> = {
+    'a relative URL': file,
+    'a URL': new URL(file, location.href),
+    'a URL as text': new URL(file, location.href).href,
+    'a URL of a blob': address,
+    'a response': await get(),
+    'a response made by hand': new Response(bytes),
+    'a blob': blob,
+    'a file': new File([bytes], file),
+    bytes,
+    'a buffer': bytes.slice().buffer,
+  };
+  setWasmPaths(new URL('./', location.href).href);
+  await tf.setBackend('wasm');
+  const found: Record<string, Loaded> = {};
+  for (const [what, source] of Object.entries(sources)) {
+    const progress: [number, number | null][] = [];
+    const onProgress = (done: number, total?: number) => progress.push([done, total ?? null]);
+    const network = await tf.loadLayersModel(packedHandler(source, { tf, onProgress }));
+    const [input] = network.inputs;
+    const words = tf.ones(
+      (input?.shape ?? []).map((n) => n ?? 1),
+      'int32',
+    );
+    const scores = [...(await (network.predict(words) as tf.Tensor).data())];
+    found[what] = { score: scores.reduce((sum, value, i) => sum + value * (i + 1), 0), progress };
+  }
+  return found;
+}
+
 async function all(): Promise<Predictions> {
   setWasmPaths(new URL('./', location.href).href);
   const found: Record<string, number[] | string> = {};
@@ -27,4 +70,6 @@ async function all(): Promise<Predictions> {
   return found;
 }
 
-Object.assign(globalThis, { predictions: all() });
+const work =
+  location.hash === '#sources' ? { sources: everySource('tagger.safetensors') } : { predictions: all() };
+Object.assign(globalThis, work);
