@@ -303,7 +303,8 @@ export class H5File {
         `${this.name}: dataset ${path} is put together from others, which is not followed`,
       );
     }
-    this.#described.set(path, { metadata, isReadable: false });
+    // HDF5 filters chunks alone.
+    this.#described.set(path, { metadata, isReadable: metadata.chunks === null });
     return metadata;
   }
 

@@ -18,10 +18,13 @@ const hook = pathToFileURL(path.join(root, 'test/support/measure.mjs')).href;
 const isTooMuch = ({ seconds, megabytes }: { seconds: number; megabytes: number }) =>
   seconds > SECONDS || megabytes > MEGABYTES;
 
-/** A busy machine is no fault of the reader: what took too much gets a second chance. */
+/** How often what took too much is tried again: a busy machine is no fault of the reader. */
+const CHANCES = ['', '-again', '-once-more'];
+
 async function meet(command: Command, file: string) {
-  const first = await attempt(command, file, '');
-  return isTooMuch(first.took) ? attempt(command, file, '-again') : first;
+  let met = await attempt(command, file, '');
+  for (const suffix of CHANCES.slice(1)) if (isTooMuch(met.took)) met = await attempt(command, file, suffix);
+  return met;
 }
 
 /** Runs one command in a folder of its own. */
@@ -108,7 +111,7 @@ test('nothing was written beside the outputs, or where a name points', () => {
   const made = [...CRAFTED_H5, ...CRAFTED_ZIP].map(({ name }) => name);
   const known = new Set([...made, 'secret.bin', ...ELSEWHERE_NAMES.map((name) => `${name}.h5`)]);
   const strays = readdirSync(folder).filter(
-    (name) => !known.has(name.replace(/-(quantize|inspect|convert)(-again)?(\.json)?$/, '')),
+    (name) => !known.has(name.replace(/-(quantize|inspect|convert)(-again|-once-more)?(\.json)?$/, '')),
   );
   assert.equal(strays, []);
   for (const file of ['/etc/evil.json', '/evil.json', path.join(folder, '..', 'evil.json')])
