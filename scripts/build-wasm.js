@@ -1,4 +1,4 @@
-// Compiles assembly/ to build/kernels.wasm and build/reader.wasm, embeds the bytes of both in src/kernels/, and compiles
+// Compiles assembly/ to build/kernels.wasm, build/reader.wasm and build/linalg.wasm, embeds their bytes in src/kernels/, and compiles
 // build/kernels-bench.wasm, which is the kernels plus a plain sum for bench/kernels.ts to compare with.
 //
 //   node scripts/build-wasm.js
@@ -11,6 +11,7 @@ import asc from 'assemblyscript/asc';
 const modules = [
   { entry: 'assembly/index.ts', file: 'build/kernels.wasm', embedded: 'embedded.ts', limit: 16 * 1024 },
   { entry: 'assembly/reader.ts', file: 'build/reader.wasm', embedded: 'embedded-reader.ts', limit: 6 * 1024 },
+  { entry: 'assembly/linalg.ts', file: 'build/linalg.wasm', embedded: 'embedded-linalg.ts', limit: 4 * 1024 },
 ];
 const root = fileURLToPath(new URL('..', import.meta.url));
 

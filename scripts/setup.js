@@ -85,8 +85,8 @@ async function install() {
 async function wasm() {
   const stamp = 'build/.setup-wasm';
   const outputs = [
-    ...['build/kernels.wasm', 'build/kernels-bench.wasm', 'build/reader.wasm'],
-    ...['src/kernels/embedded.ts', 'src/kernels/embedded-reader.ts'],
+    ...['build/kernels.wasm', 'build/kernels-bench.wasm', 'build/reader.wasm', 'build/linalg.wasm'],
+    ...['src/kernels/embedded.ts', 'src/kernels/embedded-reader.ts', 'src/kernels/embedded-linalg.ts'],
   ];
   const inputs = ['assembly', 'asconfig.json', 'scripts/build-wasm.js'];
   const state = () => `${hashOf(inputs)} ${installedVersion('assemblyscript')} ${hashOf(outputs)}`;

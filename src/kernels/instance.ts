@@ -1,5 +1,4 @@
 import { BitnibbleError, expected } from '../errors.js';
-import type { ReaderAbi } from './wasm-arena.js';
 
 /** bitnibble's kernels made elsewhere. */
 export type KernelModule = WebAssembly.Module | WebAssembly.Instance | object;
@@ -15,7 +14,7 @@ const SIMD_PROBE = Uint8Array.of(
  *
  * @throws BitnibbleError `no-simd`, `no-compile`, `bad-module`; TypeError for a `module` of another kind
  */
-export async function exportsOf<A extends ReaderAbi>(
+export async function exportsOf<A>(
   module: KernelModule | undefined,
   embedded: () => Promise<Uint8Array<ArrayBuffer>>,
   file: string,

@@ -6,7 +6,7 @@ import { type Granularity, sizeOf } from '../shape.js';
 import { loadLayersModel, pairOwnWeights } from '../tfjs/load.js';
 import type { TensorFlow } from '../tfjs/types.js';
 import { Activations, type Batches } from './calibrate/activations.js';
-import { tensorFlowAlgebra } from './calibrate/algebra.js';
+import { algebraFor } from './calibrate/algebra.js';
 import {
   ACTIVATION_BYTES,
   type CalibrationOptions,
@@ -88,6 +88,7 @@ export async function measureSensitivity(
     return { scheme, decisions, model: quantizeModel(model, recipe, { kernels }).model };
   });
   const [{ decisions }] = bases as [(typeof bases)[number]];
+  const tools = { tf, kernels, algebra: await algebraFor(tf, kernels) };
   const float = await loadLayersModel(tf, model);
   const quantized = await loadLayersModel(tf, model);
   let inputs: Tensor[] = [];
@@ -128,13 +129,11 @@ export async function measureSensitivity(
         const moments =
           first === undefined || typeof first === 'string' || first.table
             ? undefined
-            : await momentsOf(tf, tensorFlowAlgebra(tf), first, 0, data, options, random);
+            : await momentsOf(tf, tools.algebra, first, 0, data, options, random);
         for (const [i, base] of bases.entries()) {
           const plan = plansBy[i]?.get(layer) ?? 'it is fitted without data';
           const fit =
-            typeof plan === 'string'
-              ? plan
-              : await fitLayer(tf, kernels, plan, data, options, random, moments);
+            typeof plan === 'string' ? plan : await fitLayer(tools, plan, data, options, random, moments);
           const variables = layer.weights.map((variable, at) => ({
             weight: pairs.get(variable.originalName),
             exact: variable,

@@ -3,25 +3,14 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { BitnibbleError } from '../../src/errors.js';
 import { kernelBytes } from '../../src/kernels/embedded.js';
+import { kernelBytes as linalgBytes } from '../../src/kernels/embedded-linalg.js';
 import { kernelBytes as readerBytes } from '../../src/kernels/embedded-reader.js';
 import { loadKernels } from '../../src/kernels/index.js';
 import { loadDecoder } from '../../src/kernels/reader.js';
-import { backends, columns, hex, makeWeights, SMALL_ARENA, tensor } from './support.js';
+import { backends, columns, hex, makeWeights, rejects, SMALL_ARENA, tensor } from './support.js';
 
 const weights = Float32Array.of(1, -1, 1, 1);
-
-/** `kind` is the name of an error class, or a code of BitnibbleError. */
-async function rejects(load: Promise<unknown>, kind: string, text: RegExp): Promise<void> {
-  const error = await load.then(
-    () => undefined,
-    (e: unknown) => e,
-  );
-  assert.instance(error, Error);
-  assert.is(error instanceof BitnibbleError ? error.code : (error as Error).name, kind);
-  assert.match((error as Error).message, text);
-}
 
 /** A module that is valid and exports nothing. */
 const EMPTY = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0);
@@ -35,11 +24,13 @@ test('the modules stay small, and the embedded ones are the built ones', () => {
   assert.ok(built('reader').length < 6 * 1024);
   assert.is(hex(kernelBytes()), hex(built('kernels')));
   assert.is(hex(readerBytes()), hex(built('reader')));
+  assert.is(hex(linalgBytes()), hex(built('linalg')));
 });
 
 test('the modules import nothing', () => {
   assert.equal(WebAssembly.Module.imports(new WebAssembly.Module(kernelBytes())), []);
   assert.equal(WebAssembly.Module.imports(new WebAssembly.Module(readerBytes())), []);
+  assert.equal(WebAssembly.Module.imports(new WebAssembly.Module(linalgBytes())), []);
 });
 
 test('loadDecoder: the embedded module, and either module in any form', async () => {

@@ -1,9 +1,10 @@
 // A layer in a float network and in another one, and moments of it by hand.
 import type { Tensor } from '@tensorflow/tfjs';
 import * as assert from 'uvu/assert';
+import { loadKernels } from '../../src/kernels/index.js';
 import type { JsonObject } from '../../src/model.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
-import { tensorFlowAlgebra } from '../../src/pipeline/calibrate/algebra.js';
+import { algebraFor } from '../../src/pipeline/calibrate/algebra.js';
 import { plansOf } from '../../src/pipeline/calibrate/calibrate.js';
 import { type LayerPlan, momentsOf } from '../../src/pipeline/calibrate/layer.js';
 import { randomNumbers } from '../../src/pipeline/calibrate/linear.js';
@@ -16,7 +17,7 @@ import { toTopology } from '../../src/tfjs/topology.js';
 import { random, type SmallLayer, smallModel } from './support.js';
 
 const { tf } = await loadTensorFlow();
-const algebra = tensorFlowAlgebra(tf);
+const algebra = await algebraFor(tf, await loadKernels());
 
 /**
  * A layer in two networks with weights of their own, and how it is to be fitted.

@@ -2,6 +2,8 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { type LinearAlgebra, loadLinearAlgebra } from '../../src/kernels/linalg.js';
+import { strideOf } from '../../src/kernels/linalg-types.js';
 import {
   type CalibrateOptions,
   emptyMoments,
@@ -9,11 +11,42 @@ import {
   type Moments,
 } from '../../src/schemes/fit/calibrated.js';
 import { descend, rescale } from '../../src/schemes/fit/descend.js';
-import { factorUpper, solveUpper } from '../../src/schemes/fit/factor.js';
+import { factorUpper, type Matrix, solveUpper } from '../../src/schemes/fit/factor.js';
 import { type Codebook, gptq, levelOf } from '../../src/schemes/fit/gptq.js';
 import { GRIDS } from '../../src/schemes/grids.js';
 import type { SchemeName } from '../../src/schemes/types.js';
-import { plainAlgebra } from './algebra.js';
+
+const simd = await loadLinearAlgebra();
+const backends = [simd, await loadLinearAlgebra({ backend: 'reference' })];
+
+/** Matrices `[k, n]` of values in a room. */
+function matrices(
+  algebra: LinearAlgebra,
+  k: number,
+  ...all: [values: ArrayLike<number>, n: number][]
+): Matrix[] {
+  const room = algebra.room(all.reduce((sum, [, n]) => sum + 8 * k * strideOf(n) + 16, 0));
+  return all.map(([values, n]) => {
+    const stride = strideOf(n);
+    const own = room.float64(k * stride);
+    for (let i = 0; i < k * n; i++) own[Math.floor(i / n) * stride + (i % n)] = values[i] as number;
+    return { values: own, stride };
+  });
+}
+
+/** Levels of one column by GPTQ. */
+function gptqOf(algebra: LinearAlgebra, h: Float64Array, w: Float64Array, book: Codebook): Uint8Array {
+  const k = w.length;
+  const none = new Float64Array(k);
+  const [v, own, carried, lost] = matrices(algebra, k, [h, k], [w, 1], [none, 1], [none, 1]) as [
+    Matrix,
+    Matrix,
+    Matrix,
+    Matrix,
+  ];
+  factorUpper(algebra, v, k);
+  return gptq(algebra, v, k, own, 1, book, { carried, lost });
+}
 
 /** Normal numbers from a seed. */
 function normals(seed: number): () => number {
@@ -110,46 +143,47 @@ test('levels: the nearest, ties and zero downwards, the ends clamped, scale 0 th
   assert.is(levelOf(GRIDS.int4, 5, 0), 8);
 });
 
-test('the factor is upper triangular with H = V V, and solves', () => {
-  for (const k of [1, 2, 7, 33]) {
-    const next = normals(k);
-    const h = hessian(k, next);
-    const v = h.slice();
-    assert.is(factorUpper(v, k), -1);
-    for (let i = 0; i < k; i++)
-      for (let j = i; j < k; j++) {
-        let sum = 0;
-        for (let m = j; m < k; m++) sum += v[i * k + m]! * v[j * k + m]!;
-        assert.ok(Math.abs(sum - h[i * k + j]!) < 1e-9 * h[i * k + i]! + 1e-9);
+for (const algebra of backends)
+  test(`${algebra.backend}: the factor is upper triangular with H = V V', and solves`, () => {
+    for (const k of [1, 2, 7, 33, 64, 65, 128, 150]) {
+      const next = normals(k);
+      const h = hessian(k, next);
+      const b = fill(k * 3, next);
+      const [v, x] = matrices(algebra, k, [h, k], [b, 3]) as [Matrix, Matrix];
+      assert.is(factorUpper(algebra, v, k), -1);
+      for (let i = 0; i < k; i++)
+        for (let j = i; j < k; j++) {
+          let sum = 0;
+          for (let m = j; m < k; m++) sum += v.values[i * v.stride + m]! * v.values[j * v.stride + m]!;
+          assert.ok(Math.abs(sum - h[i * k + j]!) < 1e-9 * h[i * k + i]! + 1e-9);
+        }
+      solveUpper(algebra, v, k, x, 3);
+      for (let c = 0; c < 3; c++) {
+        const own = solve(
+          h,
+          b.filter((_, at) => at % 3 === c),
+        );
+        own.forEach((value, i) => {
+          assert.ok(Math.abs(value - x.values[i * x.stride + c]!) < 1e-8);
+        });
       }
-    const b = fill(k * 3, next);
-    const x = b.slice();
-    solveUpper(v, k, x, 3);
-    for (let c = 0; c < 3; c++) {
-      const own = solve(
-        h,
-        b.filter((_, at) => at % 3 === c),
-      );
-      own.forEach((value, i) => {
-        assert.ok(Math.abs(value - x[i * 3 + c]!) < 1e-8);
-      });
     }
-  }
-  assert.is(factorUpper(Float64Array.of(1, 2, 2, 1), 2), 0);
-  assert.is(factorUpper(Float64Array.of(1, 0, 0, Number.NaN), 2), 1);
-});
+    const pivotOf = (h: number[], k: number) =>
+      factorUpper(algebra, matrices(algebra, k, [h, k])[0] as Matrix, k);
+    assert.is(pivotOf([1, 2, 2, 1], 2), 0);
+    assert.is(pivotOf([1, 0, 0, Number.NaN], 2), 1);
+  });
 
 test('GPTQ takes the steps of the exact optimal brain surgeon', () => {
   for (const scheme of ['binary', 'int2', 'int4'] as const)
     for (let seed = 1; seed <= 20; seed++) {
-      const k = 1 + (seed % 9);
+      // One across the edge of a tile, too.
+      const k = seed === 20 ? 70 : 1 + (seed % 9);
       const next = normals(seed);
       const h = hessian(k, next);
       const w = fill(k, next);
       const book = bookOf(scheme, k, scheme === 'int4' ? 0.3 : 0.8);
-      const v = h.slice();
-      factorUpper(v, k);
-      const levels = gptq(v, k, w, 1, book);
+      const levels = gptqOf(simd, h, w, book);
       const expected = surgeon(h, w, book);
       valuesOf(scheme, levels, book.scales[0]!).forEach((q, i) => {
         assert.ok(Math.abs(q - expected[i]!) < 1e-12, `${scheme} ${seed} row ${i}`);
@@ -168,16 +202,19 @@ test('descent ends where no single code is better, and near the best of all code
       const h = hessian(k, next);
       const w = fill(k, next);
       const book = bookOf(scheme, k, 0.8);
-      const v = h.slice();
-      factorUpper(v, k);
-      const levels = gptq(v, k, w, 1, book);
+      const levels = gptqOf(simd, h, w, book);
       const start = loss(h, w, valuesOf(scheme, levels, 0.8));
       const q = valuesOf(scheme, levels, 0.8);
-      const residual = Float64Array.from(w, (_, i) =>
-        w.reduce((sum, x, m) => sum + h[i * k + m]! * (x - q[m]!), 0),
-      );
+      const room = simd.room(4 * k * k + 8 * k + 32);
+      const single = room.float32(k * k);
+      single.set(h);
+      const rows = Array.from(w, (_, i) => single.subarray(i * k, (i + 1) * k));
+      const residual = room.float64(k);
+      w.forEach((_, i) => {
+        residual[i] = w.reduce((sum, x, m) => sum + h[i * k + m]! * (x - q[m]!), 0);
+      });
       const diagonal = Float64Array.from(w, (_, i) => h[i * k + i]!);
-      descend(Float32Array.from(h), diagonal, residual, levels, 0, 1, book, 50);
+      descend(simd, rows, diagonal, residual, levels, 0, 1, book, 50);
       const end = loss(h, w, valuesOf(scheme, levels, 0.8));
       assert.ok(end <= start * (1 + 1e-5) + 1e-9);
       for (let i = 0; i < k; i++)
@@ -208,14 +245,14 @@ test('a new scale is the least-squares one, group by group', () => {
   const book: Codebook = { grid: GRIDS.binary, groupOf, scales: Float64Array.of(0.5, 0.5) };
   const signs = Array.from(levels, (level) => 2 * level - 1);
   const products = [0, 1].map((group) =>
-    Float32Array.from(w, (_, i) =>
+    Float64Array.from(w, (_, i) =>
       signs.reduce((sum, q, m) => sum + (groupOf[m] === group ? h[i * k + m]! * q : 0), 0),
     ),
   );
   const residuals = Float64Array.from(w, (_, i) =>
     w.reduce((sum, x, m) => sum + h[i * k + m]! * (x - 0.5 * signs[m]!), 0),
   );
-  rescale(products, residuals, levels, 1, book);
+  rescale((group) => products[group] as Float64Array, 2, residuals, levels, 1, book);
   const at = (a: number, b: number) =>
     loss(
       h,
@@ -266,7 +303,7 @@ test('weights that a scheme can hold are found exactly, whatever the scale of a 
     // The ends of the range occur in each channel, so that its scale can be told.
     for (let c = 0; c < n; c++) wanted[c] = levels - 1;
     const w = Float64Array.from(wanted, (level, at) => 2 ** ((at % n) - 2) * (offset + step * level));
-    const fit = fitCalibrated(plainAlgebra, momentsOf(k, n, 300, w, 3), w, scheme, GRIDS[scheme]);
+    const fit = fitCalibrated(simd, momentsOf(k, n, 300, w, 3), w, scheme, GRIDS[scheme]);
     assert.ok(fit);
     assert.ok(fit.error < 1e-6, `${scheme}: ${fit.error}`);
     for (let at = 0; at < k * n; at++) {
@@ -281,7 +318,7 @@ test('better than rounding at the outputs; groups better than channels; the refi
   const w = fill(k * n, normals(21));
   const moments = momentsOf(k, n, 600, w, 22);
   const fit = (options: CalibrateOptions) =>
-    fitCalibrated(plainAlgebra, moments, w, 'binary', GRIDS.binary, { ridge: 1e-6, ...options });
+    fitCalibrated(simd, moments, w, 'binary', GRIDS.binary, { ridge: 1e-6, ...options });
   // Without a shift the error is that of the outputs themselves, which the descent lowers.
   const one = fit({ shift: false });
   const groups = fit({ shift: false, groupRows: 8 });
@@ -297,11 +334,11 @@ test('better than rounding at the outputs; groups better than channels; the refi
 
 test('dead inputs are counted; useless moments give no fit', () => {
   const w = fill(6 * 2, normals(31));
-  const fit = fitCalibrated(plainAlgebra, momentsOf(6, 2, 50, w, 32, 2), w, 'int4', GRIDS.int4);
+  const fit = fitCalibrated(simd, momentsOf(6, 2, 50, w, 32, 2), w, 'int4', GRIDS.int4);
   assert.ok(fit);
   assert.is(fit.deadInputs, 2);
   assert.ok(fit.scales.every((s) => Number.isFinite(s) && s > 0));
-  const none = (moments: Moments) => fitCalibrated(plainAlgebra, moments, w, 'int4', GRIDS.int4);
+  const none = (moments: Moments) => fitCalibrated(simd, moments, w, 'int4', GRIDS.int4);
   assert.is(none(emptyMoments(6, 2)), undefined);
   assert.is(none(momentsOf(6, 2, 20, w, 33, 6)), undefined);
   const spoilt = momentsOf(6, 2, 20, w, 34);

@@ -1,25 +1,49 @@
-import type { Algebra } from '../../schemes/fit/algebra.js';
+import { type LinearAlgebra, loadLinearAlgebra } from '../../kernels/linalg.js';
+import type { Kernels } from '../../kernels/types.js';
 import type { TensorFlow } from '../../tfjs/types.js';
 
-/** The matrix products of TensorFlow.js, on whichever backend it computes. */
-export function tensorFlowAlgebra(tf: TensorFlow): Algebra {
-  // The values stay out of what `tidy` returns: it looks through every element for tensors.
-  const floats = (build: () => ReturnType<TensorFlow['matMul']>): Float32Array => {
-    const result = tf.tidy(build);
-    const values = result.dataSync() as Float32Array;
-    result.dispose();
-    return values;
-  };
+/**
+ * What multiplies matrices: bitnibble's own kernels, and for sums over many rows the native library where TensorFlow.js
+ * computes by it (several times faster, on all cores).
+ */
+export async function algebraFor(tf: TensorFlow, kernels: Kernels): Promise<LinearAlgebra> {
+  const own = await loadLinearAlgebra({ backend: kernels.backend });
+  return tf.getBackend() === 'tensorflow' ? nativeSums(tf, own) : own;
+}
+
+/** Rows that are summed in float32 before they are added in float64. */
+const NATIVE_ROWS = 2048;
+
+/** Products that take longer natively, for the start of a call, than by the kernels: multiply-adds. */
+const SMALL = 1 << 18;
+
+/** The same with `X'X` and `X'T` by TensorFlow.js's matrix product. */
+export function nativeSums(tf: TensorFlow, own: LinearAlgebra): LinearAlgebra {
+  function addCross(
+    total: Float64Array,
+    x: Float32Array,
+    t: Float32Array,
+    rows: number,
+    k: number,
+    n: number,
+  ): void {
+    for (let start = 0; start < rows; start += NATIVE_ROWS) {
+      const count = Math.min(NATIVE_ROWS, rows - start);
+      const product = tf.tidy(() => {
+        const left = tf.tensor2d(x.subarray(start * k, (start + count) * k), [count, k]);
+        const right = x === t ? left : tf.tensor2d(t.subarray(start * n, (start + count) * n), [count, n]);
+        return tf.matMul(left, right, true);
+      });
+      const sums = product.dataSync();
+      product.dispose();
+      for (let at = 0; at < sums.length; at++) total[at] = (total[at] as number) + (sums[at] as number);
+    }
+  }
   return {
-    product: (a, b, m, k, n) => floats(() => tf.matMul(tf.tensor2d(a, [m, k]), tf.tensor2d(b, [k, n]))),
-    moments(x, t, rows, k, n) {
-      const samples = tf.tensor2d(x, [rows, k]);
-      // The WebAssembly backend multiplies with a transposing flag by a plain loop, many times slower.
-      const across = tf.transpose(samples);
-      const gram = floats(() => tf.matMul(across, samples));
-      const cross = floats(() => tf.matMul(across, tf.tensor2d(t, [rows, n])));
-      tf.dispose([samples, across]);
-      return { gram, cross };
-    },
+    ...own,
+    addGram: (total, x, rows, k) =>
+      rows * k * k < SMALL ? own.addGram(total, x, rows, k) : addCross(total, x, x, rows, k, k),
+    addCross: (total, x, t, rows, k, n) =>
+      rows * k * n < SMALL ? own.addCross(total, x, t, rows, k, n) : addCross(total, x, t, rows, k, n),
   };
 }

@@ -10,6 +10,7 @@ import { outputKind } from '../evaluate.js';
 import { type QuantizeReport, quantizeModel, reportOf, reportRow } from '../quantize.js';
 import { type Decision, decide, parseRecipe, type Recipe } from '../recipe.js';
 import { Activations, type Batches } from './activations.js';
+import { algebraFor } from './algebra.js';
 import { divergence } from './divergence.js';
 import { type CallData, fitLayer, type LayerFit, type LayerPlan, planOf } from './layer.js';
 import { randomNumbers } from './linear.js';
@@ -76,6 +77,7 @@ export async function calibrateModel(
   const { kernels, onProgress, seed = 0, activationBytes = ACTIVATION_BYTES } = options;
   const decisions = decide(parseRecipe(recipe), model.weights, model.file);
   const base = quantizeModel(model, recipe, { kernels });
+  const tools = { tf, kernels, algebra: await algebraFor(tf, kernels) };
   const float = await loadLayersModel(tf, model);
   const quantized = await loadLayersModel(tf, base.model);
   let inputs: Tensor[] = [];
@@ -107,7 +109,7 @@ export async function calibrateModel(
         const found =
           typeof plan === 'string'
             ? plan
-            : await fitLayer(tf, kernels, plan, dataOf(activations, calls, layer), options, random);
+            : await fitLayer(tools, plan, dataOf(activations, calls, layer), options, random);
         fits.set(layer, found);
         rows.push(...rowsOf(kernelsOf(layer, pairs, decisions), found));
       }

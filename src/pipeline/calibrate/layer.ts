@@ -1,9 +1,9 @@
 import type { Tensor, Tensor5D } from '@tensorflow/tfjs';
 import { floatToHalf, halfToFloat } from '../../formats/float16.js';
 import { roleOf } from '../../keras/axes.js';
+import type { LinearAlgebra } from '../../kernels/linalg-types.js';
 import type { Kernels } from '../../kernels/types.js';
 import type { WeightInfo } from '../../model.js';
-import type { Algebra } from '../../schemes/fit/algebra.js';
 import {
   type CalibrateOptions,
   emptyMoments,
@@ -18,7 +18,6 @@ import { type BlockLayout, blockLayout } from '../../shape.js';
 import type { TensorFlow } from '../../tfjs/types.js';
 import type { Decision } from '../recipe.js';
 import type { Batches } from './activations.js';
-import { tensorFlowAlgebra } from './algebra.js';
 import { linearsOf } from './classes.js';
 import { addMoments, type Linear, type Values } from './linear.js';
 import type { Layer } from './network.js';
@@ -96,6 +95,13 @@ export function planOf(
   return typeof linears === 'string' ? linears : { linears, ...rest };
 }
 
+/** What computes. */
+export interface Tools {
+  readonly tf: TensorFlow;
+  readonly kernels: Kernels;
+  readonly algebra: LinearAlgebra;
+}
+
 export interface FitOptions extends CalibrateOptions {
   readonly positions?: number;
 }
@@ -106,8 +112,7 @@ export interface FitOptions extends CalibrateOptions {
  * @param first moments of the first map, where they are known already
  */
 export async function fitLayer(
-  tf: TensorFlow,
-  kernels: Kernels,
+  { tf, kernels, algebra }: Tools,
   plan: LayerPlan,
   data: readonly CallData[],
   options: FitOptions,
@@ -124,7 +129,6 @@ export async function fitLayer(
       (variables, id) => kernelOf(variables, id).dataSync() as Float32Array,
       (id, values) => setValues(tf, plan.rounded.get(id) as Variable, values),
     );
-  const algebra = tensorFlowAlgebra(tf);
   const tensors = new Map<string, KernelFit>();
   const biases = new Map<string, Float32Array>();
   for (const [stage, linear] of plan.linears.entries()) {
@@ -193,7 +197,7 @@ function elementOf({ channels, inner }: BlockLayout, row: number, column: number
 /** Second moments of what a layer's map takes in the quantized network and gives in the float one, one for each group. */
 export async function momentsOf(
   tf: TensorFlow,
-  algebra: Algebra,
+  algebra: LinearAlgebra,
   plan: LayerPlan,
   stage: number,
   data: readonly CallData[],

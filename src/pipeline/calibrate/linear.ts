@@ -1,6 +1,6 @@
 import type { Tensor, Tensor5D } from '@tensorflow/tfjs';
+import type { LinearAlgebra } from '../../kernels/linalg-types.js';
 import type { WeightInfo } from '../../model.js';
-import type { Algebra } from '../../schemes/fit/algebra.js';
 import type { Moments } from '../../schemes/fit/calibrated.js';
 import type { TensorFlow } from '../../tfjs/types.js';
 
@@ -69,7 +69,7 @@ export function sample(n: number, count: number, random: (n: number) => number):
   return all.slice(0, count);
 }
 
-/** Samples whose products are added in float32 before they are added to float64 totals. */
+/** Rows of patches that are held at once. */
 const TILE_ROWS = 2048;
 
 /**
@@ -81,7 +81,7 @@ const TILE_ROWS = 2048;
  * @param mask `[batch, width]`, 0 where a position does not count
  */
 export async function addMoments(
-  algebra: Algebra,
+  algebra: LinearAlgebra,
   linear: Linear,
   x: Tensor5D,
   t: Tensor5D,
@@ -134,7 +134,7 @@ interface Batch {
 }
 
 function flush(
-  algebra: Algebra,
+  algebra: LinearAlgebra,
   { groups, taps, k, n }: Linear,
   batch: Batch,
   channels: number,
@@ -167,37 +167,17 @@ function flush(
   }
 }
 
-/** Matrices up to this many rows are added by plain loops: a product of TensorFlow.js has a start-up of its own. */
-const SMALL = 32;
-
-function addRows(algebra: Algebra, own: Moments, x: Float32Array, t: Float32Array, rows: number): void {
+function addRows(algebra: LinearAlgebra, own: Moments, x: Float32Array, t: Float32Array, rows: number): void {
   const { k, n, gram, cross, sumX, sumT, sumTT } = own;
-  const isSmall = k <= SMALL;
   own.rows += rows;
-  if (!isSmall) {
-    const products = algebra.moments(x, t, rows, k, n);
-    add(gram, products.gram);
-    add(cross, products.cross);
-  }
-  for (let row = 0; row < rows; row++) {
-    for (let i = 0; i < k; i++) {
-      const value = x[row * k + i] as number;
-      if (value === 0) continue;
-      sumX[i] = (sumX[i] as number) + value;
-      if (!isSmall) continue;
-      for (let m = 0; m < k; m++)
-        gram[i * k + m] = (gram[i * k + m] as number) + value * (x[row * k + m] as number);
-      for (let c = 0; c < n; c++)
-        cross[i * n + c] = (cross[i * n + c] as number) + value * (t[row * n + c] as number);
-    }
-    for (let c = 0; c < n; c++) {
-      const value = t[row * n + c] as number;
+  algebra.addGram(gram, x, rows, k);
+  algebra.addCross(cross, x, t, rows, k, n);
+  for (let row = 0, at = 0; row < rows; row++)
+    for (let i = 0; i < k; i++, at++) sumX[i] = (sumX[i] as number) + (x[at] as number);
+  for (let row = 0, at = 0; row < rows; row++)
+    for (let c = 0; c < n; c++, at++) {
+      const value = t[at] as number;
       sumT[c] = (sumT[c] as number) + value;
       sumTT[c] = (sumTT[c] as number) + value * value;
     }
-  }
-}
-
-function add(total: Float64Array, part: Float32Array): void {
-  for (let i = 0; i < total.length; i++) total[i] = (total[i] as number) + (part[i] as number);
 }

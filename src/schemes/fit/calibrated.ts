@@ -1,8 +1,8 @@
+import { type LinearAlgebra, strideOf } from '../../kernels/linalg-types.js';
 import { type Grid, topOf } from '../grids.js';
 import type { SchemeName } from '../types.js';
-import type { Algebra } from './algebra.js';
 import { descend, rescale } from './descend.js';
-import { factorUpper, solveUpper } from './factor.js';
+import { factorUpper, type Matrix, solveUpper } from './factor.js';
 import { type Codebook, gptq, levelOf } from './gptq.js';
 
 /** Second moments of a linear layer on calibration data: `x` its inputs in the quantized network, `t` its float outputs. */
@@ -75,7 +75,7 @@ export function emptyMoments(k: number, n: number): Moments {
  * @returns undefined where the moments are useless: no samples, all inputs zero, or not finite
  */
 export function fitCalibrated(
-  algebra: Algebra,
+  algebra: LinearAlgebra,
   moments: Moments,
   weights: ArrayLike<number>,
   scheme: SchemeName,
@@ -93,40 +93,29 @@ export function fitCalibrated(
   }
   if (rows === 0 || !(trace > 0) || !Number.isFinite(trace) || !cross.every(Number.isFinite))
     return undefined;
-  const order = Array.from({ length: k }, (_, i) => i).sort(
+  const order = Uint32Array.from({ length: k }, (_, i) => i).sort(
     (a, b) => (gram[b * k + b] as number) - (gram[a * k + a] as number) || a - b,
   );
   const lambda = (ridge * trace) / k;
-  const h = new Float64Array(k * k);
-  const b = new Float64Array(k * n);
-  order.forEach((from, i) => {
-    order.forEach((column, j) => {
-      h[i * k + j] = gram[from * k + column] as number;
-    });
-    h[i * k + i] = (h[i * k + i] as number) + lambda;
-    for (let c = 0; c < n; c++)
-      b[i * n + c] = (cross[from * n + c] as number) + lambda * (weights[from * n + c] as number);
-  });
-  const v = h.slice();
-  if (factorUpper(v, k) >= 0) return undefined;
-  const w = b.slice();
-  solveUpper(v, k, w, n);
+  const problem = new Problem(algebra, moments, weights, order, lambda);
+  const { v, w } = problem;
+  if (factorUpper(algebra, v, k) >= 0) return undefined;
+  solveUpper(algebra, v, k, w, n);
   const groups = Math.ceil(k / groupRows);
   const groupOf = Uint32Array.from(order, (row) => Math.floor(row / groupRows));
-  const diagonal = Float64Array.from({ length: k }, (_, i) => h[i * k + i] as number);
-  const scales = firstScales(w, diagonal, n, groups, groupOf, scheme, grid);
+  const scales = firstScales(w, problem.diagonal, n, groups, groupOf, scheme, grid);
   const book: Codebook = { grid, groupOf, scales };
-  const single = Float32Array.from(h);
   const best = new Best(k, n, groups);
   for (let round = 0; round < rounds; round++) {
-    const levels = gptq(v, k, w, n, book);
-    const products = () => productsOf(algebra, single, levels, k, n, book, groups);
-    let residuals = residualsOf(b, products(), n, book);
+    const levels = gptq(algebra, v, k, w, n, book, problem);
+    const residuals = problem.residuals(levels, book);
     for (let turn = 0; turn < TURNS; turn++) {
-      descendAll(single, diagonal, residuals, levels, n, book, sweeps);
-      const own = products();
-      residuals = residualsOf(b, own, n, book);
-      rescale(own, residuals, levels, n, book);
+      descendAll(problem, residuals, levels, book, sweeps);
+      const productOf =
+        groups === 1
+          ? () => problem.productOfAll(residuals, book)
+          : (group: number) => problem.product(levels, book, group);
+      rescale(productOf, groups, residuals, levels, n, book);
     }
     best.take(w, residuals, levels, book);
   }
@@ -134,11 +123,118 @@ export function fitCalibrated(
   order.forEach((row, i) => {
     levels.set(best.levels.subarray(i * n, (i + 1) * n), row * n);
   });
-  return {
-    levels,
-    deadInputs,
-    ...refit(algebra, moments, levels, best.scales, groupRows, grid, options.shift !== false),
-  };
+  const found = { grid, groupOf, scales: best.scales };
+  return { levels, deadInputs, ...refit(problem, best.levels, found, options.shift !== false) };
+}
+
+/** `H = X'X + l I` and `B = X'T + l W` with rows in the order of coding, and the arrays to solve with. */
+class Problem {
+  readonly k: number;
+  readonly n: number;
+  /** `H`, whose upper triangle becomes its factor. */
+  readonly v: Matrix;
+  /** `B`, which becomes the solution. */
+  readonly w: Matrix;
+  readonly carried: Matrix;
+  readonly lost: Matrix;
+  /** `B` that stays, `[k, n]`. */
+  readonly b: Float64Array;
+  /** Rows of `H` in float32, side by side in `single`. */
+  readonly single: Float32Array;
+  readonly rows: readonly Float32Array[];
+  readonly diagonal: Float64Array;
+  /** One column of residuals. */
+  readonly residual: Float64Array;
+
+  constructor(
+    readonly algebra: LinearAlgebra,
+    readonly moments: Moments,
+    weights: ArrayLike<number>,
+    readonly order: Uint32Array,
+    readonly lambda: number,
+  ) {
+    const { k, n, gram, cross } = moments;
+    this.k = k;
+    this.n = n;
+    const [strideK, strideN] = [strideOf(k), strideOf(n)];
+    // docs/CALIBRATION.md states this sum.
+    const room = algebra.room(8 * k * strideK + 4 * k * k + 3 * 8 * k * strideN + 8 * k + 6 * 16);
+    const columns = (): Matrix => ({ values: room.float64(k * strideN), stride: strideN });
+    this.v = { values: room.float64(k * strideK), stride: strideK };
+    this.single = room.float32(k * k);
+    this.w = columns();
+    this.carried = columns();
+    this.lost = columns();
+    this.residual = room.float64(k);
+    this.b = new Float64Array(k * n);
+    this.diagonal = new Float64Array(k);
+    const h = this.v.values;
+    order.forEach((from, i) => {
+      const own = h.subarray(i * strideK, i * strideK + k);
+      order.forEach((column, j) => {
+        own[j] = gram[from * k + column] as number;
+      });
+      own[i] = (own[i] as number) + lambda;
+      this.diagonal[i] = own[i] as number;
+      this.single.set(own, i * k);
+      for (let c = 0; c < n; c++) {
+        const value = (cross[from * n + c] as number) + lambda * (weights[from * n + c] as number);
+        this.b[i * n + c] = value;
+        this.w.values[i * strideN + c] = value;
+      }
+    });
+    this.rows = Array.from({ length: k }, (_, i) => this.single.subarray(i * k, (i + 1) * k));
+  }
+
+  /** `H q`, `[k, n]`. */
+  timesH(q: Float32Array): Float64Array {
+    const { algebra, single, k, n } = this;
+    const product = new Float64Array(k * n);
+    algebra.addCross(product, single, q, k, k, n);
+    return product;
+  }
+
+  /** `H (w - q) = B - H q`, `[k, n]`. */
+  residuals(levels: Uint8Array, book: Codebook): Float64Array {
+    const residuals = this.timesH(valuesOf(levels, this.n, book));
+    for (let at = 0; at < residuals.length; at++)
+      residuals[at] = (this.b[at] as number) - (residuals[at] as number);
+    return residuals;
+  }
+
+  /** `H q` without the scales from `B - H q` with them, where a column has one; 0 where it is 0. */
+  productOfAll(residuals: Float64Array, { scales }: Codebook): Float64Array {
+    const { b, n } = this;
+    return residuals.map((residual, at) => {
+      const s = scales[at % n] as number;
+      return s === 0 ? 0 : ((b[at] as number) - residual) / s;
+    });
+  }
+
+  /** `H[:, g] q_g` without the scales. */
+  product(levels: Uint8Array, { grid, groupOf }: Codebook, group: number): Float64Array {
+    const { algebra, rows, k, n } = this;
+    const own: number[] = [];
+    for (let i = 0; i < k; i++) if (groupOf[i] === group) own.push(i);
+    const h = new Float32Array(own.length * k);
+    const q = new Float32Array(own.length * n);
+    own.forEach((i, at) => {
+      h.set(rows[i] as Float32Array, at * k);
+      for (let c = 0; c < n; c++) q[at * n + c] = gridValue(grid, levels[i * n + c] as number);
+    });
+    const product = new Float64Array(k * n);
+    algebra.addCross(product, h, q, own.length, k, n);
+    return product;
+  }
+}
+
+/** Scaled values of levels, `[k, n]`. */
+function valuesOf(levels: Uint8Array, n: number, { grid, groupOf, scales }: Codebook): Float32Array {
+  const q = new Float32Array(levels.length);
+  for (const [i, group] of groupOf.entries())
+    for (let c = 0, at = i * n; c < n; c++, at++)
+      q[at] = (scales[group * n + c] as number) * gridValue(grid, levels[at] as number);
+  return q;
 }
 
 /** Descents, each with new scales behind it, in a round. */
@@ -160,18 +256,14 @@ class Best {
     this.#errors = new Float64Array(n).fill(Number.POSITIVE_INFINITY);
   }
 
-  take(
-    w: Float64Array,
-    residuals: Float64Array,
-    levels: Uint8Array,
-    { grid, groupOf, scales }: Codebook,
-  ): void {
+  take(w: Matrix, residuals: Float64Array, levels: Uint8Array, { grid, groupOf, scales }: Codebook): void {
     const { k, n, groups } = this;
     const errors = new Float64Array(n);
     for (let i = 0, at = 0; i < k; i++)
       for (let c = 0; c < n; c++, at++) {
         const q = (scales[(groupOf[i] as number) * n + c] as number) * gridValue(grid, levels[at] as number);
-        errors[c] = (errors[c] as number) + ((w[at] as number) - q) * (residuals[at] as number);
+        const lost = (w.values[i * w.stride + c] as number) - q;
+        errors[c] = (errors[c] as number) + lost * (residuals[at] as number);
       }
     for (let c = 0; c < n; c++) {
       if (!((errors[c] as number) < (this.#errors[c] as number))) continue;
@@ -184,59 +276,24 @@ class Best {
 
 const gridValue = ({ offset, step }: Grid, level: number) => offset + step * level;
 
-/** `H[:, g] q_g` of every group. */
-function productsOf(
-  algebra: Algebra,
-  h: Float32Array,
-  levels: Uint8Array,
-  k: number,
-  n: number,
-  { grid, groupOf }: Codebook,
-  groups: number,
-): Float32Array[] {
-  return Array.from({ length: groups }, (_, group) => {
-    const q = new Float32Array(k * n);
-    for (let i = 0, at = 0; i < k; i++)
-      for (let c = 0; c < n; c++, at++)
-        if (groupOf[i] === group) q[at] = gridValue(grid, levels[at] as number);
-    return algebra.product(h, q, k, k, n);
-  });
-}
-
-/** `H (w - q) = B - sum_g s_g H[:, g] q_g`. */
-function residualsOf(
-  b: Float64Array,
-  products: readonly Float32Array[],
-  n: number,
-  { scales }: Codebook,
-): Float64Array {
-  const residuals = b.slice();
-  for (const [group, product] of products.entries())
-    for (let at = 0; at < b.length; at++)
-      residuals[at] =
-        (residuals[at] as number) - (scales[group * n + (at % n)] as number) * (product[at] as number);
-  return residuals;
-}
-
 function descendAll(
-  h: Float32Array,
-  diagonal: Float64Array,
+  { algebra, rows, diagonal, residual, k, n }: Problem,
   residuals: Float64Array,
   levels: Uint8Array,
-  n: number,
   book: Codebook,
   sweeps: number,
 ): void {
-  const k = diagonal.length;
-  const residual = new Float64Array(k);
   const own = new Uint8Array(k);
   for (let c = 0; c < n; c++) {
     for (let i = 0; i < k; i++) {
       residual[i] = residuals[i * n + c] as number;
       own[i] = levels[i * n + c] as number;
     }
-    if (descend(h, diagonal, residual, own, c, n, book, sweeps) === 0) continue;
-    for (let i = 0; i < k; i++) levels[i * n + c] = own[i] as number;
+    if (descend(algebra, rows, diagonal, residual, own, c, n, book, sweeps) === 0) continue;
+    for (let i = 0; i < k; i++) {
+      residuals[i * n + c] = residual[i] as number;
+      levels[i * n + c] = own[i] as number;
+    }
   }
 }
 
@@ -244,7 +301,7 @@ function descendAll(
 const CLIPS = Array.from({ length: 31 }, (_, i) => 0.25 + 0.025 * i);
 
 function firstScales(
-  w: Float64Array,
+  w: Matrix,
   diagonal: Float64Array,
   n: number,
   groups: number,
@@ -257,7 +314,7 @@ function firstScales(
   const scales = new Float64Array(groups * n);
   rowsOf.forEach((rows, g) => {
     for (let c = 0; c < n; c++) {
-      const own = rows.map((i) => w[i * n + c] as number);
+      const own = rows.map((i) => w.values[i * w.stride + c] as number);
       const sum = own.reduce((total, x) => total + Math.abs(x), 0);
       if (scheme === 'binary') {
         scales[g * n + c] = sum / rows.length;
@@ -283,23 +340,14 @@ function firstScales(
 }
 
 /** `T ~ a Y + c`, `Y = X Q`, by the centred moments; a channel whose `Y` is constant keeps `a = 1`. */
-function refit(
-  algebra: Algebra,
-  moments: Moments,
-  levels: Uint8Array,
-  scales: Float64Array,
-  groupRows: number,
-  grid: Grid,
-  isShifted: boolean,
-) {
-  const { k, n, rows, gram, cross, sumX, sumT, sumTT } = moments;
+function refit(problem: Problem, levels: Uint8Array, book: Codebook, isShifted: boolean) {
+  const { k, n, moments, order, lambda } = problem;
+  const { rows, cross, sumX, sumT, sumTT } = moments;
+  const { scales } = book;
   const out = new Float32Array(scales.length);
   const shift = new Float64Array(n);
-  const q = new Float32Array(k * n);
-  for (let i = 0, at = 0; i < k; i++)
-    for (let c = 0; c < n; c++, at++)
-      q[at] = (scales[Math.floor(i / groupRows) * n + c] as number) * gridValue(grid, levels[at] as number);
-  const product = algebra.product(Float32Array.from(gram), q, k, k, n);
+  const q = valuesOf(levels, n, book);
+  const product = problem.timesH(q);
   let lost = 0;
   let total = 0;
   for (let c = 0; c < n; c++) {
@@ -307,9 +355,12 @@ function refit(
     let yt = 0;
     let yy = 0;
     for (let i = 0, at = c; i < k; i++, at += n) {
-      meanY += ((q[at] as number) * (sumX[i] as number)) / rows;
-      yt += (q[at] as number) * (cross[at] as number);
-      yy += (q[at] as number) * (product[at] as number);
+      const own = q[at] as number;
+      const row = order[i] as number;
+      meanY += (own * (sumX[row] as number)) / rows;
+      yt += own * (cross[row * n + c] as number);
+      // X'X = H - l I
+      yy += own * ((product[at] as number) - lambda * own);
     }
     const meanT = (sumT[c] as number) / rows;
     const centre = isShifted ? rows : 0;
@@ -321,7 +372,7 @@ function refit(
     if (isShifted) shift[c] = meanT - a * meanY;
     lost += Math.max(0, varT - 2 * a * cov + a * a * varY);
     total += varT;
-    for (let g = 0; g * groupRows < k; g++) out[g * n + c] = a * (scales[g * n + c] as number);
+    for (let at = c; at < scales.length; at += n) out[at] = a * (scales[at] as number);
   }
   return { scales: out, shift, error: total > 0 ? lost / total : 0 };
 }

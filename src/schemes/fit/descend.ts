@@ -1,18 +1,20 @@
+import type { LinearAlgebra } from '../../kernels/linalg-types.js';
 import { type Codebook, levelOf } from './gptq.js';
 
 /**
  * Cyclic coordinate descent on `(w - q)' H (w - q)` over the codes of one column: every code in turn becomes the one that
  * is best with all others as they are. Behdin et al., QuantEase, 2023, section 3. The objective never rises.
  *
- * @param h `[k, k]`, symmetric
- * @param diagonal of `h`, `[k]`
+ * @param rows of `H`, which is symmetric, `[k]` each
+ * @param diagonal of `H`, `[k]`
  * @param residual `H (w - q)` of the column, `[k]`, kept up to date
  * @param levels of the column, `[k]`, in and out
  * @param column index of the column among `n`, for its scales
  * @returns number of codes changed
  */
 export function descend(
-  h: Float32Array,
+  algebra: LinearAlgebra,
+  rows: readonly Float32Array[],
   diagonal: Float64Array,
   residual: Float64Array,
   levels: Uint8Array,
@@ -35,9 +37,7 @@ export function descend(
       if (better === level) continue;
       levels[i] = better;
       changed++;
-      const change = s * grid.step * (better - level);
-      for (let m = 0, row = i * k; m < k; m++)
-        residual[m] = (residual[m] as number) - change * (h[row + m] as number);
+      algebra.subtractScaled(residual, s * grid.step * (better - level), rows[i] as Float32Array);
     }
     total += changed;
     if (changed === 0) break;
@@ -49,11 +49,12 @@ export function descend(
  * The least-squares scale of every group and column for given codes, one group after the other:
  * `s_g += q_g' r_g / (q_g' H_gg q_g)`, `q_g` the unscaled codes, `r = H (w - q)`.
  *
- * @param products of each group, `H[:, g] q_g`, `[k, n]`
+ * @param productOf of a group, `H[:, g] q_g`, `[k, n]`; asked for when the scales of the groups before are the new ones
  * @param residuals `[k, n]`, kept up to date
  */
 export function rescale(
-  products: readonly Float32Array[],
+  productOf: (group: number) => Float64Array,
+  groups: number,
   residuals: Float64Array,
   levels: Uint8Array,
   n: number,
@@ -62,7 +63,8 @@ export function rescale(
   const k = groupOf.length;
   const gain = new Float64Array(n);
   const norm = new Float64Array(n);
-  for (const [group, product] of products.entries()) {
+  for (let group = 0; group < groups; group++) {
+    const product = productOf(group);
     gain.fill(0);
     norm.fill(0);
     for (let i = 0; i < k; i++) {

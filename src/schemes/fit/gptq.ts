@@ -1,5 +1,6 @@
+import { type LinearAlgebra, TILE } from '../../kernels/linalg-types.js';
 import type { Grid } from '../grids.js';
-import { axpy } from './factor.js';
+import { axpy, feedForward, type Matrix } from './factor.js';
 
 /** The level of a grid nearest to `value / scale`; for scale 0 the one nearest to 0. */
 export function levelOf({ offset, step, levels }: Grid, value: number, scale: number): number {
@@ -22,28 +23,45 @@ export interface Codebook {
  *
  *     t_i = w_i + sum_{m<i} (w_m - q_m) V[m,i] / V[i,i],   q_i = round(t_i)
  *
- * Each column by itself; `k^2 n / 2` multiply-adds.
+ * Each column by itself; `k^2 n / 2` multiply-adds. What a tile of 64 rows lost goes to the tiles behind it by the kernels,
+ * when these are due (lazy batches, section 3.3).
  *
  * @param v `[k, k]` from `factorUpper` of the Hessian
  * @param w `[k, n]`
+ * @param carried what is to be made up for, negated, and what each row lost: `[k, n]` to work in, with the stride of `w`
  * @returns levels, `[k, n]`
  */
-export function gptq(v: Float64Array, k: number, w: Float64Array, n: number, book: Codebook): Uint8Array {
+export function gptq(
+  algebra: LinearAlgebra,
+  v: Matrix,
+  k: number,
+  w: Matrix,
+  n: number,
+  book: Codebook,
+  work: { readonly carried: Matrix; readonly lost: Matrix },
+): Uint8Array {
   const { grid, groupOf, scales } = book;
+  const { carried, lost } = work;
+  const { stride } = w;
   const levels = new Uint8Array(k * n);
-  const carried = new Float64Array(k * n);
-  const lost = new Float64Array(n);
-  for (let i = 0; i < k; i++) {
-    const pivot = v[i * k + i] as number;
-    const at = (groupOf[i] as number) * n;
-    for (let c = 0; c < n; c++) {
-      const own = w[i * n + c] as number;
-      const s = scales[at + c] as number;
-      const level = levelOf(grid, own + (carried[i * n + c] as number) / pivot, s);
-      levels[i * n + c] = level;
-      lost[c] = own - s * (grid.offset + grid.step * level);
+  carried.values.fill(0);
+  for (let from = 0; from < k; from += TILE) {
+    const to = Math.min(k, from + TILE);
+    feedForward(algebra, v, carried, lost, from, to, n);
+    for (let i = from; i < to; i++) {
+      const pivot = v.values[i * v.stride + i] as number;
+      const at = (groupOf[i] as number) * n;
+      const row = i * stride;
+      for (let c = 0; c < n; c++) {
+        const own = w.values[row + c] as number;
+        const s = scales[at + c] as number;
+        const level = levelOf(grid, own - (carried.values[row + c] as number) / pivot, s);
+        levels[i * n + c] = level;
+        lost.values[row + c] = own - s * (grid.offset + grid.step * level);
+      }
+      for (let m = i + 1; m < to; m++)
+        axpy(carried.values, m * stride, -(v.values[i * v.stride + m] as number), lost.values, row, n);
     }
-    for (let m = i + 1; m < k; m++) axpy(carried, m * n, v[i * k + m] as number, lost, 0, n);
   }
   return levels;
 }

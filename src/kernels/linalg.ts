@@ -1,0 +1,30 @@
+import { expected } from '../errors.js';
+import { exportsOf } from './instance.js';
+import type { LinearAlgebra } from './linalg-types.js';
+import type { LinearAbi } from './linalg-wasm.js';
+
+export type { LinearAlgebra, Operand, Room } from './linalg-types.js';
+
+export interface LoadLinearAlgebraOptions {
+  /** `bitnibble/linalg.wasm`, compiled elsewhere, for hosts that refuse to compile bytes. */
+  readonly module?: WebAssembly.Module;
+  /** `'simd'` (default) or `'reference'`: the same bits without WebAssembly, many times slower. */
+  readonly backend?: 'simd' | 'reference';
+}
+
+/**
+ * Loads the products of matrices that calibration is made of: a module of its own, apart from the kernels.
+ *
+ * @throws BitnibbleError `no-simd`, `no-compile`, `bad-module`; TypeError for a `module` or `backend` of another kind
+ */
+export async function loadLinearAlgebra(options: LoadLinearAlgebraOptions = {}): Promise<LinearAlgebra> {
+  const { module, backend = 'simd' } = options;
+  if (backend === 'reference') return (await import('./linalg-reference.js')).referenceLinearAlgebra;
+  if (backend !== 'simd') throw new TypeError(expected('backend', '"simd" or "reference"', backend));
+  const embedded = async () => (await import('./embedded-linalg.js')).kernelBytes();
+  // Two instances: the arrays of a problem must not move while products need room of their own.
+  const abis = [await exportsOf<LinearAbi>(module, embedded, 'linalg.wasm')];
+  abis.push(await exportsOf<LinearAbi>(module, embedded, 'linalg.wasm'));
+  const { wasmLinearAlgebra } = await import('./linalg-wasm.js');
+  return wasmLinearAlgebra(...(abis as [LinearAbi, LinearAbi]));
+}
