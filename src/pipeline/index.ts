@@ -1,9 +1,18 @@
 export {
+  type LinearAlgebra,
+  type LoadLinearAlgebraOptions,
+  loadLinearAlgebra,
+  type Operand,
+  type Room,
+} from '../kernels/linalg.js';
+export { AUGMENTATIONS, type Augmentation } from './calibrate/augment.js';
+export {
   type CalibrationOptions,
   type CalibrationReport,
   type CalibrationRow,
   calibrateModel,
 } from './calibrate/calibrate.js';
+export { type TuneOptions, type TuneReport, tuneModel } from './calibrate/tune.js';
 export {
   CALIBRATED_VARIANTS,
   type CompareOptions,

@@ -88,7 +88,7 @@ export async function measureSensitivity(
     return { scheme, decisions, model: quantizeModel(model, recipe, { kernels }).model };
   });
   const [{ decisions }] = bases as [(typeof bases)[number]];
-  const tools = { tf, kernels, algebra: await algebraFor(tf, kernels) };
+  const tools = { tf, kernels, algebra: await algebraFor(tf, options) };
   const float = await loadLayersModel(tf, model);
   const quantized = await loadLayersModel(tf, model);
   let inputs: Tensor[] = [];

@@ -17,7 +17,7 @@ import { toTopology } from '../../src/tfjs/topology.js';
 import { random, type SmallLayer, smallModel } from './support.js';
 
 const { tf } = await loadTensorFlow();
-const algebra = await algebraFor(tf, await loadKernels());
+const algebra = await algebraFor(tf, { kernels: await loadKernels() });
 
 /**
  * A layer in two networks with weights of their own, and how it is to be fitted.

@@ -8,9 +8,9 @@ import { loadKernels } from '../../src/kernels/index.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
 import { packedBytes } from '../../src/packed/index.js';
 import { packedHandler } from '../../src/tfjs/index.js';
-import { need } from '../support/needs.js';
+import { need, root } from '../support/needs.js';
 import { quantized } from '../tfjs/support.js';
-import type { Loaded, Predictions } from './hosts/tfjs.js';
+import type { Calibrated, Loaded, Predictions } from './hosts/tfjs.js';
 import { bundleHosts } from './support/bundle.js';
 import { launch, resultOf } from './support/chromium.js';
 import { packedDigits, testDigits } from './support/digits.js';
@@ -127,6 +127,28 @@ need(test, 'chromium')('every kind of source of a packed file, with progress', a
     }
     process.stdout.write(
       `\nRAN: packedHandler of ${Object.keys(found).join(', ')} in Chromium ${browser.version()}\n`,
+    );
+  } finally {
+    await browser.close();
+    server.close();
+  }
+});
+
+need(test, 'chromium')('one bit, calibrated in a page', async ({ chromium }) => {
+  const folder = await pageFolder();
+  copyFileSync(path.join(root, 'examples/digits/digits.h5'), path.join(folder, 'digits.h5'));
+  const server = await serve(folder);
+  const browser = await launch(chromium);
+  try {
+    const address = `${server.origin}/plain/tfjs.html#calibrated`;
+    const { divergence, fallbacks } = await resultOf<Calibrated>(browser, address, 'calibrated');
+    assert.equal(fallbacks, []);
+    assert.ok(
+      divergence.calibrated < 0.2 * divergence.dataFree,
+      `${divergence.calibrated} calibrated, ${divergence.dataFree} without data`,
+    );
+    process.stdout.write(
+      `\nRAN: calibration to one bit in Chromium ${browser.version()}, divergence ${divergence.calibrated.toPrecision(2)}, without data ${divergence.dataFree.toPrecision(2)}\n`,
     );
   } finally {
     await browser.close();

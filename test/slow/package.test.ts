@@ -48,11 +48,11 @@ async function runThere(code: string): Promise<string> {
 
 test('holds what is used and nothing else', () => {
   const needed = ['package.json', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'dist/reader.js'];
-  for (const file of [...needed, 'build/kernels.wasm', 'build/reader.wasm']) {
+  for (const file of [...needed, 'build/kernels.wasm', 'build/reader.wasm', 'build/linalg.wasm']) {
     assert.ok(packed.includes(file), `${file} is missing`);
   }
   const known =
-    /^(package\.json|LICENSE|README\.md|CHANGELOG\.md|build\/(kernels|reader)\.wasm|(dist|docs|examples\/digits)\/.+)$/;
+    /^(package\.json|LICENSE|README\.md|CHANGELOG\.md|build\/(kernels|reader|linalg)\.wasm|(dist|docs|examples\/digits)\/.+)$/;
   assert.equal(
     packed.filter((file) => !known.test(file) || file.startsWith('docs/api/')),
     [],
@@ -74,8 +74,8 @@ test('import of the WebAssembly modules and of package.json', async () => {
     import { createRequire } from 'node:module';
     const valid = (name) => WebAssembly.validate(readFileSync(new URL(import.meta.resolve(name))));
     const { version } = createRequire(import.meta.url)('bitnibble/package.json');
-    console.log(valid('bitnibble/kernels.wasm'), valid('bitnibble/reader.wasm'), version);`);
-  assert.is(printed.trim(), `true true ${manifest.version}`);
+    console.log(valid('bitnibble/kernels.wasm'), valid('bitnibble/reader.wasm'), valid('bitnibble/linalg.wasm'), version);`);
+  assert.is(printed.trim(), `true true true ${manifest.version}`);
 });
 
 for (const moduleResolution of ['NodeNext', 'Bundler']) {

@@ -6,8 +6,11 @@ import type { TensorFlow } from '../../tfjs/types.js';
  * What multiplies matrices: bitnibble's own kernels, and for sums over many rows the native library where TensorFlow.js
  * computes by it (several times faster, on all cores).
  */
-export async function algebraFor(tf: TensorFlow, kernels: Kernels): Promise<LinearAlgebra> {
-  const own = await loadLinearAlgebra({ backend: kernels.backend });
+export async function algebraFor(
+  tf: TensorFlow,
+  { kernels, algebra }: { readonly kernels: Kernels; readonly algebra?: LinearAlgebra },
+): Promise<LinearAlgebra> {
+  const own = algebra ?? (await loadLinearAlgebra({ backend: kernels.backend }));
   return tf.getBackend() === 'tensorflow' ? nativeSums(tf, own) : own;
 }
 

@@ -1,5 +1,6 @@
 import type { Tensor } from '@tensorflow/tfjs';
 import { fromNumbers } from '../../formats/dtypes.js';
+import type { LinearAlgebra } from '../../kernels/linalg-types.js';
 import type { Kernels } from '../../kernels/types.js';
 import type { QuantizableModel, WeightInfo } from '../../model.js';
 import { type PackedWeight, QuantizedModel } from '../../packed/quantized-model.js';
@@ -19,6 +20,8 @@ import { type SampleOptions, sampleBatches } from './samples.js';
 
 export interface CalibrationOptions extends CalibrateOptions, SampleOptions {
   readonly kernels: Kernels;
+  /** From `loadLinearAlgebra`, for hosts that refuse to compile bytes; by default it is loaded. */
+  readonly algebra?: LinearAlgebra;
   /** Inputs of a convolution that are used at most, spread over all samples held. Default 98,304. */
   readonly positions?: number;
   /**
@@ -77,7 +80,7 @@ export async function calibrateModel(
   const { kernels, onProgress, seed = 0, activationBytes = ACTIVATION_BYTES } = options;
   const decisions = decide(parseRecipe(recipe), model.weights, model.file);
   const base = quantizeModel(model, recipe, { kernels });
-  const tools = { tf, kernels, algebra: await algebraFor(tf, kernels) };
+  const tools = { tf, kernels, algebra: await algebraFor(tf, options) };
   const float = await loadLayersModel(tf, model);
   const quantized = await loadLayersModel(tf, base.model);
   let inputs: Tensor[] = [];

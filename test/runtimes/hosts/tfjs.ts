@@ -1,6 +1,10 @@
 // The demo model in TensorFlow.js, loaded over HTTP with packedHandler, on the backends that the page finds.
 import * as tf from '@tensorflow/tfjs';
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
+import { arrayDataset } from '../../../src/data/index.js';
+import { loadKernels } from '../../../src/index.js';
+import { bytesSource, openKeras } from '../../../src/keras/index.js';
+import { calibrateModel } from '../../../src/pipeline/index.js';
 import { type PackedSource, packedHandler } from '../../../src/tfjs/index.js';
 
 export interface Predictions {
@@ -70,6 +74,35 @@ async function all(): Promise<Predictions> {
   return found;
 }
 
-const work =
-  location.hash === '#sources' ? { sources: everySource('tagger.safetensors') } : { predictions: all() };
-Object.assign(globalThis, work);
+export interface Calibrated {
+  readonly divergence: { readonly calibrated: number; readonly dataFree: number };
+  /** Kernels that were fitted without data. */
+  readonly fallbacks: readonly string[];
+}
+
+/** One bit, fitted to images in the page: the products are those of bitnibble's own kernels. */
+async function calibrated(): Promise<Calibrated> {
+  setWasmPaths(new URL('./', location.href).href);
+  await tf.setBackend('wasm');
+  const get = async (file: string) => new Uint8Array(await (await fetch(file)).arrayBuffer());
+  const model = await openKeras(bytesSource(await get('digits.h5')), 'digits.h5');
+  const values = await get('digits.bin');
+  const dataset = arrayDataset({ name: 'digits', inputShape: [28, 28, 1], values });
+  const { report } = await calibrateModel(
+    tf,
+    model,
+    { default: { scheme: 'binary' } },
+    { kernels: await loadKernels(), dataset, preprocess: { scale: 1 / 255 } },
+  );
+  return {
+    divergence: report.divergence,
+    fallbacks: report.calibration.flatMap(({ id, fallback }) => (fallback ? [`${id}: ${fallback}`] : [])),
+  };
+}
+
+const works: Readonly<Record<string, () => object>> = {
+  '': () => ({ predictions: all() }),
+  '#sources': () => ({ sources: everySource('tagger.safetensors') }),
+  '#calibrated': () => ({ calibrated: calibrated() }),
+};
+Object.assign(globalThis, works[location.hash]?.());
