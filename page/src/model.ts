@@ -42,7 +42,7 @@ export interface Model {
   readonly choice: Choice;
   open(file: File, isDemo?: boolean): void;
   fail(file: string, fault: Fault): void;
-  choose(choice: Choice): void;
+  choose(change: Partial<Choice>): void;
 }
 
 export function faultOf(error: unknown): Fault {
@@ -126,9 +126,10 @@ export function useModel(): Model {
   );
 
   const choose = useCallback(
-    (next: Choice) => {
-      wanted.current = next;
-      setChoice(next);
+    (change: Partial<Choice>) => {
+      // Two changes may come before the first is drawn: the second builds upon it.
+      wanted.current = { ...wanted.current, ...change };
+      setChoice(wanted.current);
       if (worker.current) round(worker.current.client);
     },
     [round],

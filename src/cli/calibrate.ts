@@ -12,7 +12,7 @@ import { foldBatchNorm } from '../pipeline/transform/fold.js';
 import type { TensorFlow } from '../tfjs/types.js';
 import { type CodingFlags, common, type DataFlags, dataOptions, positive, UsageError } from './options.js';
 import { colour, count, json, note, progress, say, table } from './output.js';
-import { recipeOf } from './quantize.js';
+import { foldingLine, keepsLayers, recipeOf } from './quantize.js';
 
 interface Flags extends DataFlags, CodingFlags {
   readonly output: string;
@@ -70,9 +70,7 @@ async function calibrate(file: string, flags: Flags): Promise<void> {
     const { dataset, preprocess, description } = await openData({ ...flags, limit: samples }, model);
     const { tf, backend } = await loadBackend(flags);
     say(flags, `${file} with ${description}, without labels; backend ${backend}, seed ${seed}\n`);
-    // A Keras file keeps its layers; a packed one has an architecture of its own.
-    const keepLayers = !/\.safetensors$/i.test(flags.output);
-    const folding = flags.fold ? foldBatchNorm(model, { keepLayers }) : undefined;
+    const folding = flags.fold ? foldBatchNorm(model, { keepLayers: keepsLayers(flags.output) }) : undefined;
     const source = folding?.source ?? model;
     const options = { kernels, dataset, preprocess, seed, samples, batchSize: flags.batch };
     const { model: calibrated, report } = await calibrateModel(tf, source, recipe, {
@@ -100,8 +98,7 @@ async function calibrate(file: string, flags: Flags): Promise<void> {
         `(nats for classifiers), on the ${count(report.samples)} samples given; ${report.seconds.toFixed(0)} s`,
     );
     if (tuned) say(flags, tuningLine(tuned.report));
-    if (folded.length > 0)
-      say(flags, `${folded.length} batch normalizations were folded into the layers before them`);
+    if (folded.length > 0) say(flags, foldingLine(folded.length));
     say(
       flags,
       `${count(report.quantizedParameters)} of ${count(report.parameters)} weights at ${report.bitsPerWeight.toFixed(2)} bits, scales included: ` +

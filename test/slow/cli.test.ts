@@ -5,6 +5,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
@@ -140,6 +141,32 @@ test('recipes from files', async () => {
   );
   writeFileSync(recipe, '{');
   await refused(['quantize', model, '-o', at('x.h5'), '--recipe', recipe], 'recipe.json: not JSON');
+});
+
+test('normalizations are folded into packed files where it costs nothing, elsewhere when asked', async () => {
+  const norms = path.join(root, 'examples/mobilenet/mobilenet.h5');
+  const run = async (output: string, ...more: string[]) => {
+    const args = ['quantize', norms, '-o', at(output), '--scheme', 'int4', '--json', ...more];
+    const { status, stdout, stderr } = await runCli(args);
+    assert.is(status, 0, stderr);
+    return JSON.parse(stdout);
+  };
+  const counts: number[] = [];
+  for (const [output, ...more] of [
+    ['fold.safetensors'],
+    ['kept.safetensors', '--no-fold'],
+    ['tensor.safetensors', '--granularity', 'tensor'],
+    ['asked.safetensors', '--granularity', 'tensor', '--fold'],
+    ['plain.h5'],
+    ['asked.h5', '--fold'],
+  ] as [string, ...string[]][])
+    counts.push((await run(output, ...more)).folded.length);
+  assert.equal(counts, [25, 0, 0, 25, 0, 25]);
+  assert.ok(statSync(at('fold.safetensors')).size < 0.65 * statSync(at('kept.safetensors')).size);
+  // Reports of both name what they did, and the digits have layers that scales pass between.
+  const digits = ['quantize', path.join(root, 'examples/digits/digits.h5'), '-o', at('even.safetensors')];
+  const { stdout } = await runCli([...digits, '--scheme', 'int4', '--granularity', 'tensor', '--equalize']);
+  assert.match(stdout, /\d+ pairs of layers were equalized/);
 });
 
 test('custom layers: the last axis as a guess, which the report says and a recipe settles', async () => {

@@ -52,7 +52,13 @@ function Options<T extends string>({ legend, name, value, options, onChange, chi
 }
 
 /** Scheme, granularity and scales. */
-export function Controls({ choice, onChange }: { choice: Choice; onChange: (choice: Choice) => void }) {
+export function Controls({
+  choice,
+  onChange,
+}: {
+  choice: Choice;
+  onChange: (change: Partial<Choice>) => void;
+}) {
   const scheme = schemeChoices.find(({ name }) => name === choice.scheme);
   const scales = scheme?.scales ?? [];
   const chosenScale = choice.scale ?? scales[0];
@@ -68,14 +74,14 @@ export function Controls({ choice, onChange }: { choice: Choice; onChange: (choi
           note: name,
         }))}
         // Another scheme has other rules for scales.
-        onChange={(value) => onChange({ ...choice, scheme: value, scale: undefined })}
+        onChange={(value) => onChange({ scheme: value, scale: undefined })}
       />
       <Options
         legend="One scale per"
         name="granularity"
         value={choice.granularity}
         options={GRANULARITIES.map((value) => ({ value, label: GRANULARITY_TEXT[value] }))}
-        onChange={(granularity) => onChange({ ...choice, granularity })}
+        onChange={(granularity) => onChange({ granularity })}
       >
         {choice.granularity === 'group' && (
           <NumberField
@@ -83,7 +89,7 @@ export function Controls({ choice, onChange }: { choice: Choice; onChange: (choi
             value={choice.groupSize}
             min={1}
             max={65536}
-            onValue={(groupSize) => groupSize !== choice.groupSize && onChange({ ...choice, groupSize })}
+            onValue={(groupSize) => groupSize !== choice.groupSize && onChange({ groupSize })}
           />
         )}
       </Options>
@@ -93,7 +99,7 @@ export function Controls({ choice, onChange }: { choice: Choice; onChange: (choi
           name="scale"
           value={chosenScale}
           options={scales.map((value) => ({ value, label: SCALE_TEXT[value] }))}
-          onChange={(scale) => onChange({ ...choice, scale: scale === scales[0] ? undefined : scale })}
+          onChange={(scale) => onChange({ scale: scale === scales[0] ? undefined : scale })}
         />
       )}
     </form>
