@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 
 interface NumberFieldProps {
   readonly label: string;
@@ -22,8 +22,7 @@ export function NumberField({
   eager = false,
   onValue,
 }: NumberFieldProps) {
-  const [text, setText] = useState(String(value));
-  useEffect(() => setText(String(value)), [value]);
+  const [typed, setTyped] = useState<string | undefined>(undefined);
   return (
     <label class="field">
       <span class={isBare ? 'visually-hidden' : ''}>{label}</span>
@@ -33,13 +32,15 @@ export function NumberField({
         max={max}
         step={1}
         required
-        value={text}
+        value={typed ?? String(value)}
         onInput={({ currentTarget }) => {
-          setText(currentTarget.value);
+          setTyped(currentTarget.value);
           if (eager && currentTarget.validity.valid) onValue(currentTarget.valueAsNumber);
         }}
         onChange={({ currentTarget }) => {
-          if (currentTarget.reportValidity()) onValue(currentTarget.valueAsNumber);
+          if (!currentTarget.reportValidity()) return;
+          setTyped(undefined);
+          onValue(currentTarget.valueAsNumber);
         }}
       />
     </label>
