@@ -78,10 +78,10 @@ async function measure(file: string, row: string): Promise<Row> {
   const limit = flags.limit === undefined ? {} : { limit: Number(flags.limit) };
   const { top1, loss } = await evaluateModel(tf, made?.model ?? model, test, { preprocess, ...limit });
   const peak = process.resourceUsage().maxRSS * 1024;
+  const bytes = made ? packedBytes(made.model).length : 4 * model.parameters;
   model.close();
   return {
-    ...{ name: row, accuracy: top1, loss, seconds, peak },
-    bytes: made ? packedBytes(made.model).length : 4 * model.parameters,
+    ...{ name: row, accuracy: top1, loss, seconds, peak, bytes },
     bits: made?.bits ?? 32,
     note: made?.note ?? `backend ${backend}`,
   };

@@ -75,6 +75,7 @@ export class H5File {
   /** Names of the attributes of the object that was asked for last. */
   #attributes: { path: string; names: ReadonlySet<string> } | undefined;
   readonly #session = session();
+  #isClosed = false;
 
   private constructor(
     /** For messages. */
@@ -117,6 +118,7 @@ export class H5File {
     try {
       if (this.#session === session()) this.#guard('/', () => this.#module.close_file(this.#id));
     } finally {
+      this.#isClosed = true;
       this.#module.FS.unlink(this.#mounted);
     }
   }
@@ -362,6 +364,7 @@ export class H5File {
   }
 
   #requireSession(): void {
+    if (this.#isClosed) throw new Error(`${this.name}: read after close()`);
     if (this.#session === session()) return;
     throw new BitnibbleError(
       'corrupt-file',

@@ -338,4 +338,12 @@ test('the content decides, not the name', async () => {
   }
 });
 
+test('a weight read after its file was closed says so', async () => {
+  const { model, close } = await openModel(fixture('plain.h5'), await loadKernels());
+  const { id } = model.weights[0] as { id: string };
+  model.read(id);
+  close();
+  assert.throws(() => model.read(id), /plain.h5: read after close\(\)/);
+});
+
 test.run();

@@ -7,7 +7,7 @@ import { digits, signed, size } from '../../src/report/format.js';
 import { ending, escaped, html, short, visible } from '../../src/report/html.js';
 import { renderReport } from '../../src/report/page.js';
 import type { ReportDocument } from '../../src/report/types.js';
-import { HOSTILE, hostile, smallReport } from './support.js';
+import { HOSTILE, hostile, smallReport } from '../report/support.js';
 
 const report = await smallReport();
 const page = (document: ReportDocument) => parseHTML(renderReport(document)).document;
