@@ -132,7 +132,8 @@ test('the library decodes what the command line packed', async () => {
     import { loadKernels, openPacked } from 'bitnibble';
     const model = openPacked(new Uint8Array(readFileSync('digits.safetensors')), await loadKernels());
     console.log(model.weights.reduce((sum, { id }) => sum + model.read(id).length, 0));`);
-  assert.is(Number(printed), 69_146);
+  // Of 69,146, three vectors of 32 channels are folded away.
+  assert.is(Number(printed), 69_146 - 96);
 });
 
 /** Every package and built-in module that files below dist/ import, followed from one file. */

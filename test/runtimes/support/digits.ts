@@ -5,16 +5,21 @@ import { loadKernels } from '../../../src/kernels/index.js';
 import { openKeras } from '../../../src/node/models.js';
 import { packedBytes } from '../../../src/packed/index.js';
 import { quantizeModel } from '../../../src/pipeline/quantize.js';
+import { foldBatchNorm } from '../../../src/pipeline/transform/fold.js';
 import { root } from '../../support/needs.js';
 
 const folder = path.join(root, 'examples', 'digits');
 
-/** The demo model as a packed file: int4, a scale per channel. */
+/** The demo model as a packed file, as `quantize` writes it: int4, a scale per channel, normalizations folded. */
 export async function packedDigits(): Promise<Uint8Array<ArrayBuffer>> {
   const float = await openKeras(path.join(folder, 'digits.h5'));
   try {
     const kernels = await loadKernels();
-    const { model } = quantizeModel(float, { default: { scheme: 'int4' } }, { kernels });
+    const { model } = quantizeModel(
+      foldBatchNorm(float).source,
+      { default: { scheme: 'int4' } },
+      { kernels },
+    );
     return packedBytes(model) as Uint8Array<ArrayBuffer>;
   } finally {
     float.close();
