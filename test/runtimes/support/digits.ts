@@ -10,11 +10,12 @@ import { root } from '../../support/needs.js';
 
 const folder = path.join(root, 'examples', 'digits');
 
-/** The demo model as a packed file, as `quantize` writes it: int4, a scale per channel, normalizations folded. */
-export async function packedDigits(): Promise<Uint8Array<ArrayBuffer>> {
+/** The demo model as a packed file: int4, a scale per channel; folded as the command `quantize` does. */
+export async function packedDigits(isFolded = false): Promise<Uint8Array<ArrayBuffer>> {
   const float = await openKeras(path.join(folder, 'digits.h5'));
   try {
     const kernels = await loadKernels();
+    const source = isFolded ? foldBatchNorm(float).source : float;
     const { model } = quantizeModel(
       foldBatchNorm(float).source,
       { default: { scheme: 'int4' } },
