@@ -16,11 +16,7 @@ export async function packedDigits(isFolded = false): Promise<Uint8Array<ArrayBu
   try {
     const kernels = await loadKernels();
     const source = isFolded ? foldBatchNorm(float).source : float;
-    const { model } = quantizeModel(
-      foldBatchNorm(float).source,
-      { default: { scheme: 'int4' } },
-      { kernels },
-    );
+    const { model } = quantizeModel(source, { default: { scheme: 'int4' } }, { kernels });
     return packedBytes(model) as Uint8Array<ArrayBuffer>;
   } finally {
     float.close();
