@@ -1,5 +1,7 @@
 // Products of matrices for calibration: build/linalg.wasm. Row-major; strides in bytes, counts in elements.
 
+import { high } from './lanes';
+
 export { arenaBase, bitnibbleAbi } from './module';
 
 /**
@@ -59,12 +61,6 @@ function widen(out: usize, p: v128, q: v128): void {
   v128.store(out, f64x2.promote_low_f32x4(high(p)), 16);
   v128.store(out, f64x2.promote_low_f32x4(q), 32);
   v128.store(out, f64x2.promote_low_f32x4(high(q)), 48);
-}
-
-// @ts-ignore: decorator
-@inline
-function high(v: v128): v128 {
-  return v128.shuffle<u32>(v, v, 2, 3, 2, 3);
 }
 
 /** Bytes of a packed tile of 64 x 64. */

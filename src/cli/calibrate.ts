@@ -10,7 +10,15 @@ import { type TuneOptions, type TuneReport, tuneModel } from '../pipeline/calibr
 import { reportRow } from '../pipeline/quantize.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
 import type { TensorFlow } from '../tfjs/types.js';
-import { type CodingFlags, common, type DataFlags, dataOptions, positive, UsageError } from './options.js';
+import {
+  type CodingFlags,
+  common,
+  type DataFlags,
+  dataOptions,
+  positive,
+  UsageError,
+  whole,
+} from './options.js';
 import { colour, count, json, note, progress, say, table } from './output.js';
 import { foldingLine, keepsLayers, recipeOf } from './quantize.js';
 
@@ -51,10 +59,7 @@ async function calibrate(file: string, flags: Flags): Promise<void> {
   const augment = augmentationsOf(flags);
   const { scale: _inputs, ...coding } = flags;
   const recipe = recipeOf(coding);
-  const seed = Number(flags.seed);
-  if (!Number.isSafeInteger(seed) || seed < 0) {
-    throw new UsageError(`--seed expected a whole number of at least 0, got ${flags.seed}`);
-  }
+  const seed = whole('seed', flags.seed);
   if (!/\.(safetensors|h5|hdf5|h5f|keras)$/i.test(flags.output)) {
     throw new UsageError(
       `--output expected a name ending in .safetensors, .h5 or .keras, got ${flags.output}`,

@@ -24,6 +24,16 @@ export function positive(text: string): number {
   return value;
 }
 
+/** A flag that is a whole number from 0 on. @throws UsageError that names it */
+export function whole(name: string, text: string, most = Number.MAX_SAFE_INTEGER): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0 || value > most) {
+    const range = most === Number.MAX_SAFE_INTEGER ? 'of at least 0' : `from 0 to ${most}`;
+    throw new UsageError(`--${name} expected a whole number ${range}, got ${text}`);
+  }
+  return value;
+}
+
 export interface CodingFlags {
   readonly scheme?: string;
   readonly granularity?: string;

@@ -7,7 +7,7 @@ import { openKeras } from '../node/models.js';
 import { measureReport, type ReportPart } from '../pipeline/report/measure.js';
 import type { ReportRow } from '../pipeline/report/types.js';
 import type { ReportDocument } from '../report/types.js';
-import { common, type DataFlags, dataOptions, positive, UsageError } from './options.js';
+import { common, type DataFlags, dataOptions, positive, UsageError, whole } from './options.js';
 import { colour, count, json, note, type Progress, progress, say, table } from './output.js';
 
 interface Flags extends DataFlags {
@@ -26,15 +26,6 @@ const PARTS: Readonly<Record<ReportPart, readonly [label: string, unit: string]>
   activations: ['activations', 'layers'],
   histograms: ['histograms', 'kernels'],
 };
-
-function whole(name: string, text: string, most = Number.MAX_SAFE_INTEGER): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0 || value > most) {
-    const range = most === Number.MAX_SAFE_INTEGER ? 'of at least 0' : `from 0 to ${most}`;
-    throw new UsageError(`--${name} expected a whole number ${range}, got ${text}`);
-  }
-  return value;
-}
 
 type Renderer = (report: ReportDocument) => string;
 

@@ -38,7 +38,12 @@ export async function exportsOf<A>(
   return made as A;
 }
 
-async function compile(
+/**
+ * Compiles the embedded bytes of a module.
+ *
+ * @throws BitnibbleError `no-simd`, `no-compile`
+ */
+export async function compile(
   embedded: () => Promise<Uint8Array<ArrayBuffer>>,
   file: string,
 ): Promise<WebAssembly.Module> {

@@ -1,6 +1,6 @@
 import { BitnibbleError, expected } from '../errors.js';
 import { CHUNK_ROWS, type LinearAlgebra, type Operand, type Room } from './linalg-types.js';
-import type { Kernel } from './wasm-arena.js';
+import { ABI_VERSION, type Kernel } from './wasm-arena.js';
 
 /** What `assembly/linalg.ts` exports. */
 export interface LinearAbi {
@@ -11,9 +11,6 @@ export interface LinearAbi {
   readonly subtractProduct: Kernel;
   readonly subtractScaled: Kernel;
 }
-
-/** The ABI that this wrapper speaks. */
-const ABI_VERSION = 2;
 
 /** Bytes that `subtractProduct` packs its tiles into: 64 x 64 and 64 x 4 float64. */
 const SCRATCH_BYTES = 64 * 64 * 8 + 64 * 4 * 8;
@@ -76,14 +73,7 @@ export function wasmLinearAlgebra(own: LinearAbi, passing: LinearAbi): LinearAlg
   const pointer = ({ values, at }: Operand, name: string) => addressOf(values, name) + 8 * at;
 
   /** `total += X'T` by strips of X; of T only the strips from X's own on where it is X, and both halves are added. */
-  function add(
-    total: Float64Array,
-    x: Float32Array,
-    t: Float32Array,
-    rows: number,
-    k: number,
-    n: number,
-  ): void {
+  const add: LinearAlgebra['addCross'] = (total, x, t, rows, k, n) => {
     const isGram = x === t;
     const most = Math.min(rows, CHUNK_ROWS);
     const stripsX = Math.ceil(k / STRIP);
@@ -119,7 +109,7 @@ export function wasmLinearAlgebra(own: LinearAbi, passing: LinearAbi): LinearAlg
           }
       }
     }
-  }
+  };
 
   return {
     backend: 'simd',

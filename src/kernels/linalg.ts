@@ -1,5 +1,5 @@
 import { expected } from '../errors.js';
-import { exportsOf } from './instance.js';
+import { compile, exportsOf } from './instance.js';
 import type { LinearAlgebra } from './linalg-types.js';
 import type { LinearAbi } from './linalg-wasm.js';
 
@@ -21,10 +21,12 @@ export async function loadLinearAlgebra(options: LoadLinearAlgebraOptions = {}):
   const { module, backend = 'simd' } = options;
   if (backend === 'reference') return (await import('./linalg-reference.js')).referenceLinearAlgebra;
   if (backend !== 'simd') throw new TypeError(expected('backend', '"simd" or "reference"', backend));
+  if (module !== undefined && !(module instanceof WebAssembly.Module))
+    throw new TypeError(expected('module', 'a WebAssembly.Module', typeof module));
   const embedded = async () => (await import('./embedded-linalg.js')).kernelBytes();
+  const compiled = module ?? (await compile(embedded, 'linalg.wasm'));
   // Two instances: the arrays of a problem must not move while products need room of their own.
-  const abis = [await exportsOf<LinearAbi>(module, embedded, 'linalg.wasm')];
-  abis.push(await exportsOf<LinearAbi>(module, embedded, 'linalg.wasm'));
+  const make = () => exportsOf<LinearAbi>(compiled, embedded, 'linalg.wasm');
   const { wasmLinearAlgebra } = await import('./linalg-wasm.js');
-  return wasmLinearAlgebra(...(abis as [LinearAbi, LinearAbi]));
+  return wasmLinearAlgebra(await make(), await make());
 }

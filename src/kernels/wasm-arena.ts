@@ -38,8 +38,8 @@ export interface Abi extends ReaderAbi {
   readonly projectInt4Runs: Kernel;
 }
 
-/** The ABI that this wrapper speaks. */
-const ABI_VERSION = 2;
+/** The ABI that the wrappers speak. */
+export const ABI_VERSION = 2;
 
 /** Bytes that kernels may read behind the last element of a tile. */
 const OVERREAD = 64;

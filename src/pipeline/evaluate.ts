@@ -102,12 +102,7 @@ async function evaluateLayersModel(
     );
   }
   if (!dataset.labels) throw mismatch('the data has no labels');
-  const inputShape = sampleShape(model.inputs[0]?.shape ?? [], dataset.inputShape);
-  if (!inputShape) {
-    throw mismatch(
-      `the model expects inputs of shape [${model.inputs[0]?.shape.slice(1)}], the data has [${dataset.inputShape}]`,
-    );
-  }
+  const inputShape = inputShapeOf(model, file, dataset);
   const total = Math.min(limit, dataset.count);
   let score: Score | undefined;
   let done = 0;
@@ -130,6 +125,25 @@ async function evaluateLayersModel(
   const seconds = (performance.now() - start) / 1000;
   const scores = (score ?? new Score(outputs, 0)).scores;
   return { ...scores, seconds, imagesPerSecond: scores.samples / seconds, outputs };
+}
+
+/**
+ * Shape of a sample as a model of one input takes it.
+ *
+ * @param file names the model in errors
+ * @throws BitnibbleError `data-mismatch`
+ */
+export function inputShapeOf(model: LayersModel, file: string, dataset: Dataset): number[] {
+  const mismatch = (fault: string) =>
+    new BitnibbleError('data-mismatch', `${file} and ${dataset.name}: ${fault}`);
+  if (model.inputs.length !== 1)
+    throw mismatch(`expected a model with one input, got ${model.inputs.length}`);
+  const wanted = model.inputs[0]?.shape ?? [];
+  const shape = sampleShape(wanted, dataset.inputShape);
+  if (shape) return shape;
+  throw mismatch(
+    `the model expects inputs of shape [${wanted.slice(1)}], the data has [${dataset.inputShape}]`,
+  );
 }
 
 /**

@@ -53,7 +53,7 @@ export class Score {
 }
 
 /** Outputs of one sample as probabilities of classes. */
-export function probabilitiesOf(row: Float32Array, kind: OutputKind): ArrayLike<number> {
+function probabilitiesOf(row: Float32Array, kind: OutputKind): ArrayLike<number> {
   if (kind === 'probability') return [1 - (row[0] as number), row[0] as number];
   return kind === 'logits' ? softmax(row) : row;
 }

@@ -3,6 +3,7 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { kernelBytes } from '../../src/kernels/embedded-linalg.js';
 import { loadLinearAlgebra } from '../../src/kernels/linalg.js';
 import { type Operand, strideOf, TILE } from '../../src/kernels/linalg-types.js';
 import { rejects } from './support.js';
@@ -115,6 +116,10 @@ test('a room is zero again, has its size, and its arrays are asked for', () => {
 test('a module of another kind is refused', async () => {
   const other = await WebAssembly.compile(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
   await rejects(loadLinearAlgebra({ module: other }), 'bad-module', /expected linalg.wasm/);
+  // Both halves would share its memory.
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(kernelBytes()));
+  const options = { module: instance as unknown as WebAssembly.Module };
+  await rejects(loadLinearAlgebra(options), 'TypeError', /"module" expected a WebAssembly.Module/);
   await rejects(loadLinearAlgebra({ backend: 'gpu' as 'simd' }), 'TypeError', /"backend" expected/);
 });
 

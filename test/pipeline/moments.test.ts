@@ -222,4 +222,17 @@ function axisOf(output: string, letter: string, rank: number): number {
   return output.startsWith('...') ? rank - 1 - (output.length - 1 - at) : at;
 }
 
+test('a layer whose sums would take too much memory is fitted without data, and says what they take', async () => {
+  const wide = {
+    className: 'Dense',
+    config: { name: 'wide', units: 2, use_bias: false },
+    calls: [['x']],
+    weights: { kernel: [8000, 2] },
+  };
+  const { plan, dispose } = await layerOf([input([8000]), wide]);
+  // 20 K^2 + 64 K N = 1,281,024,000 bytes.
+  assert.is(plan, 'its sums and factors take 1222 MiB, more than 1024');
+  dispose();
+});
+
 test.run();

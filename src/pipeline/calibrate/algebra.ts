@@ -22,14 +22,7 @@ const SMALL = 1 << 18;
 
 /** The same with `X'X` and `X'T` by TensorFlow.js's matrix product. */
 export function nativeSums(tf: TensorFlow, own: LinearAlgebra): LinearAlgebra {
-  function addCross(
-    total: Float64Array,
-    x: Float32Array,
-    t: Float32Array,
-    rows: number,
-    k: number,
-    n: number,
-  ): void {
+  const addCross: LinearAlgebra['addCross'] = (total, x, t, rows, k, n) => {
     for (let start = 0; start < rows; start += NATIVE_ROWS) {
       const count = Math.min(NATIVE_ROWS, rows - start);
       const product = tf.tidy(() => {
@@ -41,7 +34,7 @@ export function nativeSums(tf: TensorFlow, own: LinearAlgebra): LinearAlgebra {
       product.dispose();
       for (let at = 0; at < sums.length; at++) total[at] = (total[at] as number) + (sums[at] as number);
     }
-  }
+  };
   return {
     ...own,
     addGram: (total, x, rows, k) =>

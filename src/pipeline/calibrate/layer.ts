@@ -92,8 +92,18 @@ export function planOf(
   const rest = { options, exact, rounded };
   if (first.className === 'Embedding') return { linears: [], table: first, ...rest };
   const linears = linearsOf(layer, weights, ({ id }) => !options.has(id));
-  return typeof linears === 'string' ? linears : { linears, ...rest };
+  if (typeof linears === 'string') return linears;
+  const bytes = Math.max(...linears.map(bytesOf));
+  if (bytes > FIT_BYTES)
+    return `its sums and factors take ${Math.ceil(bytes / 2 ** 20)} MiB, more than ${FIT_BYTES / 2 ** 20}`;
+  return { linears, ...rest };
 }
+
+/** Bytes that a map is fitted in at most: 7,000 inputs of an output, or thereabouts. */
+const FIT_BYTES = 2 ** 30;
+
+/** Moments of all groups, and the arrays of one at a time: docs/CALIBRATION.md, "Time and memory". */
+const bytesOf = ({ groups, k, n }: Linear) => 8 * groups * k * (k + n) + 12 * k * k + 56 * k * n;
 
 /** What computes. */
 export interface Tools {

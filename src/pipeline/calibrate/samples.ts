@@ -2,7 +2,7 @@ import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import type { Dataset, Preprocess } from '../../data/index.js';
 import { BitnibbleError } from '../../errors.js';
 import type { TensorFlow } from '../../tfjs/types.js';
-import { sampleShape } from '../evaluate.js';
+import { inputShapeOf } from '../evaluate.js';
 
 /** Unlabelled samples to calibrate with. */
 export interface SampleOptions {
@@ -28,14 +28,7 @@ export function sampleBatches(
 ): { inputs: Tensor[]; count: number; warnings: string[] } {
   const mismatch = (fault: string) =>
     new BitnibbleError('data-mismatch', `${file} and ${dataset.name}: ${fault}`);
-  if (model.inputs.length !== 1)
-    throw mismatch(`expected a model with one input, got ${model.inputs.length}`);
-  const wanted = model.inputs[0]?.shape ?? [];
-  const shape = sampleShape(wanted, dataset.inputShape);
-  if (!shape)
-    throw mismatch(
-      `the model expects inputs of shape [${wanted.slice(1)}], the data has [${dataset.inputShape}]`,
-    );
+  const shape = inputShapeOf(model, file, dataset);
   const count = Math.min(samples, dataset.count);
   const warnings: string[] = [];
   let most = 0;

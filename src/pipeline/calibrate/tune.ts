@@ -5,6 +5,7 @@ import { floatToHalf, halfToFloat } from '../../formats/float16.js';
 import type { Kernels } from '../../kernels/types.js';
 import type { QuantizableModel } from '../../model.js';
 import { type PackedWeight, QuantizedModel } from '../../packed/quantized-model.js';
+import { nearestLevel } from '../../schemes/fit/gptq.js';
 import { GRIDS, type Grid } from '../../schemes/grids.js';
 import { packLevels, unpackLevels } from '../../schemes/levels.js';
 import type { QuantizedTensor } from '../../schemes/types.js';
@@ -280,7 +281,7 @@ function codedTunable(
       const codes = packLevels(
         kernels,
         coding.scheme,
-        Uint8Array.from(u, (x) => Math.min(grid.levels - 1, Math.max(0, Math.ceil(x - 0.5)))),
+        Uint8Array.from(u, (x) => nearestLevel(grid, x)),
       );
       const tuned = coding.scaleDtype === 'F16' ? halfToFloat(floatToHalf(now)) : Float32Array.from(now);
       return { ...weight, kind: 'quantized', tensor: { ...tensor, codes, scales: tuned } } as PackedWeight;
@@ -297,7 +298,7 @@ function latentOf({ offset, step, levels }: Grid, weight: number, scale: number,
   return Math.min(high, Math.max(low, (weight / scale - offset) / step));
 }
 
-/** The value of the nearest level; half of the way counts down, as in `levelOf`. */
+/** The value of the nearest level, as `nearestLevel` takes it. */
 function rounded(tf: TensorFlow, latent: Tensor, { offset, step, levels }: Grid): Tensor {
   const level = tf.clipByValue(tf.ceil(tf.sub(latent, 0.5)), 0, levels - 1);
   return tf.add(tf.mul(level, step), offset);

@@ -8,9 +8,9 @@ import type { TensorFlow } from '../../tfjs/types.js';
 import { ACTIVATION_BYTES } from '../calibrate/calibrate.js';
 import { isClassifier } from '../calibrate/divergence.js';
 import { CALIBRATED_VARIANTS, VARIANTS } from '../compare.js';
-import { type OutputKind, outputKind } from '../evaluate.js';
+import { outputKind } from '../evaluate.js';
 import { levelHistogram } from '../histogram.js';
-import { chooseForBits, type Mix } from '../mixed.js';
+import { mixesOf } from '../mixed.js';
 import { quantizeModel } from '../quantize.js';
 import { measureSensitivity, type SensitivityRow } from '../sensitivity.js';
 import { foldBatchNorm } from '../transform/fold.js';
@@ -87,7 +87,7 @@ export async function measureReport(
     predictAll(tf, model, dataset, { ...predict, onProgress: reporting('float') }),
   );
   const task = taskOf(model, dataset, float);
-  const classifier = classifierOf(model, float);
+  const outputs = outputKind(model);
   const rounded: RowVariant[] = VARIANTS.filter(({ recipe }) => recipe).map((variant) => ({
     ...variant,
     kind: 'data-free',
@@ -99,7 +99,7 @@ export async function measureReport(
   let done = 0;
   let total = rounded.length * float.samples;
   const measure = new RowMeasure(tf, model, float, {
-    ...{ dataset, task, classifier },
+    ...{ dataset, task, outputs },
     predict: { ...predict, onProgress: (own) => onProgress?.(part, done + own, total) },
     apply: { ...{ kernels, seed }, ...given, ...(calibration ? { calibration } : {}) },
   });
@@ -153,7 +153,12 @@ export async function measureReport(
     folded: folded.length,
     data: { name: dataset.name, samples: float.samples },
     task,
-    distance: classifier ? 'kullback-leibler' : 'squared-error',
+    distance: isClassifier(
+      float.outputs.map(({ shape }) => ({ shape: [float.samples, ...shape] })),
+      outputs,
+    )
+      ? 'kullback-leibler'
+      : 'squared-error',
     rows: measure.finish(),
     ...(confusion ? { confusion } : {}),
     weights,
@@ -189,38 +194,15 @@ function taskOf(model: QuantizableModel, dataset: Dataset, { outputs, samples }:
   return { kind: 'classifier', outputs: kind, classNames };
 }
 
-/** The kind of outputs whose distance calibration takes as a classifier's; undefined for others. */
-function classifierOf(model: QuantizableModel, { outputs, samples }: Predictions): OutputKind | undefined {
-  const kind = outputKind(model);
-  return isClassifier(
-    outputs.map(({ shape }) => ({ shape: [samples, ...shape] })),
-    kind,
-  )
-    ? kind
-    : undefined;
-}
-
 /** Mixtures within budgets spread evenly between the fewest bytes and the most, both left out. */
 function mixedVariants(rows: readonly SensitivityRow[], count: number): RowVariant[] {
-  const layers = [...new Set(rows.map(({ layer }) => layer))];
-  if (layers.length < 2) return [];
-  const own = layers.map((layer) => rows.filter((row) => row.layer === layer));
-  const sum = (of: (rows: readonly SensitivityRow[]) => number) =>
-    own.reduce((total, list) => total + of(list), 0);
-  const parameters = sum(([first]) => first?.parameters ?? 0);
-  const [least, most] = [Math.min, Math.max].map(
-    (pick) => (8 * sum((list) => pick(...list.map(({ bytes }) => bytes)))) / parameters,
-  ) as [number, number];
-  const made: Mix[] = [];
-  for (let i = 1; i <= count; i++) {
-    const mix = chooseForBits(rows, least + ((most - least) * i) / (count + 1));
-    const isNew = made.every(({ bytes }) => bytes !== mix.bytes);
-    if (isNew && new Set(mix.chosen.map(({ scheme }) => scheme)).size > 1) made.push(mix);
-  }
-  return made.map(({ recipe, bitsPerWeight }) => ({
-    name: `mixed, ${bitsPerWeight.toFixed(2)} bits`,
-    ...{ recipe, calibrated: true, kind: 'mixed', isMain: false },
-  }));
+  return mixesOf(rows, count + 2)
+    .filter(({ chosen }) => new Set(chosen.map(({ scheme }) => scheme)).size > 1)
+    .slice(0, count)
+    .map(({ recipe, bitsPerWeight }) => ({
+      name: `mixed, ${bitsPerWeight.toFixed(2)} bits`,
+      ...{ recipe, calibrated: true, kind: 'mixed', isMain: false },
+    }));
 }
 
 /** Histograms of each kernel at each scheme, one scale per channel. */

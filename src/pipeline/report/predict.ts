@@ -1,12 +1,12 @@
 import type { Tensor } from '@tensorflow/tfjs';
 import type { Dataset, Preprocess } from '../../data/index.js';
-import { BitnibbleError } from '../../errors.js';
 import type { ModelSource } from '../../model.js';
 import { sizeOf } from '../../shape.js';
 import { loadLayersModel } from '../../tfjs/load.js';
 import type { TensorFlow } from '../../tfjs/types.js';
-import { type OutputKind, sampleShape } from '../evaluate.js';
-import { probabilitiesOf, Score, type Scores } from '../score.js';
+import { divergence } from '../calibrate/divergence.js';
+import { inputShapeOf, type OutputKind } from '../evaluate.js';
+import { Score, type Scores } from '../score.js';
 
 /** Outputs of a model on all samples. */
 export interface Predictions {
@@ -36,16 +36,7 @@ export async function predictAll(
 ): Promise<Predictions> {
   const model = await loadLayersModel(tf, source);
   try {
-    const mismatch = (fault: string) =>
-      new BitnibbleError('data-mismatch', `${source.file} and ${dataset.name}: ${fault}`);
-    if (model.inputs.length !== 1) throw mismatch(`expected one input, got ${model.inputs.length}`);
-    const wanted = model.inputs[0]?.shape ?? [];
-    const shape = sampleShape(wanted, dataset.inputShape);
-    if (!shape) {
-      throw mismatch(
-        `the model expects inputs of shape [${wanted.slice(1)}], the data has [${dataset.inputShape}]`,
-      );
-    }
+    const shape = inputShapeOf(model, source.file, dataset);
     const samples = Math.min(limit, dataset.count);
     const outputs: { values: Float32Array; shape: number[] }[] = [];
     const start = performance.now();
@@ -85,37 +76,14 @@ export function scoreOf(
   return { ...score.scores, answers };
 }
 
-const CLIP = 1e-8;
-
-/**
- * How far predictions are from the float model's: for classifiers the mean over the samples of `sum p log(p / q)` in
- * nats, `p` and `q` clipped at 1e-8 from below; else the sum of squared differences over that of the squared deviations
- * from each output's mean. As `divergence` of calibration has it.
- */
-export function distanceOf(float: Predictions, other: Predictions, classifier?: OutputKind): number {
-  let lost = 0;
-  let total = 0;
-  for (const [k, exact] of float.outputs.entries()) {
-    const own = other.outputs[k] as Predictions['outputs'][number];
-    if (classifier) {
-      const width = sizeOf(exact.shape);
-      total += float.samples;
-      for (let i = 0; i < float.samples; i++) {
-        const p = probabilitiesOf(row(exact, i, width), classifier);
-        const q = probabilitiesOf(row(own, i, width), classifier);
-        for (let c = 0; c < p.length; c++) {
-          const [a, b] = [Math.max(p[c] as number, CLIP), Math.max(q[c] as number, CLIP)];
-          lost += a * Math.log(a / b);
-        }
-      }
-      continue;
-    }
-    const mean = exact.values.reduce((sum, v) => sum + v, 0) / exact.values.length;
-    for (let i = 0; i < exact.values.length; i++) {
-      const value = exact.values[i] as number;
-      lost += (value - (own.values[i] as number)) ** 2;
-      total += (value - mean) ** 2;
-    }
+/** How far predictions are from the float model's, as `divergence` of calibration has it. */
+export function distanceOf(tf: TensorFlow, float: Predictions, other: Predictions, kind: OutputKind): number {
+  const tensorsOf = ({ outputs, samples }: Predictions) =>
+    outputs.map(({ values, shape }) => tf.tensor(values, [samples, ...shape]));
+  const pair = { float: tensorsOf(float), quantized: tensorsOf(other) };
+  try {
+    return divergence(tf, [pair], kind);
+  } finally {
+    tf.dispose([...pair.float, ...pair.quantized]);
   }
-  return total > 0 ? lost / total : lost;
 }

@@ -3,11 +3,15 @@ import type { TypedArray } from '@tensorflow/tfjs';
 /** Where the values of a tensor lie. */
 export interface ValueRange {
   readonly min: number;
+  /** The smallest value with at least 1 % (99 %) of the values at or below it. */
   readonly low: number;
   readonly high: number;
   readonly max: number;
+  /** Share of values that are zero. */
   readonly zeros: number;
+  /** Values counted: finite ones. */
   readonly values: number;
+  /** Values that are NaN or infinite. */
   readonly notFinite: number;
 }
 

@@ -17,8 +17,7 @@ export const finite = (value: number): number | null => (Number.isFinite(value) 
 export interface RowOptions {
   readonly dataset: Dataset;
   readonly task: Task;
-  /** What outputs are whose distance is that of classifiers. */
-  readonly classifier: OutputKind | undefined;
+  readonly outputs: OutputKind;
   readonly predict: PredictOptions;
   readonly apply: VariantOptions;
 }
@@ -63,7 +62,7 @@ export class RowMeasure {
 
   /** Quantizes and evaluates. @returns remarks on the calibration */
   async add({ kind, isMain, ...variant }: RowVariant): Promise<readonly string[]> {
-    const { dataset, predict, apply, classifier } = this.#options;
+    const { dataset, predict, apply, outputs } = this.#options;
     const start = performance.now();
     const made = (await applyVariant(this.#tf, this.#model, variant, apply)) as AppliedVariant;
     const quantize = (performance.now() - start) / 1000;
@@ -73,7 +72,7 @@ export class RowMeasure {
       bytes: made.bytes,
       ratio: (4 * this.#model.parameters) / made.bytes,
       bitsPerWeight: made.report.bitsPerWeight,
-      divergence: finite(distanceOf(this.#float, predictions, classifier)),
+      divergence: finite(distanceOf(this.#tf, this.#float, predictions, outputs)),
       ...this.#classes(predictions),
       tensors: tensorsOf(made),
       seconds: { quantize, evaluate: predictions.seconds },

@@ -4,6 +4,7 @@ import type { OutputKind } from '../evaluate.js';
 import type { LevelHistogram } from '../histogram.js';
 import type { Recipe } from '../recipe.js';
 import type { SensitivityRow } from '../sensitivity.js';
+import type { ValueRange } from './ranges.js';
 
 /** `[class, class answered, samples]`; the class answered is -1 where no output was a number. */
 export type Count = readonly [label: number, answer: number, samples: number];
@@ -87,21 +88,10 @@ export type Task =
   | { readonly kind: 'other'; readonly why: string };
 
 /** The values that one call of a layer gives in the float network. */
-export interface ActivationRange {
+export interface ActivationRange extends ValueRange {
   /** The layer, with the models that hold it where it has weights. */
   readonly layer: string;
   readonly className: string;
-  readonly min: number;
-  /** The smallest value with at least 1 % (99 %) of the values at or below it. */
-  readonly low: number;
-  readonly high: number;
-  readonly max: number;
-  /** Share of values that are zero. */
-  readonly zeros: number;
-  /** Values counted: finite ones. */
-  readonly values: number;
-  /** Values that are NaN or infinite. */
-  readonly notFinite: number;
   /** Samples behind them. */
   readonly samples: number;
 }

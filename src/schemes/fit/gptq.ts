@@ -3,9 +3,12 @@ import type { Grid } from '../grids.js';
 import { axpy, feedForward, type Matrix } from './factor.js';
 
 /** The level of a grid nearest to `value / scale`; for scale 0 the one nearest to 0. */
-export function levelOf({ offset, step, levels }: Grid, value: number, scale: number): number {
-  const x = ((scale === 0 ? 0 : value / scale) - offset) / step;
-  // Half of the way counts down, so that a sign of 0 is -1 as everywhere in the house.
+export function levelOf(grid: Grid, value: number, scale: number): number {
+  return nearestLevel(grid, ((scale === 0 ? 0 : value / scale) - grid.offset) / grid.step);
+}
+
+/** The level nearest to a real number of levels; half of the way counts down, so that a sign of 0 is -1 as everywhere. */
+export function nearestLevel({ levels }: Grid, x: number): number {
   return Math.min(levels - 1, Math.max(0, Math.ceil(x - 0.5)));
 }
 
