@@ -20,7 +20,7 @@ import { openKeras } from '../src/node/models.js';
 import { loadTensorFlow } from '../src/node/tfjs.js';
 import { packedBytes } from '../src/packed/index.js';
 import { calibrateModel } from '../src/pipeline/calibrate/calibrate.js';
-import { tuneModel } from '../src/pipeline/calibrate/tune.js';
+import { tunedSamples, tuneModel } from '../src/pipeline/calibrate/tune.js';
 import { evaluateModel, scalesItself } from '../src/pipeline/evaluate.js';
 import { chooseForBits, summaryOf } from '../src/pipeline/mixed.js';
 import { quantizeModel } from '../src/pipeline/quantize.js';
@@ -107,7 +107,8 @@ async function measure(file: string, row: string): Promise<Row> {
       recipe = mix.recipe;
       note = summaryOf(mix);
     }
-    const { model: own, report } = await calibrateModel(tf, folded, recipe, options);
+    const samples = how === 'tuned' ? tunedSamples(options.samples) : options.samples;
+    const { model: own, report } = await calibrateModel(tf, folded, recipe, { ...options, samples });
     if (report.keptDataFree) note = 'kept the data-free result';
     if (how !== 'tuned') return { model: own, bits: report.bitsPerWeight, note };
     const tuned = await tuneModel(tf, folded, own, options);

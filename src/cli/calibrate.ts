@@ -6,7 +6,13 @@ import { openKeras, saveQuantized } from '../node/models.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
 import { AUGMENTATIONS, type Augmentation } from '../pipeline/calibrate/augment.js';
 import { type CalibrationReport, calibrateModel } from '../pipeline/calibrate/calibrate.js';
-import { type TuneOptions, type TuneReport, tuneModel } from '../pipeline/calibrate/tune.js';
+import {
+  TUNING_STEPS,
+  type TuneOptions,
+  type TuneReport,
+  tunedSamples,
+  tuneModel,
+} from '../pipeline/calibrate/tune.js';
 import { reportRow } from '../pipeline/quantize.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
 import type { TensorFlow } from '../tfjs/types.js';
@@ -80,6 +86,7 @@ async function calibrate(file: string, flags: Flags): Promise<void> {
     const options = { kernels, dataset, preprocess, seed, samples, batchSize: flags.batch };
     const { model: calibrated, report } = await calibrateModel(tf, source, recipe, {
       ...options,
+      ...(flags.tune ? { samples: tunedSamples(Math.min(samples, dataset.count)) } : {}),
       onProgress: bar.update,
     });
     bar.stop();
@@ -170,7 +177,7 @@ export function addCalibrate(program: Command): void {
     .option('--recipe <file>', 'JSON rules that choose a scheme by layer, class or weight')
     .option(
       '--tune [steps]',
-      "then tune codes, scales and biases toward the float model's outputs (300 steps)",
+      `then tune codes, scales and biases toward the float model's outputs (${TUNING_STEPS} steps)`,
       positive,
     )
     .option(

@@ -2,8 +2,16 @@ import type { Command } from 'commander';
 import { loadKernels } from '../kernels/index.js';
 import { openDataset } from '../node/datasets.js';
 import { openKeras } from '../node/models.js';
-import { CALIBRATED_VARIANTS, type ComparisonRow, compare, VARIANTS } from '../pipeline/compare.js';
-import { common, type DataFlags, dataOptions, positive } from './options.js';
+import { TUNING_STEPS } from '../pipeline/calibrate/tune.js';
+import {
+  CALIBRATED_VARIANTS,
+  type ComparisonRow,
+  compare,
+  MIXED_VARIANT,
+  tunedVariant,
+  VARIANTS,
+} from '../pipeline/compare.js';
+import { common, type DataFlags, dataOptions, positive, UsageError } from './options.js';
 import { count, json, progress, say, table } from './output.js';
 
 const cells = (row: ComparisonRow) => [
@@ -20,10 +28,13 @@ export interface CompareFlags extends DataFlags {
   /** Where the samples to calibrate with are; absent: no calibrated rows. */
   readonly calibrate?: string;
   readonly samples: number;
+  /** Steps, or true for the usual number: adds a tuned row. */
+  readonly tune?: number | true;
 }
 
 /** The table of `compare` and `demo`. */
 export async function compareFile(file: string, flags: CompareFlags): Promise<void> {
+  if (flags.tune && flags.calibrate === undefined) throw new UsageError('--tune needs --calibrate');
   const kernels = await loadKernels();
   const model = await openKeras(file);
   try {
@@ -37,7 +48,8 @@ export async function compareFile(file: string, flags: CompareFlags): Promise<vo
       data === undefined
         ? undefined
         : { dataset: await openDataset(data, { split: 'train' }), samples: flags.samples };
-    const variants = calibration ? [...VARIANTS, ...CALIBRATED_VARIANTS] : VARIANTS;
+    const tuned = flags.tune ? [tunedVariant(flags.tune === true ? TUNING_STEPS : flags.tune)] : [];
+    const variants = calibration ? [...VARIANTS, ...CALIBRATED_VARIANTS, MIXED_VARIANT, ...tuned] : VARIANTS;
     const total = each * variants.length;
     const bar = progress(flags, 'evaluating', 'samples');
     const rows: ComparisonRow[] = [];
@@ -62,6 +74,7 @@ export async function compareFile(file: string, flags: CompareFlags): Promise<vo
       flags,
       '\nBytes: the whole packed file (for float32: the weights alone). Bits: per quantized weight, scales included.',
     );
+    for (const { name, notes } of rows) for (const text of notes) say(flags, `${name}: ${text}`);
   } finally {
     model.close();
   }
@@ -73,6 +86,11 @@ export function addCompare(program: Command): void {
     .description('one table: the float model and every scheme, with bytes and accuracy')
     .argument('<file>', 'Keras .h5')
     .option('--calibrate <where>', 'training samples, labels not needed: adds calibrated rows')
-    .option('--samples <n>', 'samples to calibrate with', positive, 2048);
+    .option('--samples <n>', 'samples to calibrate with', positive, 2048)
+    .option(
+      '--tune [steps]',
+      `with --calibrate: adds signs that are tuned as well (${TUNING_STEPS} steps), which takes minutes`,
+      positive,
+    );
   common(dataOptions(command)).action(compareFile);
 }

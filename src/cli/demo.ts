@@ -19,6 +19,7 @@ async function demo(options: CommonOptions & { readonly backend?: string }): Pro
     ...{ data: digits, split: 'test', batch: 100 },
     calibrate: path.join(digits, 'calibration-images-idx3-ubyte.gz'),
     samples: 512,
+    tune: 20,
   });
   say(
     options,

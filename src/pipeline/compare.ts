@@ -6,18 +6,25 @@ import type { QuantizedModel } from '../packed/quantized-model.js';
 import { writePacked } from '../packed/write.js';
 import type { TensorFlow } from '../tfjs/types.js';
 import { type CalibrationOptions, type CalibrationReport, calibrateModel } from './calibrate/calibrate.js';
+import { tunedSamples, tuneModel } from './calibrate/tune.js';
 import { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.js';
+import { chooseForBits, summaryOf } from './mixed.js';
 import { type QuantizeReport, quantizeModel } from './quantize.js';
 import type { Recipe } from './recipe.js';
+import { measureSensitivity } from './sensitivity.js';
 import { foldBatchNorm } from './transform/fold.js';
 
 /** A way to store the weights. */
 export interface Variant {
   readonly name: string;
-  /** Absent: the float model. */
+  /** Absent: the float model, or what `bits` chooses. */
   readonly recipe?: Recipe;
   /** Fitted to the samples of {@link CompareOptions.calibration}, batch normalizations folded. */
   readonly calibrated?: true;
+  /** Calibrated, with a scheme for every layer chosen by its sensitivity: bits per weight on average, scales included. */
+  readonly bits?: number;
+  /** Calibrated and tuned in so many steps. */
+  readonly tune?: number;
 }
 
 export interface CompareOptions extends EvaluateOptions {
@@ -35,6 +42,8 @@ export interface ComparisonRow extends Evaluation {
   readonly bitsPerWeight: number;
   /** Accuracy of the float model minus this one's. */
   readonly drop: number;
+  /** What calibration, the choice of schemes or tuning had to say: a data-free result that was kept, and why. */
+  readonly notes: readonly string[];
 }
 
 /** Float, the notebook's binarization, and every scheme and granularity with its closed-form and best scales. */
@@ -99,12 +108,22 @@ export const CALIBRATED_VARIANTS: readonly Variant[] = (['int4', 'int2', 'binary
   }),
 );
 
+/** A scheme for every layer, one and a half bits per weight on average. */
+export const MIXED_VARIANT: Variant = { name: 'mixed, 1.5 bits, calibrated', bits: 1.5 };
+
+/** Signs, calibrated and then tuned. */
+export const tunedVariant = (steps: number): Variant => ({
+  ...{ name: 'binary, calibrated and tuned', recipe: { default: { scheme: 'binary' } }, tune: steps },
+});
+
 /** A model as a variant has it; absent for the float model. */
 export interface AppliedVariant {
   readonly model: QuantizedModel;
   readonly report: QuantizeReport & Partial<CalibrationReport>;
   /** Of the packed file. */
   readonly bytes: number;
+  /** See {@link ComparisonRow.notes}. */
+  readonly notes: readonly string[];
 }
 
 /** Samples and how the model takes them, for variants that are calibrated. */
@@ -117,24 +136,48 @@ export type VariantOptions = Pick<
 /**
  * Quantizes a model as a variant says.
  *
- * @throws TypeError for a variant that is calibrated without samples; what `quantizeModel` and `calibrateModel` throw
+ * @throws TypeError for a variant that is calibrated without samples; what `quantizeModel`, `calibrateModel`,
+ *   `measureSensitivity` and `tuneModel` throw
  */
 export async function applyVariant(
   tf: TensorFlow,
   model: QuantizableModel,
-  { name, recipe, calibrated }: Variant,
+  variant: Variant,
   { kernels, calibration, ...options }: VariantOptions,
 ): Promise<AppliedVariant | undefined> {
-  if (!recipe) return undefined;
+  const { name, recipe, calibrated, bits, tune } = variant;
+  if (!recipe && bits === undefined) return undefined;
   let made: Omit<AppliedVariant, 'bytes'>;
-  if (calibrated) {
+  if (calibrated || bits !== undefined || tune !== undefined) {
     if (!calibration) throw new TypeError(expected('calibration', 'samples', undefined, name));
     const { source } = foldBatchNorm(model);
-    made = await calibrateModel(tf, source, recipe, { kernels, ...calibration, ...options });
-  } else made = quantizeModel(model, recipe, { kernels });
+    made = await calibratedVariant(tf, source, variant, { kernels, ...calibration, ...options });
+  } else made = { ...quantizeModel(model, recipe as Recipe, { kernels }), notes: [] };
   let bytes = 0;
   for (const piece of writePacked(made.model)) bytes += piece.length;
   return { ...made, bytes };
+}
+
+async function calibratedVariant(
+  tf: TensorFlow,
+  model: QuantizableModel,
+  { recipe: given = {}, bits, tune }: Variant,
+  options: CalibrationOptions,
+): Promise<Omit<AppliedVariant, 'bytes'>> {
+  const mix =
+    bits === undefined ? undefined : chooseForBits((await measureSensitivity(tf, model, options)).rows, bits);
+  const recipe = mix?.recipe ?? given;
+  const { dataset, samples = 2048 } = options;
+  const seen = tune === undefined ? samples : tunedSamples(Math.min(samples, dataset.count));
+  const { model: own, report } = await calibrateModel(tf, model, recipe, { ...options, samples: seen });
+  const notes = [...(mix ? [summaryOf(mix)] : []), ...report.warnings];
+  if (tune === undefined) return { model: own, report, notes };
+  const { onProgress: _, ...rest } = options;
+  const tuned = await tuneModel(tf, model, own, { ...rest, steps: tune });
+  const { before, after } = tuned.report.divergence;
+  const what = `on ${tuned.report.checked} samples held back, outputs diverge by ${before.toPrecision(3)} before and ${after.toPrecision(3)} after ${tune} steps`;
+  notes.push(tuned.report.keptUntuned ? `tuning was not kept: ${what}` : what);
+  return { model: tuned.model, report, notes };
 }
 
 /** Quantizes a model in every way given and evaluates each; rows come as they are done, the first is the yardstick. */
@@ -165,6 +208,7 @@ export async function* compare(
       ratio: floatBytes / bytes,
       bitsPerWeight: quantized?.report.bitsPerWeight ?? 32,
       drop: first.top1 - evaluation.top1,
+      notes: quantized?.notes ?? [],
       ...evaluation,
     };
   }

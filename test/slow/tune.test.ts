@@ -15,7 +15,7 @@ import { AUGMENTATIONS, augment } from '../../src/pipeline/calibrate/augment.js'
 import { randomNumbers } from '../../src/pipeline/calibrate/linear.js';
 import { tuneModel } from '../../src/pipeline/calibrate/tune.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
-import { need, root } from '../support/needs.js';
+import { root } from '../support/needs.js';
 import { fileOf } from '../tfjs/support.js';
 
 const { tf } = await loadTensorFlow();
@@ -23,41 +23,37 @@ const kernels = await loadKernels();
 const digits = path.join(root, 'examples/digits');
 const dataset = await openDataset(path.join(digits, 'calibration-images-idx3-ubyte.gz'));
 const preprocess = { scale: 1 / 255 };
-const withGradients = need(test, 'tfjs-node');
 
-withGradients(
-  'signs without calibration: tuning takes most of the divergence away, twice the same way',
-  async () => {
-    const model = await openKeras(path.join(digits, 'digits.h5'));
-    for (const coding of [
-      { scheme: 'binary', scaleDtype: 'F32' },
-      { scheme: 'binary', granularity: 'group', groupSize: 100, scaleDtype: 'F16' },
-      { scheme: 'int2', granularity: 'tensor', scale: 'absmax', scaleDtype: 'F32' },
-    ] as const) {
-      const { model: base } = quantizeModel(model, { default: coding }, { kernels });
-      const options = {
-        ...{ kernels, dataset, preprocess, samples: 128, steps: 25, augment: [] },
-        ...{ latentRate: 0.01, rate: 0.01 },
-      };
-      const before = tf.memory().numTensors;
-      const { model: tuned, report } = await tuneModel(tf, model, base, options);
-      assert.is(tf.memory().numTensors, before, 'every tensor is disposed of');
-      assert.is(report.tuned, 112);
-      assert.is(report.checked, 16);
-      const { before: start, after } = report.divergence;
-      assert.ok(after < 0.7 * start, `${coding.scheme}: ${start} to ${after}`);
-      assert.not(report.keptUntuned);
-      assert.ok(report.changedCodes > 0);
-      const again = await tuneModel(tf, model, base, options);
-      assert.equal(packedBytes(again.model), packedBytes(tuned));
-      const biases = tuned.weights.filter(({ name }) => name === 'bias');
-      assert.ok(biases.every((weight) => weight.kind === 'kept' && weight.changed));
-    }
-    model.close();
-  },
-);
+test('signs without calibration: tuning takes most of the divergence away, twice the same way', async () => {
+  const model = await openKeras(path.join(digits, 'digits.h5'));
+  for (const coding of [
+    { scheme: 'binary', scaleDtype: 'F32' },
+    { scheme: 'binary', granularity: 'group', groupSize: 100, scaleDtype: 'F16' },
+    { scheme: 'int2', granularity: 'tensor', scale: 'absmax', scaleDtype: 'F32' },
+  ] as const) {
+    const { model: base } = quantizeModel(model, { default: coding }, { kernels });
+    const options = {
+      ...{ kernels, dataset, preprocess, samples: 128, steps: 25, augment: [] },
+      ...{ latentRate: 0.01, rate: 0.01 },
+    };
+    const before = tf.memory().numTensors;
+    const { model: tuned, report } = await tuneModel(tf, model, base, options);
+    assert.is(tf.memory().numTensors, before, 'every tensor is disposed of');
+    assert.is(report.tuned, 112);
+    assert.is(report.checked, 16);
+    const { before: start, after } = report.divergence;
+    assert.ok(after < 0.7 * start, `${coding.scheme}: ${start} to ${after}`);
+    assert.not(report.keptUntuned);
+    assert.ok(report.changedCodes > 0);
+    const again = await tuneModel(tf, model, base, options);
+    assert.equal(packedBytes(again.model), packedBytes(tuned));
+    const biases = tuned.weights.filter(({ name }) => name === 'bias');
+    assert.ok(biases.every((weight) => weight.kind === 'kept' && weight.changed));
+  }
+  model.close();
+});
 
-withGradients('steps of no length change no code, and the model stays as it was', async () => {
+test('steps of no length change no code, and the model stays as it was', async () => {
   const model = await openKeras(path.join(digits, 'digits.h5'));
   const { model: base } = quantizeModel(model, { default: { scheme: 'int4' } }, { kernels });
   const still = { kernels, dataset, preprocess, samples: 64, steps: 2, latentRate: 0, rate: 0 };
@@ -70,7 +66,7 @@ withGradients('steps of no length change no code, and the model stays as it was'
   model.close();
 });
 
-withGradients('images cannot be made of vectors', async () => {
+test('images cannot be made of vectors', async () => {
   const model = await openKeras(fileOf('conv1d'));
   const { model: base } = quantizeModel(model, { default: { scheme: 'int4' } }, { kernels });
   const { loadLayersModel } = await import('../../src/tfjs/load.js');

@@ -22,11 +22,14 @@ export interface CalibrationOptions extends CalibrateOptions, SampleOptions {
   readonly kernels: Kernels;
   /** From `loadLinearAlgebra`, for hosts that refuse to compile bytes; by default it is loaded. */
   readonly algebra?: LinearAlgebra;
-  /** Inputs of a convolution that are used at most, spread over all samples held. Default 98,304. */
+  /**
+   * Places that a layer is fitted to, spread over all samples held: of a convolution's outputs, of a sequence's steps. Default
+   * 64 for each input of an output, but 16,384 to 98,304.
+   */
   readonly positions?: number;
   /**
    * Bytes of activations held at most. Layers whose inputs and outputs of all samples are more are fitted to fewer
-   * samples. Default 512 MiB.
+   * samples. Default 384 MiB.
    */
   readonly activationBytes?: number;
   /** Default 0. */
@@ -167,7 +170,7 @@ export async function calibrateModel(
 const NOT_RUN = 'it is not run as it is stored (Keras 1, Theano), or not at all, and is fitted without data';
 
 /** Default of {@link CalibrationOptions.activationBytes}. */
-export const ACTIVATION_BYTES = 512 * 2 ** 20;
+export const ACTIVATION_BYTES = 384 * 2 ** 20;
 
 /** How each layer that is called is to be fitted, or why it cannot be; layers without quantized weights are left out. */
 export function plansOf(

@@ -211,10 +211,11 @@ export async function momentsOf(
   plan: LayerPlan,
   stage: number,
   data: readonly CallData[],
-  { positions = 98304 }: FitOptions,
+  { positions: given }: FitOptions,
   random: (n: number) => number,
 ): Promise<Moments[]> {
   const linear = plan.linears[stage] as Linear;
+  const positions = given ?? Math.min(98_304, Math.max(16_384, 64 * linear.k));
   const moments = Array.from({ length: linear.groups }, () => emptyMoments(linear.k, linear.n));
   const samples = data.reduce(
     (sum, [x]) => sum + (x as Batches).float.reduce((own, { shape }) => own + (shape[0] as number), 0),

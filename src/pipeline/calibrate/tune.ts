@@ -10,6 +10,7 @@ import { GRIDS, type Grid } from '../../schemes/grids.js';
 import { packLevels, unpackLevels } from '../../schemes/levels.js';
 import type { QuantizedTensor } from '../../schemes/types.js';
 import { blockShape, sizeOf } from '../../shape.js';
+import { addConvolutionGradients } from '../../tfjs/gradients.js';
 import { loadLayersModel, pairWeights } from '../../tfjs/load.js';
 import { toTopology } from '../../tfjs/topology.js';
 import type { TensorFlow } from '../../tfjs/types.js';
@@ -21,7 +22,7 @@ import { type SampleOptions, sampleBatches } from './samples.js';
 
 export interface TuneOptions extends SampleOptions {
   readonly kernels: Kernels;
-  /** Steps of Adam. Default 300. */
+  /** Steps of Adam. Default {@link TUNING_STEPS}. */
   readonly steps?: number;
   /** Samples in a step. Default 64. */
   readonly stepSize?: number;
@@ -51,8 +52,17 @@ export interface TuneReport {
   readonly seconds: number;
 }
 
+/** Default of {@link TuneOptions.steps}. */
+export const TUNING_STEPS = 300;
+
 /** Share of the samples that are kept to check with. */
 const CHECKED = 1 / 8;
+
+/**
+ * How many of `count` samples tuning sees, from the first on; it checks itself on those behind them. A model calibrated on these
+ * alone is checked on samples that are new to it before and after.
+ */
+export const tunedSamples = (count: number): number => count - Math.max(1, Math.floor(count * CHECKED));
 
 /** Share of the steps in which rates rise from 0. */
 const WARM = 1 / 8;
@@ -69,6 +79,7 @@ const WARM = 1 / 8;
  * a tenth of a step inside.
  *
  * @param float the model that was quantized
+ * @param quantized best calibrated on the first {@link tunedSamples} alone
  * @returns the tuned model, or the given one where the divergence on samples held back did not fall
  * @throws BitnibbleError `data-mismatch`; `no-gradient` where TensorFlow.js's backend cannot differentiate a layer
  */
@@ -79,9 +90,10 @@ export async function tuneModel(
   options: TuneOptions,
 ): Promise<{ model: QuantizedModel; report: TuneReport }> {
   const start = performance.now();
+  addConvolutionGradients(tf);
   const {
     kernels,
-    steps = 300,
+    steps = TUNING_STEPS,
     stepSize = 64,
     latentRate = 0.01,
     rate = 0.001,
@@ -96,8 +108,13 @@ export async function tuneModel(
   try {
     const given = sampleBatches(tf, teacher, float.file, options);
     inputs = given.inputs;
-    const checked = Math.max(1, Math.floor(given.count * CHECKED));
-    const tuned = given.count - checked;
+    const tuned = tunedSamples(given.count);
+    const checked = given.count - tuned;
+    if (tuned === 0)
+      throw new BitnibbleError(
+        'data-mismatch',
+        `${options.dataset.name}: expected two samples to tune with, got 1`,
+      );
     const kind = outputKind(float);
     const isImage = inputs[0]?.rank === 4;
     const kinds = options.augment ?? (isImage ? (['flip', 'cutmix'] as const) : []);
