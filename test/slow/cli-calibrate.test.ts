@@ -65,6 +65,29 @@ test('sensitivity: a file of so many bytes, a drop of so much', async () => {
   assert.ok(chosen.bitsPerWeight < 4.2);
 });
 
+test('calibrate --tune: what it tuned on is apart from what it is checked on', async () => {
+  const args = ['calibrate', model, ...few, '--scheme', 'binary', '--tune', '3', '--augment', 'shift'];
+  const { samples, tuning } = await done([...args, '-o', at('tuned.safetensors')]);
+  assert.equal([samples, tuning.tuned, tuning.checked, tuning.steps], [112, 112, 16, 3]);
+  assert.equal(tuning.augment, ['shift']);
+  for (const [pattern, ...wrong] of [
+    [/--augment needs --tune/, 'calibrate', model, ...few, '--augment', 'flip', '-o', at('never.h5')],
+    [
+      /--augment expected none or some of flip, shift, cutmix, got blur/,
+      ...args,
+      '--augment',
+      'blur',
+      '-o',
+      'a.h5',
+    ],
+    [/--tune needs --calibrate/, 'compare', model, '--data', digits, '--tune'],
+  ] as [RegExp, ...string[]][]) {
+    const { status, stderr } = await runCli(wrong);
+    assert.is(status, 2);
+    assert.match(stderr, pattern);
+  }
+});
+
 test('what cannot be done is said, and nothing is written', async () => {
   const before = readdirSync(folder);
   const out = ['-o', at('never.json')];

@@ -312,12 +312,21 @@ test('demo prints the comparison from bundled files', async () => {
   assert.ok(performance.now() - start < 120_000);
   const { rows, samples } = JSON.parse(stdout);
   assert.is(samples, 1000);
-  assert.is(rows.length, 19);
+  assert.is(rows.length, 21);
   const row = (name: string) => rows.find((r: { name: string }) => r.name === name);
   assert.ok(row('float32').top1 > 0.95);
   assert.ok(row('int4, scale per channel').top1 > 0.95);
   assert.ok(row('kernels to +1 / -1').top1 < 0.9);
   assert.ok(row('binary, calibrated per channel').top1 > 0.95);
+  const mixed = row('mixed, 1.5 bits, calibrated');
+  assert.ok(mixed.top1 > 0.95 && mixed.bitsPerWeight <= 1.5 && mixed.bitsPerWeight > 1.2);
+  assert.match(mixed.notes[0], /\d (binary|int2|int4)/);
+  const tuned = row('binary, calibrated and tuned');
+  assert.ok(tuned.top1 > 0.95);
+  assert.match(
+    tuned.notes.at(-1),
+    /held back, outputs diverge by [\d.e-]+ before and [\d.e-]+ after 20 steps$/,
+  );
 });
 
 need(

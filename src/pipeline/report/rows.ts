@@ -77,7 +77,7 @@ export class RowMeasure {
       tensors: tensorsOf(made),
       seconds: { quantize, evaluate: predictions.seconds },
     });
-    return made.report.warnings ?? [];
+    return made.notes;
   }
 
   /** All rows with the Pareto front marked. */
