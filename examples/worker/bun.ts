@@ -1,10 +1,11 @@
 // bun run bun.ts [PORT]
+import '@tensorflow/tfjs-backend-wasm';
+import * as tf from '@tensorflow/tfjs-core';
 import { loadDecoder } from 'bitnibble/reader';
 import { classifier } from './classifier.ts';
 
-const tfjs = import.meta.resolve('@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm');
-const read = (url: string) => Bun.file(new URL(url, import.meta.url)).bytes();
-const module = await WebAssembly.compile(await read(tfjs));
-const answer = await classifier(await read('digits.safetensors'), await loadDecoder(), module);
+await tf.setBackend('wasm');
+const file = await Bun.file(new URL('digits.safetensors', import.meta.url)).bytes();
+const answer = classifier(file, await loadDecoder(), tf);
 
 Bun.serve({ hostname: '127.0.0.1', port: Number(Bun.argv[2] ?? 8000), fetch: answer });

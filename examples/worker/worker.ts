@@ -2,9 +2,11 @@
 import tfjs from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm';
 import { loadDecoder } from 'bitnibble/reader';
 import reader from 'bitnibble/reader.wasm';
+import { startBackend } from './backend.ts';
 import { classifier } from './classifier.ts';
 import file from './digits.safetensors';
 
-const answer = await classifier(new Uint8Array(file), await loadDecoder({ module: reader }), tfjs);
+const tf = await startBackend(tfjs);
+const answer = classifier(new Uint8Array(file), await loadDecoder({ module: reader }), tf);
 
 export default { fetch: answer };

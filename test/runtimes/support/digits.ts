@@ -10,13 +10,16 @@ import { root } from '../../support/needs.js';
 
 const folder = path.join(root, 'examples', 'digits');
 
-/** The demo model as a packed file: int4, a scale per channel; folded as the command `quantize` does. */
-export async function packedDigits(isFolded = false): Promise<Uint8Array<ArrayBuffer>> {
+/** The demo model as a packed file, by default int4, a scale per channel; folded as the command `quantize` does. */
+export async function packedDigits(
+  isFolded = false,
+  scheme: 'binary' | 'int4' = 'int4',
+): Promise<Uint8Array<ArrayBuffer>> {
   const float = await openKeras(path.join(folder, 'digits.h5'));
   try {
     const kernels = await loadKernels();
     const source = isFolded ? foldBatchNorm(float).source : float;
-    const { model } = quantizeModel(source, { default: { scheme: 'int4' } }, { kernels });
+    const { model } = quantizeModel(source, { default: { scheme } }, { kernels });
     return packedBytes(model) as Uint8Array<ArrayBuffer>;
   } finally {
     float.close();

@@ -1,13 +1,16 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
+/** Processes that a process started; Linux only. */
+export function childrenOf(pid: number | 'self'): number[] {
+  return readdirSync(`/proc/${pid}/task`)
+    .flatMap((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').trim().split(' '))
+    .filter((child) => child !== '')
+    .map(Number);
+}
+
 /** Processes that this one started, by the name of their program; Linux only. */
 export function children(program: string): number[] {
-  const own = readdirSync('/proc/self/task').flatMap((thread) =>
-    readFileSync(`/proc/self/task/${thread}/children`, 'utf8').trim().split(' '),
-  );
-  return own
-    .filter((pid) => pid !== '' && readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === program)
-    .map(Number);
+  return childrenOf('self').filter((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === program);
 }
 
 /** Milliseconds that all threads of a process have computed, to the microsecond; Linux only. */
