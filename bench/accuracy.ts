@@ -12,20 +12,13 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { table } from '../src/cli/output.js';
-import type { Dataset } from '../src/data/index.js';
 import { loadKernels } from '../src/kernels/index.js';
-import type { QuantizableModel } from '../src/model.js';
 import { openDataset } from '../src/node/datasets.js';
 import { openKeras } from '../src/node/models.js';
 import { loadTensorFlow } from '../src/node/tfjs.js';
-import { packedBytes } from '../src/packed/index.js';
-import { calibrateModel } from '../src/pipeline/calibrate/calibrate.js';
-import { tunedSamples, tuneModel } from '../src/pipeline/calibrate/tune.js';
+import { TUNING_STEPS } from '../src/pipeline/calibrate/tune.js';
+import { applyVariant, MIXED_VARIANT, tunedVariant, type Variant } from '../src/pipeline/compare.js';
 import { evaluateModel, scalesItself } from '../src/pipeline/evaluate.js';
-import { chooseForBits, summaryOf } from '../src/pipeline/mixed.js';
-import { quantizeModel } from '../src/pipeline/quantize.js';
-import { measureSensitivity } from '../src/pipeline/sensitivity.js';
-import { foldBatchNorm } from '../src/pipeline/transform/fold.js';
 import type { SchemeName } from '../src/schemes/types.js';
 
 const { values: flags } = parseArgs({
@@ -41,13 +34,20 @@ const { values: flags } = parseArgs({
 });
 
 const SCHEMES: readonly SchemeName[] = ['binary', 'int2', 'int4'];
-const ROWS = [
-  'float',
-  ...SCHEMES.map((scheme) => `rounded ${scheme}`),
-  ...SCHEMES.map((scheme) => `calibrated ${scheme}`),
-  'mixed 1.5 bits',
-  'tuned binary',
-].filter((row) => row.includes(flags.only));
+const ROWS = new Map<string, Variant>([
+  ['float', { name: 'float' }],
+  ...variants('rounded', {}),
+  ...variants('calibrated', { calibrated: true }),
+  ['mixed', MIXED_VARIANT],
+  ['tuned binary', tunedVariant(TUNING_STEPS)],
+]);
+
+function variants(how: string, kind: Partial<Variant>) {
+  return SCHEMES.map((scheme): [string, Variant] => {
+    const name = `${how} ${scheme}`;
+    return [name, { name, recipe: { default: { scheme } }, ...kind }];
+  });
+}
 
 /** What a row's process prints. */
 interface Row {
@@ -71,54 +71,22 @@ async function measure(file: string, row: string): Promise<Row> {
   const where = flags.data as string;
   const test = await openDataset(where, { split: 'test' });
   const preprocess = { scale: test.dtype === 'uint8' && !scalesItself(model) ? 1 / 255 : 1 };
-  const { source } = foldBatchNorm(model);
+  const dataset = await openDataset(where, { split: 'train' });
+  const calibration = { dataset, samples: Number(flags.samples) };
   const start = performance.now();
-  const made = await quantized(row, model, source, { dataset: await openDataset(where, { split: 'train' }) });
+  const variant = ROWS.get(row) as Variant;
+  const made = await applyVariant(tf, model, variant, { kernels, preprocess, calibration, batchSize: 100 });
   const seconds = made ? (performance.now() - start) / 1000 : 0;
   const limit = flags.limit === undefined ? {} : { limit: Number(flags.limit) };
   const { top1, loss } = await evaluateModel(tf, made?.model ?? model, test, { preprocess, ...limit });
   const peak = process.resourceUsage().maxRSS * 1024;
-  const bytes = made ? packedBytes(made.model).length : 4 * model.parameters;
+  const bytes = made?.bytes ?? 4 * model.parameters;
   model.close();
   return {
     ...{ name: row, accuracy: top1, loss, seconds, peak, bytes },
-    bits: made?.bits ?? 32,
-    note: made?.note ?? `backend ${backend}`,
+    bits: made?.report.bitsPerWeight ?? 32,
+    note: made?.notes.join('; ') ?? `backend ${backend}`,
   };
-
-  async function quantized(
-    name: string,
-    plain: QuantizableModel,
-    folded: QuantizableModel,
-    { dataset }: { dataset: Dataset },
-  ) {
-    const [how, what] = name.split(' ') as [string, SchemeName];
-    if (how === 'float') return undefined;
-    const options = { kernels, dataset, preprocess, samples: Number(flags.samples), batchSize: 100 };
-    if (how === 'rounded') {
-      const { model: own, report } = quantizeModel(plain, { default: { scheme: what } }, { kernels });
-      return { model: own, bits: report.bitsPerWeight, note: '' };
-    }
-    let recipe: Parameters<typeof calibrateModel>[2] = { default: { scheme: what } };
-    let note = '';
-    if (how === 'mixed') {
-      const { rows } = await measureSensitivity(tf, folded, { ...options, samples: 1024 });
-      const mix = chooseForBits(rows, 1.5);
-      recipe = mix.recipe;
-      note = summaryOf(mix);
-    }
-    const samples = how === 'tuned' ? tunedSamples(options.samples) : options.samples;
-    const { model: own, report } = await calibrateModel(tf, folded, recipe, { ...options, samples });
-    if (report.keptDataFree) note = 'kept the data-free result';
-    if (how !== 'tuned') return { model: own, bits: report.bitsPerWeight, note };
-    const tuned = await tuneModel(tf, folded, own, options);
-    const { before, after } = tuned.report.divergence;
-    return {
-      model: tuned.model,
-      bits: report.bitsPerWeight,
-      note: `divergence ${before.toPrecision(3)} to ${after.toPrecision(3)}${tuned.report.keptUntuned ? ', not kept' : ''}`,
-    };
-  }
 }
 
 const self = fileURLToPath(import.meta.url);
@@ -130,7 +98,8 @@ if (flags.row !== undefined) {
   const all: Record<string, Row[]> = {};
   for (const file of [...flags.model, bundled]) {
     const rows: Row[] = [];
-    for (const row of ROWS) {
+    for (const row of ROWS.keys()) {
+      if (!row.includes(flags.only)) continue;
       const args = ['--import', 'tsx', self, '--row', row, '--model', file, '--data', flags.data];
       args.push('--samples', flags.samples, ...(flags.limit === undefined ? [] : ['--limit', flags.limit]));
       const { stdout } = await promisify(execFile)(process.execPath, args, { maxBuffer: 1 << 24 });

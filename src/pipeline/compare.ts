@@ -8,10 +8,10 @@ import type { TensorFlow } from '../tfjs/types.js';
 import { type CalibrationOptions, type CalibrationReport, calibrateModel } from './calibrate/calibrate.js';
 import { tunedSamples, tuneModel } from './calibrate/tune.js';
 import { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.js';
-import { chooseForBits, summaryOf } from './mixed.js';
+import { chooseForBits, leastBits, type Mix, summaryOf } from './mixed.js';
 import { type QuantizeReport, quantizeModel } from './quantize.js';
 import type { Recipe } from './recipe.js';
-import { measureSensitivity } from './sensitivity.js';
+import { measureSensitivity, type SensitivityOptions } from './sensitivity.js';
 import { foldBatchNorm } from './transform/fold.js';
 
 /** A way to store the weights. */
@@ -21,7 +21,10 @@ export interface Variant {
   readonly recipe?: Recipe;
   /** Fitted to the samples of {@link CompareOptions.calibration}, batch normalizations folded. */
   readonly calibrated?: true;
-  /** Calibrated, with a scheme for every layer chosen by its sensitivity: bits per weight on average, scales included. */
+  /**
+   * Calibrated, with a scheme for every layer chosen by its sensitivity: bits per weight on average, scales included. Where
+   * that leaves less than a quarter of a bit to choose with, as much above the smallest choice.
+   */
   readonly bits?: number;
   /** Calibrated and tuned in so many steps. */
   readonly tune?: number;
@@ -108,8 +111,8 @@ export const CALIBRATED_VARIANTS: readonly Variant[] = (['int4', 'int2', 'binary
   }),
 );
 
-/** A scheme for every layer, one and a half bits per weight on average. */
-export const MIXED_VARIANT: Variant = { name: 'mixed, 1.5 bits, calibrated', bits: 1.5 };
+/** A scheme for every layer. */
+export const MIXED_VARIANT: Variant = { name: 'mixed, calibrated per channel', bits: 1.5 };
 
 /** Signs, calibrated and then tuned. */
 export const tunedVariant = (steps: number): Variant => ({
@@ -158,14 +161,27 @@ export async function applyVariant(
   return { ...made, bytes };
 }
 
+/** Samples that tell which layers are sensitive: half of what they are fitted to does. */
+const SENSITIVITY_SAMPLES = 1024;
+
+async function mixFor(
+  tf: TensorFlow,
+  model: QuantizableModel,
+  bits: number,
+  { samples = SENSITIVITY_SAMPLES, ...options }: SensitivityOptions,
+): Promise<Mix> {
+  const fewer = { ...options, samples: Math.min(samples, SENSITIVITY_SAMPLES) };
+  const { rows } = await measureSensitivity(tf, model, fewer);
+  return chooseForBits(rows, Math.max(bits, leastBits(rows) + 0.25));
+}
+
 async function calibratedVariant(
   tf: TensorFlow,
   model: QuantizableModel,
   { recipe: given = {}, bits, tune }: Variant,
   options: CalibrationOptions,
 ): Promise<Omit<AppliedVariant, 'bytes'>> {
-  const mix =
-    bits === undefined ? undefined : chooseForBits((await measureSensitivity(tf, model, options)).rows, bits);
+  const mix = bits === undefined ? undefined : await mixFor(tf, model, bits, options);
   const recipe = mix?.recipe ?? given;
   const { dataset, samples = 2048 } = options;
   const seen = tune === undefined ? samples : tunedSamples(Math.min(samples, dataset.count));

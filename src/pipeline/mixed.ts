@@ -90,9 +90,15 @@ const costOf = (row: SensitivityRow, smallest: SensitivityRow, unit: number) =>
 
 /** {@link chooseSchemes} for an average of `bits` per weight, scales included. */
 export function chooseForBits(rows: readonly SensitivityRow[], bits: number): Mix {
-  const parameters = sum(byLayer(rows), ([first]) => (first as SensitivityRow).parameters);
-  return chooseSchemes(rows, (bits * parameters) / 8);
+  return chooseSchemes(rows, (bits * parametersOf(rows)) / 8);
 }
+
+/** Bits per weight, scales included, of all layers at their smallest: scales of small layers may be half of it. */
+export const leastBits = (rows: readonly SensitivityRow[]): number =>
+  (8 * leastOf(rows)) / parametersOf(rows);
+
+const parametersOf = (rows: readonly SensitivityRow[]) =>
+  sum(byLayer(rows), ([first]) => (first as SensitivityRow).parameters);
 
 /**
  * {@link chooseSchemes} for a whole packed file of at most `bytes`, once it is calibrated.
