@@ -101,11 +101,11 @@ function wasmCases({ count, rows, columns }: Size): Case[] {
   const memoryBound = 'memory at 64 Mi, L3 at 1 Mi';
   return [
     job(SUM, memoryBound, (w) => wasm.sum!(w, each)),
-    job('sum, four pages at once', memoryBound, (w) => wasm.sumStreams!(w, each)),
+    job('sum, four quarters at once', memoryBound, (w) => wasm.sumStreams!(w, each)),
     job('sign pack', memoryBound, (w, p) => wasm.packSign!(w, p, each), floor(0.9)),
     job(
       'int4 pack, one scale given',
-      '52 vector instructions for 32 weights on three ports: 17 cycles',
+      '48 vector instructions for 32 weights; memory at 64 Mi',
       (w, p) => wasm.packInt4Runs!(w, p, 0, table, 1, one),
       floor(0.65),
     ),
@@ -117,7 +117,7 @@ function wasmCases({ count, rows, columns }: Size): Case[] {
     ),
     job(
       'int4 statistics and pack, groups of 32 rows',
-      'memory for the statistics; then 36 vector instructions for 32 weights, from L2: 12 cycles',
+      'memory for the statistics; then 38 vector instructions for 32 weights, from L2 where a group fits',
       (w, p) => wasm.packInt4Groups!(w, rows, columns, 32, p, maxima, scratch),
       floor(0.35),
     ),
