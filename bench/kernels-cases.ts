@@ -117,17 +117,17 @@ function wasmCases({ count, rows, columns }: Size): Case[] {
     ),
     job(
       'int4 statistics and pack, groups of 32 rows',
-      'memory for the statistics; then 38 vector instructions for 32 weights, from L2 where a group fits',
+      'memory for the statistics, then 38 vector instructions for 32 weights, from L2 where a group fits',
       (w, p) => wasm.packInt4Groups!(w, rows, columns, 32, p, maxima, scratch),
       floor(0.35),
     ),
     job(
       'int4 unpack, scale per channel',
-      'memory: every line is read before it is written, which TypedArray.set avoids',
+      'instructions at 1 Mi; memory at 64 Mi',
       (_, p, v) => wasm.unpackInt4Columns!(p, v, 0, each, vector, period, 0),
       { over: SET, large: 1 },
     ),
-    job('sign unpack, scale per channel', 'memory, as before', (_, p, v) =>
+    job('sign unpack, scale per channel', 'as before', (_, p, v) =>
       wasm.unpackSignColumns!(p, v, 0, each, vector, period, 0),
     ),
     job('int2 pack, scale per channel given', '66 vector instructions for 32 weights', (w, p) =>
