@@ -10,10 +10,10 @@ export const STEP: usize = 32;
 export const CONSTANTS = memory.data<u32>([
   0xc1000000, // -8
   0x40e00000, // 7
-  0x4b400008, // 1.5 * 2^23 + 8
+  0x07070707,
   0x4b400000, // 1.5 * 2^23
   0x00100001, // 1, 16 as i16
-  0x88888888, 0x0f0f0f0f, 0x7fffffff, 0x80000000, 0,
+  0x01100110, 0x0f0f0f0f, 0x7fffffff, 0x80000000, 0,
   0xc0000000, // -2
   0xbf800000, // -1
   0x3f800000, // 1
@@ -25,10 +25,10 @@ export const CONSTANTS = memory.data<u32>([
 // Offsets in CONSTANTS.
 export const LOW: usize = 0;
 export const HIGH: usize = 4;
-export const ROUND_BIASED: usize = 8;
+export const SEVENS: usize = 8;
 export const ROUND: usize = 12;
 export const PAIR: usize = 16;
-export const FLIP: usize = 20;
+export const JOIN: usize = 20;
 export const NIBBLE: usize = 24;
 export const MAGNITUDE: usize = 28;
 export const SIGN: usize = 32;
@@ -81,21 +81,28 @@ export function extendColumns(values: usize, n: usize): usize {
 }
 
 /**
- * How far apart four streams through a tile run: a multiple of the period, so that all four are in the same column, and
- * of 8, so that their codes start at whole bytes, and of at least a page. One stream is bound by the prefetcher, which
- * stops at pages, and by page walks: over 256 MiB, four read at 14 instead of 11 GB/s and write at 12 instead of 8.5.
+ * How far apart four streams through `count` elements run: as far as they can, each through its quarter, so that memory
+ * sees four long sequences; a multiple of the period, so that all four are in the same column, and of 8, so that their
+ * codes start at whole bytes. 0 where there are too few elements.
  *
- *     element   0 .. 31   far .. far + 31   2 far ..   3 far ..      first step, column c
- *              32 .. 63   far + 32 ..       ...                      second step, column c + 32
+ *     element   0 .. 15   far .. far + 15   2 far ..   3 far ..      first step, column c
+ *              16 .. 31   far + 16 ..       ...                      second step, column c + 16
+ *
+ * Prefetchers learn a sequence within some pages, and by the address of the instruction that reads it: each stream has
+ * instructions of its own (docs/KERNELS.md, "Four streams", has the measurements).
  */
-export function streamDistance(period: usize): usize {
-  let distance = period * ((PAGE + period - 1) / period);
-  while (distance & 7) distance += period;
-  return distance;
+export function streamDistance(count: usize, period: usize): usize {
+  let unit = period;
+  while (unit & 7) unit += period;
+  return (count / (unit << 2)) * unit;
 }
 
-/** Floats of a 4 KiB page. */
-export const PAGE: usize = 1024;
+/** How far a stream with `left` elements left goes on after a step: its last step may overlap the one before. */
+// @ts-ignore: decorator
+@inline
+export function advance(left: usize, step: usize): usize {
+  return left > step && left < 2 * step ? left - step : step;
+}
 
 /** Fills the vector of one value that the column kernels take for a run: a period of 32, and 32 floats more. */
 // @ts-ignore: decorator

@@ -5,7 +5,7 @@
 //
 // -0 and NaN are not greater than 0: bit 0.
 
-import { constant, fillStep, PAGE, SIGN, STEP, streamDistance, wrap, ZERO } from './lanes';
+import { advance, constant, fillStep, SIGN, STEP, streamDistance, wrap, ZERO } from './lanes';
 
 /** All ones where w > 0. */
 // @ts-ignore: decorator
@@ -34,20 +34,20 @@ function pack32(weights: usize, codes: usize, zero: v128): void {
   store<u32>(codes, bits16(weights, zero) | (bits16(weights + 64, zero) << 16));
 }
 
-/** Writes `ceil(count / 8)` bytes. Four pages at a time: see streamDistance. */
+/** Writes `ceil(count / 8)` bytes. Four streams: see streamDistance. */
 export function packSign(weights: usize, codes: usize, count: usize): void {
   const zero = constant(ZERO);
   let i: usize = 0;
-  for (; i + 4 * PAGE <= count; i += 3 * PAGE) {
-    for (const page = i + PAGE; i < page; i += STEP) {
-      const w = weights + (i << 2);
-      const p = codes + (i >> 3);
-      pack32(w, p, zero);
-      pack32(w + (PAGE << 2), p + (PAGE >> 3), zero);
-      pack32(w + (PAGE << 3), p + (PAGE >> 2), zero);
-      pack32(w + 3 * (PAGE << 2), p + 3 * (PAGE >> 3), zero);
-    }
+  const far = streamDistance(count, STEP);
+  for (const p1 = far >> 3; i < far; i += STEP) {
+    const w = weights + (i << 2);
+    const p = codes + (i >> 3);
+    pack32(w, p, zero);
+    pack32(w + (far << 2), p + p1, zero);
+    pack32(w + (far << 3), p + 2 * p1, zero);
+    pack32(w + 3 * (far << 2), p + 3 * p1, zero);
   }
+  i = far << 2;
   for (; i + STEP <= count; i += STEP) pack32(weights + (i << 2), codes + (i >> 3), zero);
   while (i < count) {
     let byte: u32 = 0;
@@ -123,37 +123,36 @@ function unpackRest(
 export function unpackSignColumns(
   codes: usize, out: usize, from: usize, to: usize, scales: usize, period: usize, column: usize,
 ): void {
-  const far = streamDistance(period);
-  const start = (from + 7) & ~7;
-  if (start + 4 * far <= to) {
-    unpackRest(codes, out, from, start, scales, period, column);
-    column = wrap(column, start - from, period);
+  const start = min((from + 7) & ~7, to);
+  unpackRest(codes, out, from, start, scales, period, column);
+  column = wrap(column, start - from, period);
+  from = start;
+  const far = streamDistance(to - from, period);
+  if (far) {
     const steps = v128.load(STEPS);
     const minus = constant(SIGN);
-    from = start;
-    while (from + 4 * far <= to) {
-      const all = from + 8 * far <= to ? 8 * far : 4 * far; // eight streams write 3% faster
-      let c = column;
-      let p = codes + (from >> 3);
-      let o = out + (from << 2);
-      const codesFar = far >> 3;
-      const outFar = far << 2;
-      for (let k: usize = 0; k < far; k += STEP) {
-        const back = k + STEP > far ? k + STEP - far : 0; // the last step overlaps the one before
-        p -= back >> 3;
-        o -= back << 2;
-        c = c >= back ? c - back : c + period - back;
-        const s = scales + (c << 2);
-        for (let a = p, b = o, end = o + (all << 2); b < end; a += 2 * codesFar, b += 2 * outFar) {
-          unpack32(a, b, s, steps, minus);
-          unpack32(a + codesFar, b + outFar, s, steps, minus);
-        }
-        c = wrap(c, STEP, period);
-        p += STEP >> 3;
-        o += STEP << 2;
-      }
-      from += all;
+    const p1 = far >> 3;
+    const p2 = far >> 2;
+    const p3 = p1 + p2;
+    const o1 = far << 2;
+    const o2 = far << 3;
+    const o3 = o1 + o2;
+    let c = column;
+    let p = codes + (from >> 3);
+    let o = out + (from << 2);
+    for (let left = far; left > 0; ) {
+      const s = scales + (c << 2);
+      unpack32(p, o, s, steps, minus);
+      unpack32(p + p1, o + o1, s, steps, minus);
+      unpack32(p + p2, o + o2, s, steps, minus);
+      unpack32(p + p3, o + o3, s, steps, minus);
+      const n = advance(left, STEP);
+      left -= n;
+      c = wrap(c, n, period);
+      p += n >> 3;
+      o += n << 2;
     }
+    from += far << 2;
   }
   unpackRest(codes, out, from, to, scales, period, column);
 }

@@ -24,10 +24,12 @@ function maxStep(p: usize, q: usize, r: usize, s: usize, max: usize, magnitude: 
 export function absMaxColumns(weights: usize, rows: usize, columns: usize, max: usize): void {
   const pitch = columns << 2;
   const magnitude = constant(MAGNITUDE);
-  for (; rows >= 4; rows -= 4, weights += pitch << 2) {
-    const w1 = weights + pitch;
-    const w2 = w1 + pitch;
-    const w3 = w2 + pitch;
+  // Rows of the four quarters at a time: see streamDistance in lanes.ts.
+  const far = (rows >> 2) * pitch;
+  for (const end = weights + far; weights < end; weights += pitch) {
+    const w1 = weights + far;
+    const w2 = w1 + far;
+    const w3 = w2 + far;
     // Two vectors a step while they last: one lea for each row serves both.
     let c: usize = 0;
     for (; c + 32 <= pitch; c += 32) {
@@ -36,7 +38,8 @@ export function absMaxColumns(weights: usize, rows: usize, columns: usize, max: 
     }
     for (; c < pitch; c += 16) maxStep(weights + c, w1 + c, w2 + c, w3 + c, max + c, magnitude);
   }
-  for (; rows > 0; rows--, weights += pitch) {
+  weights += 3 * far;
+  for (rows &= 3; rows > 0; rows--, weights += pitch) {
     for (let c: usize = 0; c < pitch; c += 16) {
       v128.store(max + c, i32x4.max_s(v128.load(max + c), v128.and(v128.load(weights + c), magnitude)));
     }

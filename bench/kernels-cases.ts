@@ -101,11 +101,11 @@ function wasmCases({ count, rows, columns }: Size): Case[] {
   const memoryBound = 'memory at 64 Mi, L3 at 1 Mi';
   return [
     job(SUM, memoryBound, (w) => wasm.sum!(w, each)),
-    job('sum, four pages at once', memoryBound, (w) => wasm.sumStreams!(w, each)),
+    job('sum, four quarters at once', memoryBound, (w) => wasm.sumStreams!(w, each)),
     job('sign pack', memoryBound, (w, p) => wasm.packSign!(w, p, each), floor(0.9)),
     job(
       'int4 pack, one scale given',
-      '52 vector instructions for 32 weights on three ports: 17 cycles',
+      '48 vector instructions for 32 weights; memory at 64 Mi',
       (w, p) => wasm.packInt4Runs!(w, p, 0, table, 1, one),
       floor(0.65),
     ),
@@ -117,17 +117,17 @@ function wasmCases({ count, rows, columns }: Size): Case[] {
     ),
     job(
       'int4 statistics and pack, groups of 32 rows',
-      'memory for the statistics; then 36 vector instructions for 32 weights, from L2: 12 cycles',
+      'memory for the statistics, then 38 vector instructions for 32 weights, from L2 where a group fits',
       (w, p) => wasm.packInt4Groups!(w, rows, columns, 32, p, maxima, scratch),
       floor(0.35),
     ),
     job(
       'int4 unpack, scale per channel',
-      'memory: every line is read before it is written, which TypedArray.set avoids',
+      'instructions at 1 Mi; memory at 64 Mi',
       (_, p, v) => wasm.unpackInt4Columns!(p, v, 0, each, vector, period, 0),
       { over: SET, large: 1 },
     ),
-    job('sign unpack, scale per channel', 'memory, as before', (_, p, v) =>
+    job('sign unpack, scale per channel', 'as before', (_, p, v) =>
       wasm.unpackSignColumns!(p, v, 0, each, vector, period, 0),
     ),
     job('int2 pack, scale per channel given', '66 vector instructions for 32 weights', (w, p) =>

@@ -198,11 +198,12 @@ function signPacker(arena: Arena, out: Uint8Array) {
 function packGroups(
   arena: Arena,
   weights: Float32Array,
-  { outer, channels, groupRows, ...layout }: BlockLayout,
+  layout: BlockLayout,
   codes: Uint8Array,
   max: Float32Array,
 ): boolean {
-  if (!isColumns({ outer, channels, groupRows, ...layout }) || channels > arena.columns) return false;
+  const { outer, channels, groupRows } = layout;
+  if (!isColumns(layout) || channels > arena.columns) return false;
   const group = Math.min(groupRows, outer);
   // Whole bytes: an odd number of weights in a group needs an even number of groups.
   const unit = (group * channels) % 2 === 0 ? group : 2 * group;

@@ -96,17 +96,24 @@ for (const [name, k] of backends) {
     assert.is(hex(k.packInt4(weights, f32(1), tensor(8))), '87878788');
     assert.is(hex(k.packInt4(weights, f32(MAX), tensor(8))), '87878788');
     assert.is(hex(k.packInt4(f32(INF, -INF), f32(1), tensor(2))), '87');
+    // enough of them for four streams
+    const many = Float32Array.from({ length: 264 }, (_, i) => weights[i % 8]!);
+    assert.is(hex(k.packInt4(many, f32(1), tensor(264))), '87878788'.repeat(33));
+    const infinite = Float32Array.from({ length: 264 }, (_, i) => (i % 2 === 0 ? INF : -INF));
+    assert.is(hex(k.packInt4(infinite, f32(1), tensor(264))), '87'.repeat(132));
   });
 
   check('packInt4: NaN gives -8, -0 and subnormals 0', () => {
     assert.is(hex(k.packInt4(f32(NAN, -0, TINY, -TINY), f32(1), tensor(4))), '0800');
     assert.is(hex(k.packInt4(f32(INF, 0), f32(0), tensor(2))), '08');
     for (const nan of [...oddNaNs().keys()]) {
-      const weights = new Float32Array(40);
-      weights.set(oddNaNs().subarray(nan, nan + 1), 33);
-      const codes = new Uint8Array(20);
-      codes[16] = 0x80;
-      assert.is(hex(k.packInt4(weights, f32(1), tensor(40))), hex(codes));
+      for (const size of [40, 264]) {
+        const weights = new Float32Array(size);
+        weights.set(oddNaNs().subarray(nan, nan + 1), 33);
+        const codes = new Uint8Array(size / 2);
+        codes[16] = 0x80;
+        assert.is(hex(k.packInt4(weights, f32(1), tensor(size))), hex(codes));
+      }
     }
   });
 
