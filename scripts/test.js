@@ -9,17 +9,20 @@
 //   --dir FOLDER     look there instead of in test/
 //   --require NAME   fail unless a file whose path contains NAME ran and passed at least one test
 //
+// The files that took longest the last time go first: build/.test-seconds.json.
 // A line `RAN: ...` that a test prints is shown with its file: how many tests ran in another runtime.
 // uvu exits with 0 when `.run()` was forgotten, when a `before` hook threw and when a test was left on `.only`,
 // and never prints a number of failures. So this reads its totals and trusts nothing else.
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parseArgs, stripVTControlCharacters } from 'node:util';
-import { fail, root, run, walk } from './lib/project.js';
+import { fail, root, run, typescript, walk } from './lib/project.js';
+import { compileAll } from './lib/typescript-hooks.js';
 
 const timeout = 15 * 60_000;
 const slow = /^(slow|runtimes)\//;
+const secondsFile = path.join(root, 'build', '.test-seconds.json');
 
 /** @typedef {{ file: string, passed: number, failed: number, skipped: number, reasons: string[], output: string, seconds: number }} Result */
 
@@ -59,7 +62,7 @@ async function runFile(file) {
     status,
     stdout,
     output: raw,
-  } = await run(process.execPath, ['--import', 'tsx', full], { env, timeout });
+  } = await run(process.execPath, ['--import', typescript, full], { env, timeout });
   const output = stripVTControlCharacters(raw);
   const seconds = (performance.now() - start) / 1000;
   const faults = faultsOf(readFileSync(full, 'utf8'));
@@ -92,7 +95,9 @@ function report({ file, passed, failed, skipped, output, seconds }) {
 
 /** @param {string[]} files @returns {Promise<Result[]>} */
 async function runAll(files) {
-  const queue = [...files].sort((a, b) => Number(slow.test(b)) - Number(slow.test(a)));
+  const before = readSeconds();
+  const expected = (/** @type {string} */ file) => before[file] ?? (slow.test(file) ? 1000 : 0);
+  const queue = [...files].sort((a, b) => expected(b) - expected(a));
   /** @type {Result[]} */
   const results = [];
   const worker = async () => {
@@ -103,7 +108,23 @@ async function runAll(files) {
     }
   };
   await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, worker));
+  if (isOwn) keepSeconds({ ...before, ...Object.fromEntries(results.map((r) => [r.file, r.seconds])) });
   return results;
+}
+
+/** What each file took the last time. @returns {Record<string, number>} */
+function readSeconds() {
+  try {
+    return isOwn ? JSON.parse(readFileSync(secondsFile, 'utf8')) : {};
+  } catch {
+    return {};
+  }
+}
+
+/** @param {Record<string, number>} seconds */
+function keepSeconds(seconds) {
+  mkdirSync(path.dirname(secondsFile), { recursive: true });
+  writeFileSync(secondsFile, JSON.stringify(seconds));
 }
 
 function readArguments() {
@@ -125,12 +146,18 @@ function readArguments() {
 
 const { values, positionals } = readArguments();
 const folder = path.resolve(root, values.dir);
+const isOwn = values.dir === 'test';
 const files = walk(folder)
   .filter((file) => file.endsWith('.test.ts'))
   .filter((file) => !(values.quick && slow.test(file)))
   .filter((file) => positionals.length === 0 || positionals.some((name) => file.includes(name)));
 if (files.length === 0) fail('no test file matches');
 
+if (isOwn) {
+  const full = (/** @type {string} */ name) =>
+    walk(path.join(root, name)).map((file) => path.join(root, name, file));
+  await compileAll(['src', 'test', 'scripts'].flatMap(full).filter((file) => file.endsWith('.ts')));
+}
 const results = await runAll(files);
 const skips = results.flatMap(({ file, reasons }) => reasons.map((reason) => `  ${file}: ${reason}`));
 if (skips.length > 0) process.stdout.write(`\nskipped:\n${skips.join('\n')}\n`);

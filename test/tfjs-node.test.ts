@@ -3,7 +3,7 @@ import path from 'node:path';
 import ts from 'typescript';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { need, root, run, tempDir } from './support/needs.js';
+import { need, root, run, tempDir, typescript } from './support/needs.js';
 
 const test = suite('loadTensorFlow');
 const native = need(test, 'tfjs-node');
@@ -21,12 +21,7 @@ const computed = {
 };
 
 async function probe(node: string, prefer: 'node' | 'wasm', env: NodeJS.ProcessEnv = {}) {
-  const args = [
-    '--import',
-    import.meta.resolve('tsx'),
-    path.join(root, 'test/support/tfjs-probe.ts'),
-    prefer,
-  ];
+  const args = ['--import', typescript, path.join(root, 'test/support/tfjs-probe.ts'), prefer];
   // A level set outside would hide what loadTensorFlow has to silence.
   const clean = { ...process.env, TF_CPP_MIN_LOG_LEVEL: undefined, ...env };
   const { status, stdout, stderr } = await run(node, args, { env: clean, timeout: 120_000 });

@@ -13,6 +13,9 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 /** What is expensive to make and does not depend on the clone: the Python environment, Node 24, the tfjs-node add-on. */
 export const cacheDir = process.env.BITNIBBLE_CACHE || path.join(homedir(), '.cache', 'bitnibble');
 
+/** For `node --import`: what lets a process import TypeScript. */
+export const typescript = new URL('./typescript.js', import.meta.url).href;
+
 const windows = process.platform === 'win32';
 
 /** @param {string} venv */

@@ -4,13 +4,13 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { root } from '../support/needs.js';
+import { root, typescript } from '../support/needs.js';
 
 const script = path.join(root, 'scripts', 'support-table.ts');
 const run = promisify(execFile);
 
 test('the support table is up to date', async () => {
-  const args = ['--import', import.meta.resolve('tsx'), script, '--check'];
+  const args = ['--import', typescript, script, '--check'];
   const problem = await run(process.execPath, args).then(
     () => '',
     (error) => `${error.stdout}${error.stderr}`,

@@ -1,5 +1,6 @@
-// Files that other people made, with what is known of each in index.tsv: nothing of them is executed.
-import { readFileSync, writeFileSync } from 'node:fs';
+// Files that other people made, with what is known of each in index.tsv: nothing of them is executed. What Keras and
+// TensorFlow.js say to them is in test/slow/corpus.test.ts.
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -10,7 +11,8 @@ import { openKeras } from '../../src/node/models.js';
 import { packedBytes } from '../../src/packed/index.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
 import { sizeOf } from '../../src/shape.js';
-import { need, runPython, tempDir } from '../support/needs.js';
+import { type Row, rowsOf } from '../support/corpus.js';
+import { need } from '../support/needs.js';
 
 const test = suite('corpus');
 const shared = need(test, 'shared');
@@ -23,36 +25,6 @@ const REFUSED: Readonly<Record<string, string>> = {
   '085': 'no-model-config',
   '087': 'no-model-config',
 };
-
-interface Row {
-  readonly file: string;
-  readonly version: string;
-  readonly kind: string;
-  readonly className: string;
-  readonly classes: string;
-  readonly parameters: string;
-  /** `yes`, or what Keras 3.15 says to it. */
-  readonly loads: string;
-}
-
-function rowsOf(folder: string): Row[] {
-  const lines = readFileSync(path.join(folder, 'keras-files', 'index.tsv'), 'utf8')
-    .trim()
-    .split('\n');
-  return lines.slice(1).map((line) => {
-    const cells = line.split('\t');
-    const cell = (i: number) => cells[i] as string;
-    return {
-      file: path.join(folder, 'keras-files', cell(0)),
-      version: cell(6),
-      kind: cell(8),
-      className: cell(9),
-      classes: cell(10),
-      parameters: cell(11),
-      loads: cell(12),
-    };
-  });
-}
 
 /** Classes as the index lists them: sub-models not, wrappers and what they hold. */
 function* classesOf(layers: readonly LayerNode[]): Generator<string> {
@@ -121,55 +93,6 @@ shared('a layer of the architecture owns every weight, where there is one', asyn
     }
     model.close();
   }
-});
-
-/** Weights of each layer as Keras loads them, against those that were found here; the order of both is that of Keras. */
-const LOADED = `
-import sys, json, numpy as np, keras
-def layers(model, prefix=""):
-    for layer in model.layers:
-        if hasattr(layer, "layers"):
-            yield from layers(layer, prefix + layer.name + "/")
-        else:
-            yield prefix + layer.name, [np.asarray(w) for w in layer.weights if "seed" not in w.path]
-for file, listed in zip(sys.argv[1::2], sys.argv[2::2]):
-    model = keras.models.load_model(file, compile=False)
-    data = np.fromfile(listed + ".bin", "float32")
-    found, at = {}, 0
-    for layer, shape in json.load(open(listed)):
-        size = int(np.prod(shape))
-        found.setdefault(layer, []).append(data[at : at + size].reshape(shape))
-        at += size
-    assert at == data.size
-    for name, arrays in layers(model):
-        own = found.pop(name, [])
-        assert len(own) == len(arrays), (file, name, len(own), len(arrays))
-        for a, b in zip(own, arrays):
-            assert a.shape == b.shape and np.array_equal(a, b.astype("float32"), equal_nan=True), (file, name, a.shape, b.shape)
-    assert not found, (file, list(found))
-    print(file)
-`;
-
-need(
-  test,
-  'shared',
-  'keras',
-)('where Keras 3 loads a file, it has the same values in the same layers', async ({ shared }) => {
-  const folder = tempDir();
-  const args: string[] = [];
-  for (const { file, loads } of rowsOf(shared)) {
-    if (!loads.startsWith('yes')) continue;
-    const model = await openKeras(file);
-    const listed = path.join(folder, `${args.length}.json`);
-    writeFileSync(listed, JSON.stringify(model.weights.map(({ layer, shape }) => [layer, shape])));
-    const bytes = model.weights.map(({ id }) => new Uint8Array(model.read(id).buffer));
-    writeFileSync(`${listed}.bin`, Buffer.concat(bytes));
-    args.push(file, listed);
-    model.close();
-  }
-  const checked = (await runPython(LOADED, args)).trim().split('\n');
-  assert.is(checked.length, args.length / 2);
-  assert.ok(checked.length >= 15, checked.join());
 });
 
 shared('.keras weights have the names and the order that .h5 weights have', async ({ shared }) => {

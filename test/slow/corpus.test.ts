@@ -1,4 +1,5 @@
-// Published files, run: TensorFlow.js predicts what Keras predicts, for every file that both can load.
+// Published files: their weights are those that Keras loads, and TensorFlow.js predicts what Keras predicts, for every
+// file that both can load.
 import { readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Tensor } from '@tensorflow/tfjs';
@@ -8,6 +9,7 @@ import { BitnibbleError } from '../../src/errors.js';
 import { openKeras } from '../../src/node/models.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
 import { loadLayersModel } from '../../src/tfjs/load.js';
+import { rowsOf } from '../support/corpus.js';
 import { need, runPython, tempDir } from '../support/needs.js';
 
 /**
@@ -86,6 +88,55 @@ need(
     assert.ok((error as number) <= (most as number), `${path.basename(file)}: ${error}`);
   assert.ok(compared.length >= 12, `${compared.length} of ${errors.length}`);
   process.stdout.write(`\nRAN: ${compared.length} published models, compared with Keras\n`);
+});
+
+/** Weights of each layer as Keras loads them, against those that were found here; the order of both is that of Keras. */
+const LOADED = `
+import sys, json, numpy as np, keras
+def layers(model, prefix=""):
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from layers(layer, prefix + layer.name + "/")
+        else:
+            yield prefix + layer.name, [np.asarray(w) for w in layer.weights if "seed" not in w.path]
+for file, listed in zip(sys.argv[1::2], sys.argv[2::2]):
+    model = keras.models.load_model(file, compile=False)
+    data = np.fromfile(listed + ".bin", "float32")
+    found, at = {}, 0
+    for layer, shape in json.load(open(listed)):
+        size = int(np.prod(shape))
+        found.setdefault(layer, []).append(data[at : at + size].reshape(shape))
+        at += size
+    assert at == data.size
+    for name, arrays in layers(model):
+        own = found.pop(name, [])
+        assert len(own) == len(arrays), (file, name, len(own), len(arrays))
+        for a, b in zip(own, arrays):
+            assert a.shape == b.shape and np.array_equal(a, b.astype("float32"), equal_nan=True), (file, name, a.shape, b.shape)
+    assert not found, (file, list(found))
+    print(file)
+`;
+
+need(
+  test,
+  'shared',
+  'keras',
+)('where Keras 3 loads a file, it has the same values in the same layers', async ({ shared }) => {
+  const folder = tempDir();
+  const args: string[] = [];
+  for (const { file, loads } of rowsOf(shared)) {
+    if (!loads.startsWith('yes')) continue;
+    const model = await openKeras(file);
+    const listed = path.join(folder, `${args.length}.json`);
+    writeFileSync(listed, JSON.stringify(model.weights.map(({ layer, shape }) => [layer, shape])));
+    const bytes = model.weights.map(({ id }) => new Uint8Array(model.read(id).buffer));
+    writeFileSync(`${listed}.bin`, Buffer.concat(bytes));
+    args.push(file, listed);
+    model.close();
+  }
+  const checked = (await runPython(LOADED, args)).trim().split('\n');
+  assert.is(checked.length, args.length / 2);
+  assert.ok(checked.length >= 15, checked.join());
 });
 
 test.run();

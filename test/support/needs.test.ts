@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { need, root, run, runPython } from './needs.js';
+import { need, root, run, runPython, typescript } from './needs.js';
 
 const test = suite('needs');
 const python = need(test, 'python');
@@ -31,7 +31,9 @@ async function without(tool: string, env: NodeJS.ProcessEnv) {
     const nothing = path.join(folder, 'nothing');
     const absent = { BITNIBBLE_PYTHON: nothing, BITNIBBLE_NODE24: nothing, BITNIBBLE_SHARED: nothing };
     const all = { ...process.env, CI: undefined, ...absent, ...env };
-    return await run(process.execPath, ['--import', 'tsx', path.join(folder, 'lacking.ts')], { env: all });
+    return await run(process.execPath, ['--import', typescript, path.join(folder, 'lacking.ts')], {
+      env: all,
+    });
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -15,9 +15,10 @@ import {
   root,
   run,
   tfjsNodeMissing,
+  typescript,
 } from '../../scripts/lib/project.js';
 
-export { type Finished, root, run };
+export { type Finished, root, run, typescript };
 
 /**
  * What some tests need and a machine may lack.
@@ -147,7 +148,7 @@ export function tempDir(): string {
 /** How to start the command line: from its source, or with `BITNIBBLE_DIST=1` as it is published. */
 export function cliArguments(): string[] {
   if (process.env.BITNIBBLE_DIST === '1') return [path.join(root, 'dist', 'cli', 'main.js')];
-  return ['--import', import.meta.resolve('tsx'), path.join(root, 'src', 'cli', 'main.ts')];
+  return ['--import', typescript, path.join(root, 'src', 'cli', 'main.ts')];
 }
 
 /** Runs the command line. It never rejects: look at `status`. Colours are off unless `env` says otherwise. */
