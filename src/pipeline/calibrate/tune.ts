@@ -26,7 +26,7 @@ export interface TuneOptions extends SampleOptions {
   readonly steps?: number;
   /** Samples in a step. Default 64. */
   readonly stepSize?: number;
-  /** Of the latent levels; rises for an eighth of the steps, then falls to 0 along half a cosine. Default 0.01. */
+  /** Of the latent levels; rises for an eighth of the steps, then falls to 0 along half a cosine. Default 0.005. */
   readonly latentRate?: number;
   /** Of scales (relative), biases and normalizations; falls likewise. Default 0.001. */
   readonly rate?: number;
@@ -95,7 +95,7 @@ export async function tuneModel(
     kernels,
     steps = TUNING_STEPS,
     stepSize = 64,
-    latentRate = 0.01,
+    latentRate = 0.005,
     rate = 0.001,
     seed = 0,
     onProgress,
