@@ -161,7 +161,7 @@ export async function applyVariant(
   return { ...made, bytes };
 }
 
-/** Samples that tell which layers are sensitive: half of what they are fitted to does. */
+/** Samples at most that sensitivities are measured with: ranking layers takes fewer than fitting them. */
 const SENSITIVITY_SAMPLES = 1024;
 
 async function mixFor(

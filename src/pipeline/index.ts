@@ -12,18 +12,34 @@ export {
   type CalibrationRow,
   calibrateModel,
 } from './calibrate/calibrate.js';
-export { type TuneOptions, type TuneReport, tuneModel } from './calibrate/tune.js';
+export {
+  TUNING_STEPS,
+  type TuneOptions,
+  type TuneReport,
+  tunedSamples,
+  tuneModel,
+} from './calibrate/tune.js';
 export {
   CALIBRATED_VARIANTS,
   type CompareOptions,
   type ComparisonRow,
   compare,
+  MIXED_VARIANT,
+  tunedVariant,
   VARIANTS,
   type Variant,
 } from './compare.js';
 export { type EvaluateOptions, type Evaluation, evaluateModel, type OutputKind } from './evaluate.js';
 export { type LevelHistogram, type LevelHistogramOptions, levelHistogram } from './histogram.js';
-export { chooseForBits, chooseForFile, chooseSchemes, type Mix, mixesOf, smallestWithin } from './mixed.js';
+export {
+  chooseForBits,
+  chooseForFile,
+  chooseSchemes,
+  leastBits,
+  type Mix,
+  mixesOf,
+  smallestWithin,
+} from './mixed.js';
 export { postTrainBinarization, postTrainQuantization, type WithWeights } from './posttrain.js';
 export {
   decodedWeights,
