@@ -95,6 +95,7 @@ footer { margin-top: 2rem; color: var(--muted); font-size: .875rem; }
   .wide { display: block; } .narrow { display: none; }
   .part { border: 0; border-top: 1px solid var(--line); border-radius: 0; padding: 1rem 0 0; }
   .scroll { overflow: visible; }
+  details::details-content { content-visibility: visible; block-size: auto; }
   table { font-size: 7.6pt; } th, td { padding: .18rem .3rem; } tbody th { min-width: 0; }
   .weight { grid-template-columns: 8.5rem 1fr; } .weight br { display: inline; }
   .histograms { grid-template-columns: repeat(3, 1fr); max-width: none; }
