@@ -16,6 +16,7 @@ import {
   chooseForBits,
   chooseForFile,
   chooseSchemes,
+  leastBits,
   mixesOf,
   smallestWithin,
 } from '../../src/pipeline/mixed.js';
@@ -77,6 +78,20 @@ test('the choice within a budget is the best of all', () => {
       );
     }),
     { numRuns: 400 },
+  );
+});
+
+test('the least bits are enough, and less is not', () => {
+  fc.assert(
+    fc.property(costs, (layers) => {
+      const rows = layers.flatMap((own, l) => own.map(([bytes, d], s) => rowOf(`layer${l}`, s, bytes, d)));
+      const least = layers.reduce((sum, own) => sum + Math.min(...own.map(([bytes]) => bytes)), 0);
+      assert.is(chooseForBits(rows, leastBits(rows) + 1e-9).bytes, least);
+      assert.throws(
+        () => chooseForBits(rows, leastBits(rows) - 1e-3),
+        (error: BitnibbleError) => error.code === 'budget',
+      );
+    }),
   );
 });
 
