@@ -1,4 +1,4 @@
-import type { LayersModel, Tensor, Tensor4D, Variable } from '@tensorflow/tfjs';
+import type { LayersModel, Tensor, Tensor2D, Tensor4D, Variable } from '@tensorflow/tfjs';
 import { BitnibbleError } from '../../errors.js';
 import { fromNumbers } from '../../formats/dtypes.js';
 import { floatToHalf, halfToFloat } from '../../formats/float16.js';
@@ -263,6 +263,11 @@ function codedTunable(
   // The scale is exp(v) times what it was: steps are relative, and its sign stays.
   const other = tf.tidy(() => tf.variable(tf.zeros([groups, channels]), true));
   const given = tf.tensor2d(scales, [groups, channels]);
+  // Rows of 0 and one 1: a product spreads the scales over their rows, and unlike `gather` every backend differentiates it.
+  const members =
+    groups === 1
+      ? undefined
+      : tf.tidy(() => tf.oneHot(tf.tensor1d(groupOf, 'int32'), groups, 1, 0, 'float32') as Tensor2D);
   const round = tf.customGrad((u, save) => {
     (save as (tensors: Tensor[]) => void)([u as Tensor]);
     return {
@@ -273,13 +278,9 @@ function codedTunable(
   let value: Tensor | undefined;
   const compute = () => {
     const own = tf.mul(given, tf.exp(other));
-    const spread =
-      groups === 1
-        ? tf.reshape(own, [1, channels, 1])
-        : tf.transpose(
-            tf.reshape(tf.gather(own, tf.tensor1d(groupOf, 'int32')), [outer, inner, channels]),
-            [0, 2, 1],
-          );
+    const spread = members
+      ? tf.transpose(tf.reshape(tf.matMul(members, own as Tensor2D), [outer, inner, channels]), [0, 2, 1])
+      : tf.reshape(own, [1, channels, 1]);
     return tf.reshape(tf.mul(round(latent), spread), [...shape]);
   };
   variable.read = () => {
@@ -303,7 +304,7 @@ function codedTunable(
       const tuned = coding.scaleDtype === 'F16' ? halfToFloat(floatToHalf(now)) : Float32Array.from(now);
       return { ...weight, kind: 'quantized', tensor: { ...tensor, codes, scales: tuned } } as PackedWeight;
     },
-    dispose: () => tf.dispose([latent, other, given]),
+    dispose: () => tf.dispose([latent, other, given, ...(members ? [members] : [])]),
   };
 }
 
