@@ -264,10 +264,9 @@ function codedTunable(
   const other = tf.tidy(() => tf.variable(tf.zeros([groups, channels]), true));
   const given = tf.tensor2d(scales, [groups, channels]);
   // Rows of 0 and one 1: a product spreads the scales over their rows, and unlike `gather` every backend differentiates it.
-  const members =
-    groups === 1
-      ? undefined
-      : tf.tidy(() => tf.oneHot(tf.tensor1d(groupOf, 'int32'), groups, 1, 0, 'float32') as Tensor2D);
+  const ones = new Float32Array(groups === 1 ? 0 : groupOf.length * groups);
+  if (groups > 1) for (const [row, group] of groupOf.entries()) ones[row * groups + group] = 1;
+  const members = groups === 1 ? undefined : tf.tensor2d(ones, [groupOf.length, groups]);
   const round = tf.customGrad((u, save) => {
     (save as (tensors: Tensor[]) => void)([u as Tensor]);
     return {
