@@ -11,14 +11,15 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
-import { table } from '../src/cli/output.js';
+import { table } from '../src/cli/table.js';
 import { loadKernels } from '../src/kernels/index.js';
 import { openDataset } from '../src/node/datasets.js';
 import { openKeras } from '../src/node/models.js';
 import { loadTensorFlow } from '../src/node/tfjs.js';
 import { TUNING_STEPS } from '../src/pipeline/calibrate/tune.js';
 import { applyVariant, MIXED_VARIANT, tunedVariant, type Variant } from '../src/pipeline/compare.js';
-import { evaluateModel, scalesItself } from '../src/pipeline/evaluate.js';
+import { evaluateModel } from '../src/pipeline/evaluate.js';
+import { scalesItself } from '../src/pipeline/inputs.js';
 import type { SchemeName } from '../src/schemes/types.js';
 
 const { values: flags } = parseArgs({

@@ -5,7 +5,7 @@
 //
 // Medians of runs that alternate.
 
-import { table } from '../src/cli/output.js';
+import { table } from '../src/cli/table.js';
 import { type LinearAlgebra, loadLinearAlgebra } from '../src/kernels/linalg.js';
 import { strideOf } from '../src/kernels/linalg-types.js';
 import { loadTensorFlow } from '../src/node/tfjs.js';

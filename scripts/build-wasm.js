@@ -1,5 +1,5 @@
-// Compiles assembly/ to build/kernels.wasm, build/reader.wasm and build/linalg.wasm, embeds their bytes in src/kernels/, and compiles
-// build/kernels-bench.wasm, which is the kernels plus a plain sum for bench/kernels.ts to compare with.
+// Compiles assembly/ to build/kernels.wasm, build/reader.wasm, build/linalg.wasm and build/runtime.wasm, embeds their bytes in
+// src/kernels/, and compiles build/kernels-bench.wasm, which is the kernels plus a plain sum for bench/kernels.ts to compare with.
 //
 //   node scripts/build-wasm.js
 
@@ -12,6 +12,12 @@ const modules = [
   { entry: 'assembly/index.ts', file: 'build/kernels.wasm', embedded: 'embedded.ts', limit: 16 * 1024 },
   { entry: 'assembly/reader.ts', file: 'build/reader.wasm', embedded: 'embedded-reader.ts', limit: 6 * 1024 },
   { entry: 'assembly/linalg.ts', file: 'build/linalg.wasm', embedded: 'embedded-linalg.ts', limit: 4 * 1024 },
+  {
+    entry: 'assembly/runtime/index.ts',
+    file: 'build/runtime.wasm',
+    embedded: 'embedded-runtime.ts',
+    limit: 28 * 1024,
+  },
 ];
 const root = fileURLToPath(new URL('..', import.meta.url));
 

@@ -1,8 +1,11 @@
-// Opens damaged files by the thousand: each has to end in a coded error or a valid model, within 2 s and 512 MB.
+// Opens damaged files, and meets hostile input of other kinds (scripts/lib/fuzz-kinds.ts), by the thousand: each case has to
+// end in a coded error or a sound result, within 2 s of
+// the processor and 512 MB.
 //
-//   node --import tsx scripts/fuzz.ts [--mutations 20000] [--seconds S] [--seed N] [--only CASE]
+//   node --import tsx scripts/fuzz.ts [--mutations 20000] [--share 1] [--seconds S] [--seed N] [--only CASE]
 //
 //   --mutations   how many mutations, over all fixtures; truncations come on top
+//   --share       of the cases of the other kinds, between 0 and 1
 //   --seconds     stop then, wherever it is; without it the run goes to its end
 //   --seed        other mutations
 //   --only        one case, as a failure names it
@@ -14,10 +17,14 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { caseNames, kindOf, loadSamples } from './lib/fuzz-cases.js';
+import { caseNames, kindOf, loadSamples, spread } from './lib/fuzz-cases.js';
+import { FUZZ_KINDS, kindOfCase } from './lib/fuzz-kinds.js';
 import type { Answer } from './lib/fuzz-worker.js';
 
-const PATIENCE = 2000;
+/** Milliseconds of the processor that a case may take. */
+const LIMIT = 2000;
+/** After so many on the clock, input made included, it hangs. */
+const PATIENCE = 20_000;
 const MEMORY = 512 * 2 ** 20;
 const STARTING = 60_000;
 const WORKERS = 2;
@@ -25,28 +32,25 @@ const WORKERS = 2;
 const { values } = parseArgs({
   options: {
     mutations: { type: 'string', default: '20000' },
+    share: { type: 'string', default: '1' },
     seconds: { type: 'string', default: 'Infinity' },
     seed: { type: 'string', default: '1' },
     only: { type: 'string' },
   },
 });
-const [mutations, seconds, seed] = [values.mutations, values.seconds, values.seed].map(Number) as [
-  number,
-  number,
-  number,
-];
-if (![mutations, seed].every(Number.isSafeInteger) || Number.isNaN(seconds))
-  throw new RangeError('"mutations", "seconds" and "seed" expected numbers');
+const [mutations, seconds, seed, share] = [values.mutations, values.seconds, values.seed, values.share].map(
+  Number,
+) as [number, number, number, number];
+if (![mutations, seed].every(Number.isSafeInteger) || Number.isNaN(seconds) || !(share >= 0 && share <= 1))
+  throw new RangeError('"mutations", "seconds" and "seed" expected numbers, "share" one from 0 to 1');
 
 /** Workers start here; nothing may be here in the end. */
 const folder = mkdtempSync(path.join(tmpdir(), 'bitnibble-fuzz-'));
 const start = performance.now();
 const outcomes = new Map<string, number>();
 const failures: { name: string; detail: string }[] = [];
-/** What was damaged how often: `h5 truncated`, `zip mutated`. */
-const kinds = new Map<string, number>();
-let slowest = { name: '', milliseconds: 0 };
-let largest = { name: '', memory: 0 };
+/** Of each kind (`h5 truncated`, `servers`): how many, the slowest and the largest. */
+const kinds = new Map<string, { count: number; slowest: Answer; largest: Answer }>();
 
 /** A process that opens files; `ask` resolves to an answer, or to how the process ended instead. */
 class Opener {
@@ -58,7 +62,7 @@ class Opener {
     const reply = await next(child, PATIENCE, () => child.send({ name, seed }));
     if (typeof reply === 'object') {
       const { milliseconds, memory } = reply;
-      if (memory <= MEMORY && milliseconds <= PATIENCE) return reply;
+      if (memory <= MEMORY && milliseconds <= LIMIT) return reply;
       this.end();
       const detail =
         memory > MEMORY
@@ -113,12 +117,17 @@ function next(child: ChildProcess, patience: number, send?: () => void): Promise
   });
 }
 
-function note({ name, outcome, detail, milliseconds, memory }: Answer): void {
-  const kind = `${kindOf(name)} ${name.includes('#cut-') ? 'truncated' : 'mutated'}`;
-  kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+function note(answer: Answer): void {
+  const { name, outcome, detail } = answer;
+  const file = `${kindOf(name)} ${name.includes('#cut-') ? 'truncated' : 'mutated'}`;
+  const kind = kindOfCase(name)?.kind.name ?? file;
+  const seen = kinds.get(kind) ?? { count: 0, slowest: answer, largest: answer };
+  kinds.set(kind, {
+    count: seen.count + 1,
+    slowest: answer.milliseconds > seen.slowest.milliseconds ? answer : seen.slowest,
+    largest: answer.memory > seen.largest.memory ? answer : seen.largest,
+  });
   outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-  if (milliseconds > slowest.milliseconds) slowest = { name, milliseconds };
-  if (memory > largest.memory) largest = { name, memory };
   if (values.only !== undefined) process.stdout.write(`${name}: ${outcome}: ${detail}\n`);
   if (outcome !== 'failed') return;
   failures.push({ name, detail });
@@ -127,7 +136,11 @@ function note({ name, outcome, detail, milliseconds, memory }: Answer): void {
   );
 }
 
-const names = values.only === undefined ? caseNames(await loadSamples(), mutations) : [values.only];
+const others = FUZZ_KINDS.map(({ name, cases }) =>
+  Array.from({ length: Math.ceil(cases * share) }, (_, n) => `${name}:${n}`),
+);
+const names =
+  values.only === undefined ? spread(caseNames(await loadSamples(), mutations), ...others) : [values.only];
 let taken = 0;
 
 async function work(): Promise<void> {
@@ -154,18 +167,21 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
+function lineOf([kind, { count, slowest, largest }]: [
+  string,
+  { count: number; slowest: Answer; largest: Answer },
+]) {
+  const time = `${slowest.milliseconds.toFixed()} ms (${slowest.name})`;
+  return `${count} ${kind}: at most ${time}, ${Math.round(largest.memory / 2 ** 20)} MB (${largest.name})`;
+}
+
 const total = [...outcomes.values()].reduce((sum, count) => sum + count, 0);
 const table = [...outcomes].sort((a, b) => b[1] - a[1]).map(([code, count]) => `  ${code}: ${count}`);
 process.stdout.write(
   [
     `${total} of ${names.length} cases in ${((performance.now() - start) / 1000).toFixed(1)} s, seed ${seed}`,
-    [...kinds]
-      .map(([kind, count]) => `${count} ${kind}`)
-      .sort()
-      .join(', '),
+    ...[...kinds].sort(([a], [b]) => (a < b ? -1 : 1)).map(lineOf),
     ...table,
-    `slowest: ${slowest.milliseconds.toFixed()} ms (${slowest.name})`,
-    `most memory: ${Math.round(largest.memory / 2 ** 20)} MB (${largest.name})`,
     `${failures.length} failed`,
     '',
   ].join('\n'),

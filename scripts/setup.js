@@ -86,6 +86,7 @@ async function wasm() {
   const stamp = 'build/.setup-wasm';
   const outputs = [
     ...['build/kernels.wasm', 'build/kernels-bench.wasm', 'build/reader.wasm', 'build/linalg.wasm'],
+    ...['build/runtime.wasm', 'src/kernels/embedded-runtime.ts'],
     ...['src/kernels/embedded.ts', 'src/kernels/embedded-reader.ts', 'src/kernels/embedded-linalg.ts'],
   ];
   const inputs = ['assembly', 'asconfig.json', 'scripts/build-wasm.js'];

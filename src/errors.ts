@@ -10,6 +10,8 @@ export type ErrorCode =
   | 'not-npy'
   | 'not-zip'
   | 'unknown-format'
+  /** A packed file where a Keras model is expected: its weights are codes and scales already. */
+  | 'already-packed'
   /** The format is right, the content is cut off, contradicts itself or claims absurd sizes. */
   | 'corrupt-file'
   /** A file that would unpack to more bytes than the stated limit. */

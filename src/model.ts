@@ -35,6 +35,11 @@ export const DTYPE_BYTES: Readonly<Record<Dtype, number>> = {
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };
 
+/** Whether a value of JSON is an object, and no list. */
+export function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** What a weight is, without its values. */
 export interface WeightInfo {
   /** Unique in its model: `layer/name`, with the path of sub-models before it. */
@@ -51,6 +56,18 @@ export interface WeightInfo {
   readonly guessed?: boolean;
   /** Configuration of the layer that owns it, of the wrapped one where it is a wrapper. */
   readonly config?: JsonObject;
+  /** How the file has it, where that is not as an array of its values. */
+  readonly stored?: StoredForm;
+}
+
+/** How a file has a weight that Keras itself quantized, or that adapters belong to. */
+export interface StoredForm {
+  /** `int8`, `int4/128`, `gptq/4/128`, `awq/4/128`, `float8`, `lora`, `int8 and lora`. */
+  readonly as: string;
+  /** Bytes of all arrays that it is computed from. */
+  readonly bytes: number;
+  /** Why the codes are kept as they are: what it takes to decode them is not in the file. */
+  readonly kept?: string;
 }
 
 /** Where a Keras model came from. */

@@ -60,7 +60,7 @@ export function blockLayout(
     return { outer: 1, channels: 1, inner: size, groupRows: Math.max(1, size) };
   }
   const first = axes[0] ?? -1;
-  const isRun = axes.length > 0 && axes.every((axis, i) => axis === first + i);
+  const isRun = Number.isInteger(first) && axes.length > 0 && axes.every((axis, i) => axis === first + i);
   if (!isRun || first < 0 || first + axes.length > shape.length) {
     throw new RangeError(
       expected('axes', `neighbouring axes of a shape of rank ${shape.length}`, `[${axes}]`, context),

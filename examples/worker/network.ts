@@ -1,7 +1,8 @@
-// Runs a Sequential Keras model on operations of TensorFlow.js, one image at a time. TensorFlow.js's own layers do the
-// same for every model, but a Worker that starts pays for all of them before its first answer.
+// Runs a Keras model on operations of TensorFlow.js, one image at a time. TensorFlow.js's own layers do the same for every
+// model, but a Worker that starts pays for all of them before its first answer.
 
 import type * as core from '@tensorflow/tfjs-core';
+import { type NetworkNode, openNetwork as open, operationOf } from 'bitnibble/network';
 import type { QuantizedModel } from 'bitnibble/reader';
 
 const ACTIVATIONS = ['elu', 'relu', 'sigmoid', 'softmax', 'tanh'] as const;
@@ -10,24 +11,6 @@ type Operation = 'add' | 'avgPool' | 'conv2d' | 'matMul' | 'maxPool' | 'reshape'
 
 /** What is used of TensorFlow.js. */
 export type TensorFlow = Pick<typeof core, Activation | Operation>;
-
-/** A layer as Keras describes it. */
-interface Layer {
-  readonly class_name: string;
-  readonly config: {
-    readonly name: string;
-    readonly activation?: unknown;
-    readonly batch_shape?: readonly (number | null)[];
-    readonly batch_input_shape?: readonly (number | null)[];
-    readonly data_format?: string;
-    readonly dilation_rate?: [number, number];
-    readonly groups?: number;
-    readonly keepdims?: boolean;
-    readonly padding?: 'same' | 'valid';
-    readonly pool_size?: [number, number];
-    readonly strides?: [number, number];
-  };
-}
 
 type Step = (x: core.Tensor) => core.Tensor;
 
@@ -43,58 +26,70 @@ export interface Network {
  * @throws Error naming the first layer that this file cannot run
  */
 export function openNetwork(packed: QuantizedModel, tf: TensorFlow): Network {
-  const { architecture } = packed;
-  if (architecture?.class_name !== 'Sequential')
-    throw new Error(`the model: expected a Sequential one, got ${architecture?.class_name}`);
-  const { layers } = architecture.config as unknown as { layers: readonly Layer[] };
-  const input = layers[0]?.config.batch_shape ?? layers[0]?.config.batch_input_shape;
-  const shape = input?.slice(1).filter((size) => size !== null) ?? [];
-  if (shape.length !== 3) throw new Error(`the model: expected images of a known size, got ${input}`);
+  const { network, source } = open(packed);
+  const [input, second] = network.inputs;
+  const [output] = network.outputs;
+  const shape = values(network.values[input?.value ?? -1]?.shape?.slice(1));
+  if (!input || second || shape.length !== 3 || shape.includes(0))
+    throw new Error(`the model: expected one input, images of a known size, got [${shape}]`);
+  const [problem] = network.problems;
+  if (problem) throw new Error(`layer ${problem.layer} (${problem.className}): ${problem.reason}`);
   const weights = new Map(
-    packed.weights.map(({ id, shape }) => [id, tf.tensor(packed.read(id), [...shape])]),
+    source.weights.map(({ id, shape }) => [id, tf.tensor(source.read(id), [...shape])]),
   );
-  const steps = layers.map((layer) => stepOf(layer, weights, tf));
-  const scores = (values: Float32Array) =>
+  const steps = network.nodes.map((node) => ({ node, step: stepOf(node, weights, tf) }));
+  const scores = (image: Float32Array) =>
     tf.tidy(() => {
-      const image: core.Tensor = tf.tensor(values, [1, ...shape]);
-      return [...steps.reduce((x, step) => step(x), image).dataSync()];
+      const made = new Map<number, core.Tensor>([[input.value, tf.tensor(image, [1, ...shape])]]);
+      for (const { node, step } of steps)
+        made.set(node.outputs[0] as number, step(made.get(node.inputs[0] as number) as core.Tensor));
+      return [...(made.get(output?.value ?? -1) as core.Tensor).dataSync()];
     });
   return { shape, scores };
 }
 
-function stepOf({ class_name, config }: Layer, weights: Map<string, core.Tensor>, tf: TensorFlow): Step {
-  const { name, activation, padding = 'valid', pool_size = [2, 2], strides, dilation_rate } = config;
+/** Lengths of a shape; 0 where one is not known. */
+const values = (list: unknown): number[] => (list as (number | null)[] | undefined)?.map(Number) ?? [];
+const pair = (list: unknown) => list as [number, number];
+
+function stepOf(node: NetworkNode, weights: Map<string, core.Tensor>, tf: TensorFlow): Step {
+  const { operation, attributes, inputs, layer, className } = node;
+  const { activation, padding, pool_size, strides, dilation_rate } = attributes;
   const fault = (what: string, wanted: string, got: unknown) =>
-    new Error(`layer ${name} (${class_name}): ${what} expected ${wanted}, got ${JSON.stringify(got)}`);
-  const only = (key: 'data_format' | 'groups' | 'keepdims', wanted: string | number | boolean) => {
-    const got = config[key] ?? wanted;
+    new Error(`layer ${layer} (${className}): ${what} expected ${wanted}, got ${JSON.stringify(got)}`);
+  const only = (key: string, wanted: string | number | boolean) => {
+    const got = attributes[key] ?? wanted;
     if (got !== wanted) throw fault(key, String(wanted), got);
   };
   const flat: Step = (x) => tf.reshape(x, [1, x.size]);
 
-  /** What follows the products: the bias, where there is one, and the activation. */
-  const finish = (product: (x: core.Tensor, kernel: core.Tensor) => core.Tensor): Step => {
-    const kernel = weights.get(`${name}/kernel`);
-    const bias = weights.get(`${name}/bias`);
-    if (!kernel) throw fault('weights', 'a kernel', [...weights.keys()]);
-    const activate = activated();
-    return (x) => {
-      const y = product(x, kernel);
-      return activate(bias ? tf.add(y, bias) : y);
-    };
-  };
   const activated = (): Step => {
     if (activation === 'linear') return (x) => x;
     const found = ACTIVATIONS.find((known) => known === activation);
     if (!found) throw fault('activation', `linear, ${ACTIVATIONS.join(', ')}`, activation);
     return (x) => tf[found](x);
   };
+  /** What follows the products: the bias, where there is one, and the activation. */
+  const finish = (product: (x: core.Tensor, kernel: core.Tensor) => core.Tensor): Step => {
+    const kernel = weights.get(node.weights.kernel ?? '');
+    const bias = weights.get(node.weights.bias ?? '');
+    if (!kernel) throw fault('weights', 'a kernel', Object.values(node.weights));
+    const activate = activated();
+    return (x) => {
+      const y = product(x, kernel);
+      return activate(bias ? tf.add(y, bias) : y);
+    };
+  };
+  const pool = (name: 'maxPool' | 'avgPool'): Step => {
+    const by = strides ?? pool_size;
+    return (x) => tf[name](x as core.Tensor4D, pair(pool_size), pair(by), padding as 'same' | 'valid');
+  };
 
+  if (inputs.length !== 1) throw fault('inputs', '1', inputs.length);
+  if (node.steps > 0) throw fault('TimeDistributed', 'none', node.steps);
   only('data_format', 'channels_last');
-  switch (class_name) {
-    case 'InputLayer':
-    case 'Dropout':
-      return (x) => x;
+  if (operationOf(operation)?.isIdentity) return (x) => x;
+  switch (operation) {
     case 'Activation':
       return activated();
     case 'Flatten':
@@ -104,12 +99,19 @@ function stepOf({ class_name, config }: Layer, weights: Map<string, core.Tensor>
     case 'Conv2D':
       only('groups', 1);
       return finish((x, kernel) =>
-        tf.conv2d(x as core.Tensor4D, kernel as core.Tensor4D, strides ?? 1, padding, 'NHWC', dilation_rate),
+        tf.conv2d(
+          x as core.Tensor4D,
+          kernel as core.Tensor4D,
+          pair(strides),
+          padding as 'same' | 'valid',
+          'NHWC',
+          pair(dilation_rate),
+        ),
       );
     case 'MaxPooling2D':
-      return (x) => tf.maxPool(x as core.Tensor4D, pool_size, strides ?? pool_size, padding);
+      return pool('maxPool');
     case 'AveragePooling2D':
-      return (x) => tf.avgPool(x as core.Tensor4D, pool_size, strides ?? pool_size, padding);
+      return pool('avgPool');
     case 'GlobalAveragePooling2D':
       only('keepdims', false);
       return (x) => {
@@ -118,7 +120,7 @@ function stepOf({ class_name, config }: Layer, weights: Map<string, core.Tensor>
       };
     default:
       throw new Error(
-        `layer ${name}: expected Conv2D, Dense or another class of network.ts, got ${class_name}`,
+        `layer ${layer}: expected Conv2D, Dense or another class of network.ts, got ${className}`,
       );
   }
 }

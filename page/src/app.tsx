@@ -3,6 +3,7 @@ import { Controls } from './components/controls.js';
 import { Digits } from './components/digits.js';
 import { Failure } from './components/failure.js';
 import { Layers } from './components/layers.js';
+import { Packed } from './components/packed.js';
 import { Failed, OpenButtons, Start } from './components/start.js';
 import { Totals } from './components/totals.js';
 import * as format from './format.js';
@@ -48,6 +49,7 @@ function useDrop(onFile: (file: File) => void): boolean {
 /** What a screen reader is told about the state. */
 function announcement(state: State): string {
   if (state.kind === 'opening') return `Opening ${state.file}`;
+  if (state.kind === 'packed') return `${state.facts.file} is packed already`;
   if (state.kind !== 'ready') return '';
   if (state.progress) return 'Rounding';
   if (!state.result) return '';
@@ -84,6 +86,7 @@ export function App() {
         {state.kind === 'empty' && <Start {...ways} />}
         {state.kind === 'opening' && <Busy title={`Opening ${state.file}`} progress={state.progress} />}
         {state.kind === 'failed' && <Failed {...ways} fault={state.fault} />}
+        {state.kind === 'packed' && <Packed {...ways} facts={state.facts} />}
         {state.kind === 'ready' && <Opened model={model} state={state} onAnnounce={setAnswer} />}
       </main>
       <p class="visually-hidden" role="status">

@@ -3,7 +3,7 @@ import { proxy } from 'comlink';
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { type Client, startWorker } from './client.js';
 import { type Choice, firstChoice } from './schemes.js';
-import type { ModelFacts, Progress, Rounded } from './worker/protocol.js';
+import type { ModelFacts, PackedFacts, Progress, Rounded } from './worker/protocol.js';
 
 export interface Fault {
   readonly message: string;
@@ -24,6 +24,7 @@ export type State =
   | { readonly kind: 'empty' }
   | { readonly kind: 'opening'; readonly file: string; readonly progress: Progress }
   | { readonly kind: 'failed'; readonly file: string; readonly fault: Fault }
+  | { readonly kind: 'packed'; readonly facts: PackedFacts }
   | {
       readonly kind: 'ready';
       readonly facts: ModelFacts;
@@ -116,6 +117,7 @@ export function useModel(): Model {
       client.open(file, onProgress).then(
         (facts) => {
           if (started !== worker.current) return;
+          if (facts.kind === 'packed') return setState({ kind: 'packed', facts });
           setState({ kind: 'ready', facts, client, isDemo });
           round(client);
         },

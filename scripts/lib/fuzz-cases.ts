@@ -88,12 +88,19 @@ export function caseNames(samples: readonly Sample[], mutations: number): string
     const n = Math.floor(i / KINDS.length);
     return `${same[n % same.length]?.name}#mutation-${Math.floor(n / same.length)}`;
   });
-  const place = (list: readonly string[]) => list.map((name, i) => ({ name, at: (i + 0.5) / list.length }));
-  return [...place(shuffled), ...place(mutated)].sort((a, b) => a.at - b.at).map(({ name }) => name);
+  return spread(shuffled, mutated);
+}
+
+/** Lists as one, each spread evenly over the whole, so that a run cut short has something of all. */
+export function spread(...lists: (readonly string[])[]): string[] {
+  return lists
+    .flatMap((list) => list.map((name, i) => ({ name, at: (i + 0.5) / list.length })))
+    .sort((a, b) => a.at - b.at)
+    .map(({ name }) => name);
 }
 
 /** Numbers below a bound, the same for the same text. */
-function randomFrom(text: string): (below: number) => number {
+export function randomFrom(text: string): (below: number) => number {
   let state = 0x811c9dc5;
   for (const char of text) state = Math.imul(state ^ char.charCodeAt(0), 0x01000193);
   return (below) => {
@@ -125,7 +132,7 @@ function joined(...pieces: Uint8Array[]): Uint8Array<ArrayBuffer> {
 }
 
 /** Replaces a token of JSON text by one that is out of place. */
-function mutatedText(bytes: Uint8Array, random: (below: number) => number): Uint8Array {
+export function mutatedText(bytes: Uint8Array, random: (below: number) => number): Uint8Array {
   const text = new TextDecoder().decode(bytes);
   const tokens = [...text.matchAll(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?|\btrue\b|\bfalse\b|\bnull\b/g)];
   const pick = () => tokens[random(tokens.length)];
@@ -192,7 +199,7 @@ function mutateOnce(bytes: Uint8Array, random: (below: number) => number): Uint8
   }
 }
 
-function mutateSeveral(bytes: Uint8Array, random: (below: number) => number): Uint8Array {
+export function mutateSeveral(bytes: Uint8Array, random: (below: number) => number): Uint8Array {
   let out: Uint8Array = bytes;
   for (let times = 1 + random(3); times > 0; times--) out = mutateOnce(out, random);
   return out;

@@ -1,7 +1,6 @@
-import type { Command } from 'commander';
 import { loadKernels } from '../kernels/index.js';
-import { openDataset } from '../node/datasets.js';
 import { openKeras } from '../node/models.js';
+import { rehearse } from '../pipeline/calibrate/rehearse.js';
 import { TUNING_STEPS } from '../pipeline/calibrate/tune.js';
 import {
   CALIBRATED_VARIANTS,
@@ -11,8 +10,14 @@ import {
   tunedVariant,
   VARIANTS,
 } from '../pipeline/compare.js';
-import { common, type DataFlags, dataOptions, positive, UsageError } from './options.js';
-import { count, json, progress, say, table } from './output.js';
+import { checkSamples } from '../pipeline/inputs.js';
+import { foldBatchNorm } from '../pipeline/transform/fold.js';
+import { loadBackend, openData, openSamples, requireLabels } from './data.js';
+import { type DataFlags, UsageError } from './options.js';
+import { count, json, note, say, trace } from './output.js';
+import { modelBytes } from './outputs.js';
+import { progress } from './progress.js';
+import { table } from './table.js';
 
 const cells = (row: ComparisonRow) => [
   row.name,
@@ -24,10 +29,14 @@ const cells = (row: ComparisonRow) => [
   (100 * row.drop).toFixed(2),
 ];
 
+/** Samples to calibrate with unless told otherwise. */
+const SAMPLES = 2048;
+
 export interface CompareFlags extends DataFlags {
   /** Where the samples to calibrate with are; absent: no calibrated rows. */
   readonly calibrate?: string;
-  readonly samples: number;
+  /** Default 2048. */
+  readonly samples?: number;
   /** Steps, or true for the usual number: adds a tuned row. */
   readonly tune?: number | true;
 }
@@ -38,34 +47,46 @@ export async function compareFile(file: string, flags: CompareFlags): Promise<vo
   const kernels = await loadKernels();
   const model = await openKeras(file);
   try {
-    const { loadBackend, openData } = await import('./data.js');
+    trace(flags, `${file}: opened`);
     const { dataset, preprocess, description } = await openData(flags, model);
-    const { tf, backend } = await loadBackend(flags);
-    say(flags, `${file} on ${description}, backend ${backend}\n`);
-    const each = Math.min(flags.limit ?? dataset.count, dataset.count);
-    const data = flags.calibrate;
+    requireLabels(model, dataset);
     const calibration =
-      data === undefined
+      flags.calibrate === undefined
         ? undefined
-        : { dataset: await openDataset(data, { split: 'train' }), samples: flags.samples };
+        : {
+            dataset: await openSamples(flags, flags.calibrate, 'train'),
+            samples: flags.samples ?? SAMPLES,
+          };
+    if (calibration) checkSamples(model, calibration.dataset, preprocess);
+    const { tf, backend } = await loadBackend(flags);
+    if (calibration && flags.tune)
+      await rehearse(tf, foldBatchNorm(model).source, { kernels, preprocess, ...calibration });
+    say(flags, `${file}, ${count(modelBytes(model))} bytes, on ${description}, backend ${backend}\n`);
+    const each = Math.min(flags.limit ?? dataset.count, dataset.count);
     const tuned = flags.tune ? [tunedVariant(flags.tune === true ? TUNING_STEPS : flags.tune)] : [];
     const variants = calibration ? [...VARIANTS, ...CALIBRATED_VARIANTS, MIXED_VARIANT, ...tuned] : VARIANTS;
     const total = each * variants.length;
     const bar = progress(flags, 'evaluating', 'samples');
     const rows: ComparisonRow[] = [];
+    const warnings = new Set<string>();
     try {
       const options = {
         batchSize: flags.batch,
         limit: flags.limit,
         preprocess,
         ...(calibration ? { calibration } : {}),
+        onWarning: (text: string) => warnings.add(text),
         onProgress: (done: number) => bar.update(rows.length * each + done, total),
       };
       for await (const row of compare(tf, model, dataset, kernels, variants, options)) rows.push(row);
     } finally {
       bar.stop();
     }
-    json(flags, { file, data: dataset.name, preprocess, backend, samples: each, rows });
+    for (const text of warnings) note(flags, text);
+    json(flags, {
+      ...{ file, bytes: modelBytes(model), data: dataset.name, preprocess, backend },
+      ...{ samples: each, rows, warnings: [...warnings] },
+    });
     say(
       flags,
       table(['Weights', 'Bytes', 'Ratio', 'Bits', 'Accuracy', 'Loss', 'Drop, points'], rows.map(cells)),
@@ -80,17 +101,9 @@ export async function compareFile(file: string, flags: CompareFlags): Promise<vo
   }
 }
 
-export function addCompare(program: Command): void {
-  const command = program
-    .command('compare')
-    .description('one table: the float model and every scheme, with bytes and accuracy')
-    .argument('<file>', 'Keras .h5')
-    .option('--calibrate <where>', 'training samples, labels not needed: adds calibrated rows')
-    .option('--samples <n>', 'samples to calibrate with', positive, 2048)
-    .option(
-      '--tune [steps]',
-      `with --calibrate: adds signs that are tuned as well (${TUNING_STEPS} steps), which takes minutes`,
-      positive,
-    );
-  common(dataOptions(command)).action(compareFile);
+/** The command `compare`. */
+export async function compareCommand(file: string, flags: CompareFlags): Promise<void> {
+  if (flags.calibrate === undefined && flags.samples !== undefined)
+    throw new UsageError('--samples needs --calibrate');
+  await compareFile(file, flags);
 }

@@ -1,10 +1,12 @@
 import { type Dataset, type Preprocess, parsePreprocess } from '../data/index.js';
+import { BitnibbleError } from '../errors.js';
 import type { ModelSource } from '../model.js';
 import { openDataset } from '../node/datasets.js';
 import { type LoadedTensorFlow, loadTensorFlow } from '../node/tfjs.js';
-import { scalesItself } from '../pipeline/evaluate.js';
-import { type DataFlags, UsageError } from './options.js';
-import { note, progress } from './output.js';
+import { checkSamples, scalesItself, takesIndices } from '../pipeline/inputs.js';
+import type { DataFlags } from './options.js';
+import { note, trace } from './output.js';
+import { progress } from './progress.js';
 
 export interface Data {
   readonly dataset: Dataset;
@@ -15,48 +17,54 @@ export interface Data {
   readonly preprocessing: string;
 }
 
-/** Opens the data and settles how its samples are scaled, which is always said. */
+/**
+ * Opens the data, settles how its samples are scaled, which is always said, and refuses data that the model cannot take.
+ *
+ * @throws BitnibbleError what `openDataset` throws; `data-mismatch`
+ */
 export async function openData(flags: DataFlags, model: ModelSource): Promise<Data> {
-  if (flags.split !== 'test' && flags.split !== 'train') {
-    throw new UsageError(`--split expected test or train, got ${flags.split}`);
-  }
-  let given: Preprocess;
-  try {
-    given = parsePreprocess(flags);
-  } catch (error) {
-    if (error instanceof RangeError) throw new UsageError(error.message);
-    throw error;
-  }
-  const bar = progress(flags, 'downloading', 'bytes');
-  let dataset: Dataset;
-  try {
-    dataset = await openDataset(flags.data, { split: flags.split, onProgress: bar.update });
-  } finally {
-    bar.stop();
-  }
+  const given = parsePreprocess(flags);
+  const dataset = await openSamples(flags, flags.data, flags.split);
   const isByDefault = given.scale === undefined;
-  const scale = given.scale ?? (dataset.dtype === 'uint8' && !scalesItself(model) ? 1 / 255 : 1);
+  const isRaw = dataset.dtype === 'uint8' && !scalesItself(model) && !takesIndices(model);
+  const scale = given.scale ?? (isRaw ? 1 / 255 : 1);
   const factor = scale === 1 / 255 ? '1/255' : String(scale);
   const steps = [`inputs x ${factor}${isByDefault ? ' (by default)' : ''}`];
   if (flags.mean !== undefined) steps.push(`- ${flags.mean}`);
   if (flags.std !== undefined) steps.push(`/ ${flags.std}`);
   const samples = Math.min(flags.limit ?? dataset.count, dataset.count);
   const preprocessing = steps.join(' ');
-  return {
-    dataset,
-    preprocess: { ...given, scale },
-    description: `${dataset.name}, ${samples.toLocaleString('en-US')} samples of [${dataset.inputShape}], ${preprocessing}`,
-    preprocessing,
-  };
+  const preprocess = { ...given, scale };
+  checkSamples(model, dataset, preprocess);
+  const description = `${dataset.name}, ${samples.toLocaleString('en-US')} samples of [${dataset.inputShape}], ${preprocessing}`;
+  trace(flags, `data: ${description}`);
+  return { dataset, preprocess, description, preprocessing };
+}
+
+/** Data, downloaded with a bar where it has to be. */
+export async function openSamples(
+  flags: DataFlags,
+  where: string,
+  split: DataFlags['split'],
+): Promise<Dataset> {
+  const bar = progress(flags, 'downloading', 'bytes');
+  try {
+    return await openDataset(where, { split, onProgress: bar.update });
+  } finally {
+    bar.stop();
+  }
+}
+
+/** Refuses data without labels before anything is computed. @throws BitnibbleError `data-mismatch` */
+export function requireLabels({ file }: ModelSource, { name, labels }: Dataset): void {
+  if (!labels) throw new BitnibbleError('data-mismatch', `${file} and ${name}: the data has no labels`);
 }
 
 /** Loads TensorFlow.js, and says so in a line where it is not the faster one. */
 export async function loadBackend(flags: DataFlags): Promise<LoadedTensorFlow> {
   const { backend } = flags;
-  if (backend !== undefined && backend !== 'node' && backend !== 'wasm') {
-    throw new UsageError(`--backend expected node or wasm, got ${backend}`);
-  }
   const loaded = await loadTensorFlow(backend === undefined ? {} : { prefer: backend });
   if (loaded.note) note(flags, loaded.note);
+  trace(flags, `TensorFlow.js loaded, backend ${loaded.backend}`);
   return loaded;
 }

@@ -1,15 +1,14 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Command } from 'commander';
 import { compareFile } from './compare.js';
-import { common } from './options.js';
+import type { DataFlags } from './options.js';
 import { type CommonOptions, say } from './output.js';
 
 const folder = fileURLToPath(new URL('../../examples/digits', import.meta.url));
 /** The shorter of the two ways to write it. */
 const digits = [folder, path.relative('', folder)].sort((a, b) => a.length - b.length)[0] as string;
 
-async function demo(options: CommonOptions & { readonly backend?: string }): Promise<void> {
+export async function demo(options: CommonOptions & Pick<DataFlags, 'backend'>): Promise<void> {
   say(
     options,
     'A small convolutional network for handwritten digits, rounded in every way and calibrated with 512 digits without labels, on 1,000 test digits.\n',
@@ -27,13 +26,4 @@ async function demo(options: CommonOptions & { readonly backend?: string }): Pro
       '  npx bitnibble quantize model.h5 -o model.safetensors --scheme int4\n' +
       '  npx bitnibble compare model.h5 --data FOLDER',
   );
-}
-
-export function addDemo(program: Command): void {
-  common(
-    program
-      .command('demo')
-      .description('the comparison on a bundled model and data; needs no network')
-      .option('--backend <name>', 'node or wasm: which TensorFlow.js (default: node where it works)'),
-  ).action(demo);
 }

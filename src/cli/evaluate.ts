@@ -1,29 +1,35 @@
-import type { Command } from 'commander';
 import { loadKernels } from '../kernels/index.js';
 import { openModel } from '../node/models.js';
 import { evaluateModel } from '../pipeline/evaluate.js';
-import { common, type DataFlags, dataOptions } from './options.js';
-import { count, json, progress, say, table } from './output.js';
+import { loadBackend, openData, requireLabels } from './data.js';
+import type { DataFlags } from './options.js';
+import { count, json, note, say, trace } from './output.js';
+import { progress } from './progress.js';
+import { table } from './table.js';
 
 export const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
 
-async function evaluate(file: string, flags: DataFlags): Promise<void> {
+export async function evaluate(file: string, flags: DataFlags): Promise<void> {
   const { model, bytes, close } = await openModel(file, await loadKernels());
   try {
-    const { loadBackend, openData } = await import('./data.js');
+    trace(flags, `${file}: opened`);
     const { dataset, preprocess, description } = await openData(flags, model);
+    requireLabels(model, dataset);
     const { tf, backend } = await loadBackend(flags);
     say(flags, `${file} on ${description}`);
     const bar = progress(flags, 'evaluating', 'samples');
+    const warnings: string[] = [];
     try {
       const result = await evaluateModel(tf, model, dataset, {
         batchSize: flags.batch,
         limit: flags.limit,
         preprocess,
         onProgress: bar.update,
+        onWarning: (text) => warnings.push(text),
       });
       bar.stop();
-      json(flags, { file, bytes, data: dataset.name, preprocess, backend, ...result });
+      for (const text of warnings) note(flags, text);
+      json(flags, { file, bytes, data: dataset.name, preprocess, backend, ...result, warnings });
       const rows = [
         ['top-1 accuracy', percent(result.top1)],
         ...(result.top5 === undefined ? [] : [['top-5 accuracy', percent(result.top5)]]),
@@ -39,12 +45,4 @@ async function evaluate(file: string, flags: DataFlags): Promise<void> {
   } finally {
     close();
   }
-}
-
-export function addEvaluate(program: Command): void {
-  const command = program
-    .command('evaluate')
-    .description('loss, top-1 and top-5 accuracy of a float or quantized model')
-    .argument('<file>', 'Keras .h5 or packed .safetensors');
-  common(dataOptions(command)).action(evaluate);
 }

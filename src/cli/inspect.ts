@@ -1,20 +1,21 @@
-import type { Command } from 'commander';
 import { roleOf } from '../keras/axes.js';
 import { isObject, type LayerNode, layersOfWeights, listedLayers } from '../keras/config.js';
-import { outputShapes, type TensorShape } from '../keras/shapes.js';
+import { KerasModel } from '../keras/keras-model.js';
 import { loadKernels } from '../kernels/index.js';
 import type { ModelSource, WeightInfo } from '../model.js';
+import { layerShapes, type Shape } from '../network/index.js';
 import { openModel } from '../node/models.js';
 import { QuantizedModel } from '../packed/quantized-model.js';
 import { sizeOf } from '../shape.js';
-import { common } from './options.js';
-import { type CommonOptions, colour, count, json, printable, say, table } from './output.js';
+import { type CommonOptions, colour, count, json, printable, say, trace } from './output.js';
+import { quantizedLines } from './quantize.js';
+import { table } from './table.js';
 
 interface Row {
   readonly name: string;
   readonly className: string;
   readonly depth: number;
-  readonly outputShape: TensorShape | undefined;
+  readonly outputShape: Shape | undefined;
   readonly parameters: number;
   readonly weights: readonly WeightRow[];
 }
@@ -23,6 +24,8 @@ interface WeightRow {
   readonly id: string;
   readonly shape: readonly number[];
   readonly dtype: string;
+  /** `int8`, `int4/128`, `lora`, ...: how Keras quantized it, or what it is made of; its values are floats here. */
+  readonly stored?: string;
   /** `axis 3`, a scheme, or why it stays. */
   readonly quantized: string;
 }
@@ -39,6 +42,11 @@ function fate(model: ModelSource, weight: WeightInfo): string {
   if (role.kind === 'other') return `kept: ${role.reason}`;
   const guess = role.guess ? ' (a guess)' : '';
   return `yes, channels on axis ${role.axes.join(' and ')}${guess}`;
+}
+
+function weightRow(model: ModelSource, weight: WeightInfo): WeightRow {
+  const { id, shape, dtype, stored } = weight;
+  return { id, shape, dtype, ...(stored ? { stored: stored.as } : {}), quantized: fate(model, weight) };
 }
 
 /** Weights by the path of their layer, and where models nest by those of the models around it. */
@@ -61,7 +69,7 @@ function weightsByOwner(weights: readonly WeightInfo[], nested: boolean): Map<st
 function rowsOf(model: ModelSource): Row[] {
   const listed = model.architecture && listedLayers(model.architecture, model.file);
   const layers = listed ?? layersOfWeights(model.weights);
-  const shapes = listed ? outputShapes(listed, String(model.architecture?.class_name)) : new Map();
+  const shapes = layerShapes(model);
   const byOwner = weightsByOwner(model.weights, listed !== undefined);
   const rows: Row[] = [];
   const visit = (layer: LayerNode, prefix: string, depth: number): void => {
@@ -71,14 +79,9 @@ function rowsOf(model: ModelSource): Row[] {
       name: layer.name,
       className: layer.className,
       depth,
-      outputShape: shapes.get(layer),
+      outputShape: shapes.get(prefix + layer.name),
       parameters: all.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
-      weights: own.map((weight) => ({
-        id: weight.id,
-        shape: weight.shape,
-        dtype: weight.dtype,
-        quantized: fate(model, weight),
-      })),
+      weights: own.map((weight) => weightRow(model, weight)),
     });
     if (layer.isModel) for (const child of layer.children) visit(child, `${prefix}${layer.name}/`, depth + 1);
   };
@@ -96,23 +99,19 @@ function rowsOf(model: ModelSource): Row[] {
       depth: 0,
       outputShape: undefined,
       parameters: own.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
-      weights: own.map(({ id, shape, dtype }, i) => ({
-        id,
-        shape,
-        dtype,
-        quantized: fate(model, own[i] as WeightInfo),
-      })),
+      weights: own.map((weight) => weightRow(model, weight)),
     });
   }
   return rows;
 }
 
-const shapeText = (shape: TensorShape | undefined) =>
+const shapeText = (shape: Shape | undefined) =>
   shape ? `(${shape.map((n) => (n === null ? 'None' : n)).join(', ')})` : '?';
 
-async function inspect(file: string, options: CommonOptions): Promise<void> {
+export async function inspect(file: string, options: CommonOptions): Promise<void> {
   const { model, bytes, close } = await openModel(file, await loadKernels());
   try {
+    trace(options, `${file}: opened`);
     const rows = rowsOf(model);
     const parameters = model.weights.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     const kernels = model.weights.filter((weight) => roleOf(weight).kind === 'kernel');
@@ -126,14 +125,15 @@ async function inspect(file: string, options: CommonOptions): Promise<void> {
       class: model.architecture?.class_name ?? 'weights',
       kerasVersion: model.kerasVersion,
     };
-    json(options, { ...head, parameters, quantizableParameters: quantizable, layers: rows });
+    const leftOut = model instanceof KerasModel ? model.leftOut : [];
+    json(options, { ...head, parameters, quantizableParameters: quantizable, layers: rows, leftOut });
     const title = `${colour.bold(printable(name))} (${printable(`${head.class}, Keras ${model.kerasVersion || 'unknown'}`)})`;
     say(options, `${title}, ${file}, ${count(bytes)} bytes\n`);
     const body = () =>
       rows.flatMap((row) => {
-        const lines = row.weights.map(({ id, shape, dtype, quantized }) => [
+        const lines = row.weights.map(({ id, shape, dtype, stored, quantized }) => [
           `${id.slice(id.indexOf(row.name) + row.name.length + 1) || id} [${shape}]`,
-          dtype,
+          stored === undefined ? dtype : `${dtype} (${stored})`,
           quantized,
         ]);
         const [first = ['', '', ''], ...more] = lines;
@@ -151,15 +151,8 @@ async function inspect(file: string, options: CommonOptions): Promise<void> {
       options,
       `\n${count(parameters)} parameters, ${count(quantizable)} (${share.toFixed(1)} %) in kernels that are quantized by default`,
     );
+    if (model instanceof KerasModel) for (const line of quantizedLines(model)) say(options, line);
   } finally {
     close();
   }
-}
-
-export function addInspect(program: Command): void {
-  const command = program
-    .command('inspect')
-    .description('layers, shapes, parameters and what would be quantized')
-    .argument('<file>', 'Keras .h5, .keras, .weights.h5 or .weights.json, or packed .safetensors');
-  common(command).action(inspect);
 }

@@ -1,55 +1,47 @@
 #!/usr/bin/env node
-import { Command, CommanderError } from 'commander';
 import { BitnibbleError } from '../errors.js';
-import { addCalibrate } from './calibrate.js';
-import { addCompare } from './compare.js';
-import { addConvert } from './convert.js';
-import { addDemo } from './demo.js';
-import { addEvaluate } from './evaluate.js';
-import { addInspect } from './inspect.js';
-import { UsageError } from './options.js';
 import { colour, printable } from './output.js';
-import { addQuantize } from './quantize.js';
-import { addReport } from './report.js';
-import { addSensitivity } from './sensitivity.js';
+import { isSystemError, watchStreams } from './streams.js';
+import { UsageError } from './usage.js';
 import { version } from './version.js';
 
-const program = new Command('bitnibble')
-  .description('Quantizes trained Keras models to 1 bit or 4 bits per weight and measures what it costs.')
-  .version(version)
-  .showHelpAfterError('(add --help for the options)')
-  .exitOverride();
+/** Commander's own, known by its name: it is loaded for commands and their help alone. */
+const isCommanderError = (error: unknown): error is Error & { readonly exitCode: number } =>
+  (error as Error)?.name === 'CommanderError';
 
-for (const add of [
-  addInspect,
-  addQuantize,
-  addCalibrate,
-  addSensitivity,
-  addEvaluate,
-  addCompare,
-  addReport,
-  addConvert,
-  addDemo,
-])
-  add(program);
-for (const command of program.commands)
-  command.exitOverride().showHelpAfterError('(add --help for the options)');
+async function main(): Promise<void> {
+  const [first, ...rest] = process.argv.slice(2);
+  if ((first === '-V' || first === '--version') && rest.length === 0) {
+    process.stdout.write(`${version}\n`);
+    return;
+  }
+  const { buildProgram } = await import('./program.js');
+  await buildProgram(version).parseAsync();
+}
 
 /** 0 done, 1 bad file or failed work, 2 usage. */
 function exitCodeOf(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (isCommanderError(error)) return error.exitCode === 0 ? 0 : 2;
   return error instanceof UsageError ? 2 : 1;
 }
 
+function complain(message: string): void {
+  process.stderr.write(`${colour.red('error:')} ${message}\n`);
+}
+
+watchStreams(complain);
 try {
-  await program.parseAsync();
+  await main();
 } catch (error) {
-  if (!(error instanceof CommanderError)) {
+  if (!isCommanderError(error)) {
     const isExpected =
-      error instanceof BitnibbleError || error instanceof UsageError || error instanceof RangeError;
+      error instanceof BitnibbleError ||
+      error instanceof UsageError ||
+      error instanceof RangeError ||
+      isSystemError(error);
     const message = isExpected ? (error as Error).message : ((error as Error)?.stack ?? String(error));
     const shown = message.slice(0, 2000).split('\n').map(printable).join('\n');
-    process.stderr.write(`${colour.red('error:')} ${shown}\n`);
+    complain(shown);
     if (process.argv.includes('--json')) {
       const code =
         error instanceof BitnibbleError ? error.code : error instanceof UsageError ? 'usage' : 'failed';

@@ -1,98 +1,176 @@
 import type { Command } from 'commander';
-import { codingOf } from '../schemes/quantize.js';
+import { parsePreprocess } from '../data/preprocess.js';
 import type { QuantizeOptions } from '../schemes/types.js';
 import type { CommonOptions } from './output.js';
+import { UsageError } from './usage.js';
 
-/** A command line that makes no sense: exit status 2. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
+export { UsageError };
 
-/** Adds `--json` and `--quiet`. */
-export function common(command: Command): Command {
-  return command
-    .option('--json', 'one JSON document on stdout, nothing else')
-    .option('--quiet', 'no tables, remarks and progress bars');
+type Parser<T> = (text: string) => T;
+
+/** A whole number from 0 on. @throws UsageError that names the option */
+export function whole(option: string, most = Number.MAX_SAFE_INTEGER, least = 0): Parser<number> {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isSafeInteger(value) || value < least || value > most) {
+      const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
+      throw new UsageError(`${option} expected a whole number ${range}, got ${text}`);
+    }
+    return value;
+  };
 }
 
 /** A whole number of at least 1. */
-export function positive(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) {
-    throw new UsageError(`expected a whole number of at least 1, got ${JSON.stringify(text)}`);
-  }
-  return value;
+export const positive = (option: string): Parser<number> => whole(option, undefined, 1);
+
+/** A number from 0 to `most`. */
+export function upTo(option: string, most: number): Parser<number> {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === '' || !(value >= 0 && value <= most))
+      throw new UsageError(`${option} expected a number from 0 to ${most}, got ${text}`);
+    return value;
+  };
 }
 
-/** A flag that is a whole number from 0 on. @throws UsageError that names it */
-export function whole(name: string, text: string, most = Number.MAX_SAFE_INTEGER): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0 || value > most) {
-    const range = most === Number.MAX_SAFE_INTEGER ? 'of at least 0' : `from 0 to ${most}`;
-    throw new UsageError(`--${name} expected a whole number ${range}, got ${text}`);
-  }
-  return value;
+/** `a`, `a or b`, `a, b or c`. */
+const oneOf = (names: readonly string[]) => names.join(', ').replace(/, ([^,]+)$/, ' or $1');
+
+/** One of several names. */
+export function choice<T extends string>(option: string, names: readonly T[]): Parser<T> {
+  return (text) => {
+    const found = names.find((name) => name === text);
+    if (found === undefined) throw new UsageError(`${option} expected ${oneOf(names)}, got ${text}`);
+    return found;
+  };
 }
+
+/** Some of several names with commas between them, in the order of `names`. */
+export function some<T extends string>(option: string, names: readonly T[], none?: string): Parser<T[]> {
+  return (text) => {
+    if (text === none) return [];
+    const given = text.split(',').map((name) => name.trim());
+    const wrong = given.find((name) => !names.some((own) => own === name));
+    if (wrong !== undefined) {
+      const wanted = `${none === undefined ? '' : `${none} or `}some of ${names.join(', ')}`;
+      throw new UsageError(`${option} expected ${wanted}, got ${wrong}`);
+    }
+    return names.filter((name) => given.includes(name));
+  };
+}
+
+/** A file name with one of several endings. */
+export function ending(option: string, pattern: RegExp, wanted: string): Parser<string> {
+  return (text) => {
+    if (!pattern.test(text))
+      throw new UsageError(`${option} expected a name ending in ${wanted}, got ${text}`);
+    return text;
+  };
+}
+
+/** A number or list that the data's reader takes; kept as it was typed. */
+function preprocessing(part: 'scale' | 'mean' | 'std'): Parser<string> {
+  return (text) => {
+    try {
+      parsePreprocess({ [part]: text });
+    } catch (error) {
+      throw new UsageError((error as Error).message);
+    }
+    return text;
+  };
+}
+
+/** Adds what every command takes. */
+export function common(command: Command): Command {
+  return command
+    .option('--json', 'one JSON document on stdout, nothing else')
+    .option('--quiet', 'no tables, remarks and progress bars')
+    .option('-v, --verbose', 'on stderr, each step with its time, and where an error comes from');
+}
+
+export const SCHEMES = ['binary', 'int2', 'int4'] as const;
+export const GRANULARITIES = ['tensor', 'channel', 'group'] as const;
+export const SCALES = ['none', 'mean', 'absmax', 'lsq', 'hqq'] as const;
 
 export interface CodingFlags {
-  readonly scheme?: string;
-  readonly granularity?: string;
+  readonly scheme?: (typeof SCHEMES)[number];
+  readonly granularity?: (typeof GRANULARITIES)[number];
   readonly groupSize?: number;
-  readonly scale?: string;
-  readonly scaleDtype?: string;
+  readonly scale?: (typeof SCALES)[number];
+  readonly scaleDtype?: 'f32' | 'f16';
 }
+
+/** Rules for scales that each scheme knows, the default first. */
+const SCALES_OF: Readonly<Record<(typeof SCHEMES)[number], readonly string[]>> = {
+  binary: ['mean', 'none', 'lsq', 'hqq'],
+  int2: ['lsq', 'absmax', 'hqq'],
+  int4: ['absmax', 'lsq', 'hqq'],
+};
 
 /** The flags of a coding, checked together. @throws UsageError */
 export function codingFlags(flags: CodingFlags): QuantizeOptions | undefined {
-  if (flags.scheme === undefined) {
-    const stray = (['granularity', 'groupSize', 'scale', 'scaleDtype'] as const).find(
-      (key) => flags[key] !== undefined,
-    );
-    if (stray)
-      throw new UsageError(`--${stray.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)} needs --scheme`);
+  const { scheme, granularity, groupSize, scale, scaleDtype } = flags;
+  if (scheme === undefined) {
+    const options = {
+      '--granularity': granularity,
+      '--group-size': groupSize,
+      '--scale': scale,
+      '--scale-dtype': scaleDtype,
+    };
+    const stray = Object.entries(options).find(([, value]) => value !== undefined);
+    if (stray) throw new UsageError(`${stray[0]} needs --scheme`);
     return undefined;
   }
-  const options = {
-    scheme: flags.scheme,
-    granularity: flags.granularity ?? (flags.groupSize === undefined ? undefined : 'group'),
-    groupSize: flags.groupSize,
-    scale: flags.scale,
-    scaleDtype: flags.scaleDtype?.toUpperCase(),
-  } as QuantizeOptions;
-  try {
-    codingOf(options, 1);
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-  return options;
+  if (groupSize !== undefined && granularity !== undefined && granularity !== 'group')
+    throw new UsageError(`--group-size needs --granularity group, got ${granularity}`);
+  if (granularity === 'group' && groupSize === undefined)
+    throw new UsageError('--granularity group needs --group-size');
+  if (scale !== undefined && !SCALES_OF[scheme].includes(scale))
+    throw new UsageError(`--scale expected ${oneOf(SCALES_OF[scheme])} for --scheme ${scheme}, got ${scale}`);
+  const resolved = granularity ?? (groupSize === undefined ? undefined : ('group' as const));
+  return {
+    scheme,
+    ...(resolved ? { granularity: resolved } : {}),
+    ...(groupSize === undefined ? {} : { groupSize }),
+    ...(scale ? { scale } : {}),
+    ...(scaleDtype ? { scaleDtype: scaleDtype === 'f16' ? 'F16' : 'F32' } : {}),
+  };
 }
 
 export interface DataFlags extends CommonOptions {
   readonly data: string;
-  readonly split: string;
+  readonly split: 'test' | 'train';
   readonly limit?: number;
   readonly batch: number;
-  readonly backend?: string;
+  readonly backend?: 'node' | 'wasm';
   readonly scale?: string;
   readonly mean?: string;
   readonly std?: string;
 }
 
+/** Which TensorFlow.js computes. */
+export function backendOption(command: Command): Command {
+  const about = 'node or wasm: which TensorFlow.js (default: node where it works)';
+  return command.option('--backend <name>', about, choice('--backend', ['node', 'wasm']));
+}
+
 /** Adds the flags of the data and its preprocessing. */
 export function dataOptions(command: Command, { split = 'test', limit = 'all' } = {}): Command {
-  return command
-    .requiredOption(
-      '--data <where>',
-      'a folder with CIFAR-10 .bin or MNIST-style IDX files, an .npz file with x and y, or cifar10 or mnist to download',
-    )
-    .option('--split <name>', 'test or train', split)
-    .option('--limit <n>', `samples at most (default: ${limit})`, positive)
-    .option('--batch <n>', 'samples at a time', positive, 100)
-    .option(
-      '--scale <factor>',
-      'inputs times this (default: 1/255 for 8-bit data, 1 where the model scales by itself)',
-    )
-    .option('--mean <list>', 'then minus this: one number or one per channel')
-    .option('--std <list>', 'then divided by this')
-    .option('--backend <name>', 'node or wasm: which TensorFlow.js (default: node where it works)');
+  return backendOption(
+    command
+      .requiredOption(
+        '--data <where>',
+        'a folder with CIFAR-10 .bin or MNIST-style IDX files, an .npz file with x and y, or cifar10 or mnist to download',
+      )
+      .option('--split <name>', 'test or train', choice('--split', ['test', 'train']), split)
+      .option('--limit <n>', `samples at most (default: ${limit})`, positive('--limit'))
+      .option('--batch <n>', 'samples at a time', positive('--batch'), 100)
+      .option(
+        '--scale <factor>',
+        'inputs times this (default: 1/255 for 8-bit data, 1 where the model scales by itself or takes token ids)',
+        preprocessing('scale'),
+      )
+      .option('--mean <list>', 'then minus this: one number or one per channel', preprocessing('mean'))
+      .option('--std <list>', 'then divided by this', preprocessing('std')),
+  );
 }

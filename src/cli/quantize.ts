@@ -1,15 +1,37 @@
 import type { Command } from 'commander';
 import { BitnibbleError } from '../errors.js';
+import type { KerasModel } from '../keras/keras-model.js';
+import { openKeras as openKerasBytes } from '../keras/open.js';
+import { requireWritable } from '../keras/quantized/view.js';
 import { loadKernels } from '../kernels/index.js';
+import type { Kernels } from '../kernels/types.js';
 import type { QuantizableModel } from '../model.js';
-import { readFile, requireOtherFile } from '../node/files.js';
-import { openKeras, saveQuantized } from '../node/models.js';
+import { readFile } from '../node/files.js';
+import { openKeras, requireEnding, saveQuantized } from '../node/models.js';
+import type { QuantizedModel } from '../packed/quantized-model.js';
+import { writePacked } from '../packed/write.js';
 import { type QuantizeReport, quantizeModel } from '../pipeline/quantize.js';
-import { parseRecipe, type Recipe } from '../pipeline/recipe.js';
+import { decide, parseRecipe, type Recipe } from '../pipeline/recipe.js';
 import { equalize } from '../pipeline/transform/equalize.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
-import { type CodingFlags, codingFlags, common, positive, UsageError } from './options.js';
-import { type CommonOptions, colour, count, decibel, json, progress, say, table } from './output.js';
+import { sizeOf } from '../shape.js';
+import { expandFiles, type Job, jobsOf, PIPE, readStandardInput, writeStandardOutput } from './inputs.js';
+import { type CodingFlags, codingFlags, UsageError } from './options.js';
+import {
+  type CommonOptions,
+  colour,
+  count,
+  decibel,
+  errorLine,
+  json,
+  printable,
+  say,
+  trace,
+} from './output.js';
+import { checkOutput, modelBytes, noteReplaced, sizeLine, writtenBytes } from './outputs.js';
+import { progress } from './progress.js';
+import { table } from './table.js';
+import { asTyped } from './typed.js';
 
 interface Flags extends CommonOptions, CodingFlags {
   readonly output: string;
@@ -20,7 +42,7 @@ interface Flags extends CommonOptions, CodingFlags {
 }
 
 /** Whether a file keeps the layers of the model that it is made of. */
-export const keepsLayers = (output: string): boolean => !/\.safetensors$/i.test(output);
+export const keepsLayers = (output: string): boolean => output !== PIPE && !/\.safetensors$/i.test(output);
 
 /** The recipe of `--recipe`, with the flags of the coding as its default. */
 export function recipeOf(flags: CodingFlags & { readonly recipe?: string }): Recipe {
@@ -46,14 +68,14 @@ export function recipeOf(flags: CodingFlags & { readonly recipe?: string }): Rec
  * Scales per channel or group take in what normalizations are folded as: the codes stay, and vectors go away. With one scale
  * for a tensor, or rules that may name a normalization, it is for the caller to say.
  */
-const foldsUnasked = ({ output, recipe, granularity }: Flags) =>
+const foldsUnasked = (output: string, { recipe, granularity }: Flags) =>
   !keepsLayers(output) && recipe === undefined && granularity !== 'tensor';
 
 /** The model with its normalizations folded and its layers equalized, as the flags say. */
-function transform(model: QuantizableModel, flags: Flags) {
+function transform(model: QuantizableModel, output: string, flags: Flags) {
   const folding =
-    (flags.fold ?? foldsUnasked(flags))
-      ? foldBatchNorm(model, { keepLayers: keepsLayers(flags.output) })
+    (flags.fold ?? foldsUnasked(output, flags))
+      ? foldBatchNorm(model, { keepLayers: keepsLayers(output) })
       : undefined;
   const source = folding?.folded.length ? folding.source : model;
   const equalizing = flags.equalize ? equalize(source) : undefined;
@@ -68,7 +90,7 @@ function transform(model: QuantizableModel, flags: Flags) {
 export function reportTable(report: QuantizeReport): string {
   const rows = report.tensors.map((row) => [
     row.id,
-    `[${row.shape}]`,
+    `[${row.shape}]${row.stored === undefined ? '' : ` (${row.stored})`}`,
     row.coding
       ? `${row.result}, ${row.coding.granularity}${row.coding.groupSize === undefined ? '' : ` of ${row.coding.groupSize}`}, ${row.coding.scale}${row.guess ? ' (axis: a guess)' : ''}`
       : `kept: ${row.reason}`,
@@ -80,21 +102,40 @@ export function reportTable(report: QuantizeReport): string {
   return table(['Weight', 'Shape', 'Coding', 'Bytes', 'After', 'SNR', 'Largest error'], rows);
 }
 
-async function quantize(file: string, flags: Flags): Promise<void> {
-  const recipe = recipeOf(flags);
-  if (!/\.(safetensors|h5|hdf5|h5f|keras|weights\.json)$/i.test(flags.output)) {
-    throw new UsageError(
-      `--output expected a name ending in .safetensors, .h5, .keras or .weights.json, got ${flags.output}`,
-    );
-  }
-  requireOtherFile(file, flags.output);
-  const kernels = await loadKernels();
-  const model = await openKeras(file);
+/** Opens a model by its name, or what comes on standard input. */
+async function open(input: string): Promise<KerasModel> {
+  return input === PIPE ? openKerasBytes(await readStandardInput(), 'standard input') : openKeras(input);
+}
+
+/** Writes the result; the bytes written. */
+async function save(quantized: QuantizedModel, model: KerasModel, output: string): Promise<number> {
+  if (output === PIPE) return writeStandardOutput(writePacked(quantized));
+  await saveQuantized(quantized, model, output);
+  return writtenBytes(output);
+}
+
+/** One file, from its opening to its last line. */
+async function quantizeFile(
+  { input, output }: Job,
+  kernels: Kernels,
+  recipe: Recipe,
+  replaces: boolean,
+  flags: Flags,
+): Promise<object> {
+  const model = await open(input);
   const bar = progress(flags, 'quantizing', 'weights');
   try {
-    const { source, folded, equalized } = transform(model, flags);
+    if (output !== PIPE) requireEnding(model, output);
+    trace(flags, `${model.file}: ${model.files.container}, ${model.layers.length} layers, opened`);
+    if (keepsLayers(output)) {
+      const decisions = decide(parseRecipe(recipe), model.weights, model.file);
+      for (const weight of model.weights)
+        if (!('keep' in (decisions.get(weight.id) ?? { keep: '' }))) requireWritable(weight, model.file);
+    }
+    const { source, folded, equalized } = transform(model, output, flags);
     const { model: quantized, report } = quantizeModel(source, recipe, { kernels, onProgress: bar.update });
     bar.stop();
+    trace(flags, `${report.tensors.length} weights, quantized`);
     if (report.quantizedParameters === 0 && !recipe.rules?.length) {
       const first = report.tensors.find(({ shape }) => shape.length > 1) ?? report.tensors[0];
       const found = first
@@ -102,53 +143,99 @@ async function quantize(file: string, flags: Flags): Promise<void> {
         : 'it holds no weights';
       throw new BitnibbleError(
         'unsupported-dtype',
-        `${file}: no floating-point kernel to quantize, ${found}`,
+        `${model.file}: no floating-point kernel to quantize, ${found}`,
       );
     }
-    await saveQuantized(quantized, model, flags.output);
-    json(flags, { input: file, output: flags.output, folded, equalized, ...report });
+    const inputBytes = modelBytes(model);
+    if (replaces) noteReplaced(flags, output);
+    const outputBytes = await save(quantized, model, output);
+    trace(flags, `${output === PIPE ? 'standard output' : output}: written`);
     say(flags, () => reportTable(report));
+    for (const line of quantizedLines(model)) say(flags, line);
     if (folded.length > 0) say(flags, foldingLine(folded.length));
     if (equalized.length > 0) say(flags, `${equalized.length} pairs of layers were equalized`);
-    const ratio = report.bytesBefore / report.bytesAfter;
+    say(flags, weightsLine(report));
     say(
       flags,
-      `\n${count(report.quantizedParameters)} of ${count(report.parameters)} weights at ${report.bitsPerWeight.toFixed(2)} bits, scales included: ` +
-        `${count(report.bytesBefore)} bytes of weights become ${count(report.bytesAfter)}, ${ratio.toFixed(1)} times fewer`,
+      `${colour.green('wrote')} ${output === PIPE ? 'to standard output' : output}, ${sizeLine(outputBytes, model.file, inputBytes)}`,
     );
-    say(flags, `${colour.green('wrote')} ${flags.output}`);
+    return { input, output, replaces, inputBytes, outputBytes, folded, equalized, ...report };
   } finally {
     bar.stop();
     model.close();
   }
 }
 
+/** How many weights have how many bits. */
+export const weightsLine = ({ quantizedParameters, parameters, bitsPerWeight }: QuantizeReport): string =>
+  `\n${count(quantizedParameters)} of ${count(parameters)} weights at ${bitsPerWeight.toFixed(2)} bits, scales included`;
+
+/** Refuses what standard input and output cannot do. @throws UsageError */
+function checkPipes(jobs: readonly Job[], flags: Flags): void {
+  const isRead = jobs.some(({ input }) => input === PIPE);
+  const isWritten = jobs.some(({ output }) => output === PIPE);
+  if (isWritten && flags.json)
+    throw new UsageError('--json and --output - exclude each other: both write to standard output');
+  if (isWritten && process.stdout.isTTY)
+    throw new UsageError('--output - expected a pipe or a file behind standard output, got a terminal');
+  if (isRead && process.stdin.isTTY)
+    throw new UsageError('- expected a pipe or a file behind standard input, got a terminal');
+  if (isRead && jobs.some(({ input, output }) => input === PIPE && keepsLayers(output)))
+    throw new UsageError(
+      'a model on standard input can be packed alone: --output expected a name ending in .safetensors, or -',
+    );
+}
+
+export async function quantize(given: readonly string[], options: Flags, command: Command): Promise<void> {
+  const recipe = recipeOf(options);
+  const inputs = await expandFiles(given);
+  const jobs = jobsOf(inputs, options.output);
+  const flags = { ...options, isPiped: jobs.some(({ output }) => output === PIPE) };
+  checkPipes(jobs, flags);
+  const replaces = jobs.map(({ input, output }) =>
+    output === PIPE ? false : checkOutput(output, input === PIPE ? {} : { input }),
+  );
+  const kernels = await loadKernels();
+  trace(flags, 'kernels loaded');
+  const isList = given.length > 1 || inputs.length > 1 || inputs[0] !== given[0];
+  const results: object[] = [];
+  let failed = 0;
+  for (const [i, job] of jobs.entries()) {
+    try {
+      if (isList) say(flags, `${i === 0 ? '' : '\n'}${colour.bold(printable(job.input))}`);
+      results.push(await quantizeFile(job, kernels, recipe, replaces[i] === true, flags));
+    } catch (error) {
+      const typed = asTyped(error, command);
+      if (!isList || !(typed instanceof BitnibbleError || typed instanceof UsageError)) throw error;
+      // One file that is no good does not keep the others.
+      failed++;
+      const { message } = typed;
+      process.stderr.write(errorLine(message));
+      results.push({
+        ...job,
+        error: { code: typed instanceof BitnibbleError ? typed.code : 'usage', message },
+      });
+    }
+  }
+  json(flags, isList ? { files: results } : results[0]);
+  if (failed === 0) return;
+  process.stderr.write(errorLine(`${failed} of ${jobs.length} files were not quantized`));
+  process.exitCode = 1;
+}
+
+/** What is to be said of weights that Keras quantized itself, and of what was left out. */
+export function quantizedLines({ weights, leftOut }: KerasModel): string[] {
+  const decoded = weights.filter(({ coded }) => coded !== undefined);
+  const modes = [...new Set(decoded.map(({ stored }) => stored?.as))].join(', ');
+  const reasons = [...new Set(leftOut.map(({ reason }) => reason))].join(', ');
+  const numbers = leftOut.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  return [
+    ...(decoded.length > 0 ? [`${decoded.length} tensors are floats here and are stored as ${modes}`] : []),
+    ...(leftOut.length > 0
+      ? [`${leftOut.length} arrays of ${count(numbers)} numbers were left out: ${reasons}`]
+      : []),
+  ];
+}
+
 export const foldingLine = (count: number): string =>
   `${count} batch normalizations were folded into the layers before them`;
-
-export function addQuantize(program: Command): void {
-  const command = program
-    .command('quantize')
-    .description('rounds the weights of a Keras model to 1, 2 or 4 bits')
-    .argument('<file>', 'Keras .h5, .keras, .weights.h5 or .weights.json')
-    .requiredOption(
-      '-o, --output <file>',
-      '.safetensors: packed codes and scales; .h5: the same Keras file, decoded',
-    )
-    .option('--scheme <name>', 'binary, int2 or int4')
-    .option('--granularity <name>', 'one scale per tensor, channel or group (default: channel)')
-    .option('--group-size <n>', 'rows that share a scale, with --granularity group', positive)
-    .option(
-      '--scale <rule>',
-      'none, mean, lsq or hqq for binary (default: mean); lsq, absmax or hqq for int2 (default: lsq); absmax, lsq or hqq for int4 (default: absmax)',
-    )
-    .option('--scale-dtype <type>', 'f32 or f16: how scales are stored (default: f32)')
-    .option('--recipe <file>', 'JSON rules that choose a scheme by layer, class or weight')
-    .option(
-      '--fold',
-      'fold batch normalizations into the layers before them (default: into packed files, where no recipe is given and no scale serves a whole tensor)',
-    )
-    .option('--no-fold', 'leave batch normalizations as they are')
-    .option('--equalize', 'even out the ranges of layers that follow each other, for one scale per tensor');
-  common(command).action(quantize);
-}

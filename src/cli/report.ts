@@ -1,21 +1,26 @@
-import type { Command } from 'commander';
 import { BitnibbleError } from '../errors.js';
 import { loadKernels } from '../kernels/index.js';
-import { openDataset } from '../node/datasets.js';
-import { requireOtherFile, writeFile } from '../node/files.js';
+import { writeFile } from '../node/files.js';
 import { openKeras } from '../node/models.js';
+import { checkSamples } from '../pipeline/inputs.js';
 import { measureReport, type ReportPart } from '../pipeline/report/measure.js';
 import type { ReportRow } from '../pipeline/report/types.js';
 import type { ReportDocument } from '../report/types.js';
-import { common, type DataFlags, dataOptions, positive, UsageError, whole } from './options.js';
-import { colour, count, json, note, type Progress, progress, say, table } from './output.js';
+import { loadBackend, openData, openSamples } from './data.js';
+import { heldBack } from './held-back.js';
+import { type DataFlags, UsageError } from './options.js';
+import { colour, count, json, note, say, trace } from './output.js';
+import { checkOutput, noteReplaced } from './outputs.js';
+import { type Progress, progress } from './progress.js';
+import { reproductionOf } from './reproduce.js';
+import { table } from './table.js';
 
 interface Flags extends DataFlags {
   readonly output?: string;
   readonly calibrate?: string;
-  readonly samples: number;
-  readonly mixes: string;
-  readonly seed: string;
+  readonly samples?: number;
+  readonly mixes?: number;
+  readonly seed: number;
 }
 
 const PARTS: Readonly<Record<ReportPart, readonly [label: string, unit: string]>> = {
@@ -75,25 +80,22 @@ function rowCells(row: ReportRow): string[] {
   ];
 }
 
-async function report(file: string, flags: Flags): Promise<void> {
+export async function report(file: string, flags: Flags): Promise<void> {
   const { output } = flags;
   if (output === undefined && !flags.json)
     throw new UsageError('report expected --output FILE.html, or --json, or both');
-  if (output !== undefined && !/\.html?$/i.test(output))
-    throw new UsageError(`--output expected a name ending in .html, got ${output}`);
-  const seed = whole('seed', flags.seed);
-  const mixes = whole('mixes', flags.mixes, 64);
-  if (output !== undefined) requireOtherFile(file, output);
+  if (flags.calibrate === 'none' && flags.samples !== undefined)
+    throw new UsageError('--samples and --calibrate none exclude each other');
+  const { seed, mixes = 4, samples = 1024 } = flags;
+  const replaces = output !== undefined && checkOutput(output, { input: file });
   const render = output === undefined ? undefined : await loadRenderer();
   const kernels = await loadKernels();
   const model = await openKeras(file);
   const bar = bars(flags);
   try {
-    const { loadBackend, openData } = await import('./data.js');
-    const { heldBack } = await import('./held-back.js');
-    const { reproductionOf } = await import('./reproduce.js');
+    trace(flags, `${file}: opened`);
     const { dataset, preprocess, description, preprocessing } = await openData(flags, model);
-    const { calibrate, samples, data: where, split } = flags;
+    const { calibrate, data: where, split } = flags;
     const limit = flags.limit ?? dataset.count;
     const held =
       calibrate === 'none'
@@ -101,9 +103,10 @@ async function report(file: string, flags: Flags): Promise<void> {
         : calibrate === undefined
           ? await heldBack({ where, split, dataset, limit, samples })
           : {
-              dataset: await openDataset(calibrate, { split: 'train' }),
+              dataset: await openSamples(flags, calibrate, 'train'),
               ...{ samples, evaluated: Math.min(limit, dataset.count) },
             };
+    if (held) checkSamples(model, held.dataset, preprocess);
     const { tf, backend } = await loadBackend(flags);
     say(flags, `${file} on ${description}, backend ${backend}, seed ${seed}\n`);
     const remark = held && 'note' in held ? held.note : undefined;
@@ -123,6 +126,7 @@ async function report(file: string, flags: Flags): Promise<void> {
     };
     if (output !== undefined && render) {
       const page = render(document);
+      if (replaces) noteReplaced(flags, output);
       await writeFile(output, [new TextEncoder().encode(page)]);
     }
     json(flags, document);
@@ -140,22 +144,4 @@ async function report(file: string, flags: Flags): Promise<void> {
     bar.stop();
     model.close();
   }
-}
-
-export function addReport(program: Command): void {
-  const command = program
-    .command('report')
-    .description(
-      'one self-contained page: accuracy against bytes, classes, layers, weights, activations, and how to get it again',
-    )
-    .argument('<file>', 'Keras .h5 or .keras')
-    .option('-o, --output <file>', '.html: the page; with --json alone it may be left out')
-    .option(
-      '--calibrate <where>',
-      'samples to calibrate with, labels not needed, or none (default: the training samples of --data, else some of its samples, which are not evaluated then)',
-    )
-    .option('--samples <n>', 'samples to calibrate with', positive, 1024)
-    .option('--mixes <n>', 'mixtures of schemes between the fewest bits and the most', '4')
-    .option('--seed <n>', 'of the positions that are sampled', '0');
-  common(dataOptions(command)).action(report);
 }

@@ -1,9 +1,8 @@
-import type { Command } from 'commander';
 import { type Dataset, samplesFrom } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import { loadKernels } from '../kernels/index.js';
 import type { QuantizableModel } from '../model.js';
-import { requireOtherFile, writeFile } from '../node/files.js';
+import { writeFile } from '../node/files.js';
 import { openKeras } from '../node/models.js';
 import { type CalibrationOptions, calibrateModel } from '../pipeline/calibrate/calibrate.js';
 import { evaluateModel } from '../pipeline/evaluate.js';
@@ -15,20 +14,24 @@ import {
   smallestWithin,
   summaryOf,
 } from '../pipeline/mixed.js';
-import { measureSensitivity, type SensitivityReport } from '../pipeline/sensitivity.js';
+import { leastRows, measureSensitivity, type SensitivityReport } from '../pipeline/sensitivity.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
 import type { SchemeName } from '../schemes/types.js';
 import type { TensorFlow } from '../tfjs/types.js';
-import { common, type DataFlags, dataOptions, positive, UsageError } from './options.js';
-import { colour, count, json, note, progress, say, table } from './output.js';
+import { loadBackend, openData } from './data.js';
+import { type DataFlags, UsageError } from './options.js';
+import { colour, count, json, note, say, trace } from './output.js';
+import { checkOutput, noteReplaced } from './outputs.js';
+import { progress } from './progress.js';
+import { table } from './table.js';
 
 interface Flags extends DataFlags {
   readonly output?: string;
-  readonly schemes: string;
-  readonly bits?: string;
+  readonly schemes: readonly SchemeName[];
+  readonly bits?: number;
   readonly targetBytes?: number;
-  readonly maxDrop?: string;
-  readonly check: number;
+  readonly maxDrop?: number;
+  readonly check?: number;
   readonly fold: boolean;
 }
 
@@ -39,49 +42,43 @@ type Goal =
   | { readonly maxDrop: number }
   | undefined;
 
-const SCHEMES: readonly SchemeName[] = ['binary', 'int2', 'int4'];
+/** Samples that drops are checked on unless told otherwise. */
+const CHECKED = 2000;
 
-function goalOf({ bits, targetBytes, maxDrop, output }: Flags): Goal {
+function goalOf({ bits, targetBytes, maxDrop, output, check }: Flags): Goal {
   const given = [bits, targetBytes, maxDrop].filter((value) => value !== undefined);
   if (given.length > 1) throw new UsageError('--bits, --target-bytes and --max-drop exclude each other');
   if (given.length === 0 && output !== undefined)
     throw new UsageError('--output needs --bits, --target-bytes or --max-drop');
-  const number = (name: string, text: string, most: number) => {
-    const value = Number(text);
-    if (text.trim() === '' || !(value >= 0 && value <= most))
-      throw new UsageError(`--${name} expected a number from 0 to ${most}, got ${text}`);
-    return value;
-  };
-  if (bits !== undefined) return { bits: number('bits', bits, 32) };
+  if (check !== undefined && maxDrop === undefined) throw new UsageError('--check needs --max-drop');
+  if (bits !== undefined) return { bits };
   if (targetBytes !== undefined) return { targetBytes };
-  if (maxDrop !== undefined) return { maxDrop: number('max-drop', maxDrop, 1) };
-  return undefined;
+  return maxDrop === undefined ? undefined : { maxDrop };
 }
 
-function schemesOf(text: string): SchemeName[] {
-  const names = text.split(',').map((name) => name.trim());
-  for (const name of names) {
-    if (!SCHEMES.some((scheme) => scheme === name))
-      throw new UsageError(`--schemes expected some of ${SCHEMES.join(', ')}, got ${name}`);
-  }
-  return SCHEMES.filter((scheme) => names.includes(scheme));
-}
-
-async function sensitivity(path: string, flags: Flags): Promise<void> {
+export async function sensitivity(path: string, flags: Flags): Promise<void> {
   const goal = goalOf(flags);
-  const schemes = schemesOf(flags.schemes);
-  if (flags.output !== undefined) requireOtherFile(path, flags.output);
+  const { schemes } = flags;
+  const replaces = flags.output !== undefined && checkOutput(flags.output, { input: path });
   const samples = flags.limit ?? 1024;
   const kernels = await loadKernels();
   const keras = await openKeras(path);
   const bar = progress(flags, 'measuring', 'layers');
   try {
-    const { loadBackend, openData } = await import('./data.js');
+    trace(flags, `${path}: opened`);
     const { dataset, preprocess, description } = await openData({ ...flags, limit: samples }, keras);
+    const held =
+      goal && 'maxDrop' in goal ? behind(dataset, samples, flags.check ?? CHECKED, path) : undefined;
     const { tf, backend } = await loadBackend(flags);
     const model = flags.fold ? foldBatchNorm(keras).source : keras;
     say(flags, `${path} with ${description}, without labels; backend ${backend}\n`);
     const options = { kernels, dataset, preprocess, samples, batchSize: flags.batch };
+    if (goal && 'maxDrop' in goal === false) {
+      // A budget below the fewest bits of all is refused before anything is measured.
+      const least = await leastRows(tf, model, { kernels, schemes });
+      if ('bits' in goal) chooseForBits(least, goal.bits);
+      else chooseForFile(least, goal.targetBytes, model, kernels);
+    }
     const report = await measureSensitivity(tf, model, { ...options, schemes, onProgress: bar.update });
     bar.stop();
     for (const warning of report.warnings) note(flags, warning);
@@ -90,12 +87,13 @@ async function sensitivity(path: string, flags: Flags): Promise<void> {
     let drop: number | undefined;
     if (goal && 'bits' in goal) mix = chooseForBits(report.rows, goal.bits);
     if (goal && 'targetBytes' in goal) mix = chooseForFile(report.rows, goal.targetBytes, model, kernels);
-    if (goal && 'maxDrop' in goal) {
-      const search = { tf, model, options, check: flags.check, flags };
+    if (goal && 'maxDrop' in goal && held) {
+      const search = { tf, model, options, held, flags };
       ({ mix, drop } = await mixForDrop(search, report, goal.maxDrop));
     }
     if (mix && flags.output !== undefined) {
       const text = `${JSON.stringify(mix.recipe, undefined, 2)}\n`;
+      if (replaces) noteReplaced(flags, flags.output);
       await writeFile(flags.output, [new TextEncoder().encode(text)]);
     }
     const chosen = mix && {
@@ -113,6 +111,7 @@ async function sensitivity(path: string, flags: Flags): Promise<void> {
       preprocess,
       backend,
       ...report,
+      ...(flags.output === undefined ? {} : { output: flags.output, replaces }),
       ...(chosen ? { chosen } : {}),
     });
     if (!mix) return;
@@ -163,18 +162,18 @@ interface DropSearch {
   readonly tf: TensorFlow;
   readonly model: QuantizableModel;
   readonly options: CalibrationOptions & { readonly samples: number };
-  readonly check: number;
+  /** Labelled samples behind those that calibration takes. */
+  readonly held: Dataset;
   readonly flags: Flags;
 }
 
 /** Calibrates and evaluates mixes by bisection, on labelled samples behind those that calibration takes. */
 async function mixForDrop(
-  { tf, model, options, check, flags }: DropSearch,
+  { tf, model, options, held, flags }: DropSearch,
   report: SensitivityReport,
   maxDrop: number,
 ): Promise<{ mix: Mix; drop: number }> {
-  const { dataset, preprocess, samples, batchSize } = options;
-  const held = behind(dataset, samples, check, model.file);
+  const { preprocess, batchSize } = options;
   const evaluation = { preprocess, batchSize };
   const float = await evaluateModel(tf, model, held, evaluation);
   const bar = progress(flags, 'calibrating', 'layers');
@@ -207,24 +206,4 @@ function behind(dataset: Dataset, from: number, count: number, file: string): Da
     );
   }
   return samplesFrom(dataset, from, there);
-}
-
-export function addSensitivity(program: Command): void {
-  const command = program
-    .command('sensitivity')
-    .description(
-      'each layer alone at each scheme: bytes saved, outputs moved; chooses a scheme for each layer',
-    )
-    .argument('<file>', 'Keras .h5 or .keras')
-    .option('--schemes <list>', 'schemes to try', SCHEMES.join())
-    .option('--bits <n>', 'choose: this many bits per weight on average at most, scales included')
-    .option('--target-bytes <n>', 'choose: a packed file of at most this many bytes', positive)
-    .option(
-      '--max-drop <share>',
-      'choose: the fewest bytes that lose at most this share of accuracy; needs labels',
-    )
-    .option('--check <n>', 'samples behind those to calibrate with, for --max-drop', positive, 2000)
-    .option('-o, --output <file>', 'writes the recipe chosen, for calibrate and quantize --recipe')
-    .option('--no-fold', 'leave batch normalizations as they are');
-  common(dataOptions(command, { split: 'train', limit: '1024' })).action(sensitivity);
 }

@@ -1,15 +1,28 @@
 import { BitnibbleError } from '../errors.js';
-import type { ReadOptions } from '../formats/gzip.js';
-import { readIdx } from '../formats/idx.js';
-import type { NdArray } from '../formats/ndarray.js';
+import { isGzip, type ReadOptions, UNPACK_LIMIT } from '../formats/gzip.js';
+import { readIdx, readIdxHeader } from '../formats/idx.js';
+import { decodeElements, itemSize, type NdArray } from '../formats/ndarray.js';
+import { numbersOf, readNpyHeader } from '../formats/npy.js';
 import { openNpz } from '../formats/npz.js';
-import { arrayDataset, type Dataset } from './dataset.js';
+import type { RandomAccess } from '../formats/random-access.js';
+import { bytesAt, type StoredArray } from '../formats/stored-array.js';
+import { sizeOf } from '../shape.js';
+import { arrayDataset, type Dataset, sampleDataset } from './dataset.js';
 
 /** A file's bytes and its name for messages. */
 export interface NamedBytes {
   readonly name: string;
   readonly bytes: Uint8Array;
 }
+
+/** A file that is read where it lies, and its name for messages. `close` releases it. */
+export interface NamedSource {
+  readonly name: string;
+  readonly source: RandomAccess & { close?(): void };
+}
+
+/** Arrays of fewer bytes are read as a whole: 256 MiB, as much as compressed ones unpack to. */
+const IN_PLACE = UNPACK_LIMIT;
 
 function mismatch(name: string, what: string): never {
   throw new BitnibbleError('data-mismatch', `${name}: ${what}`);
@@ -82,6 +95,57 @@ function dataset(
   return arrayDataset({ name, inputShape, values: valuesOf(array, name), ...(y ? { labels: y } : {}) });
 }
 
+/** Samples that are read from their file each time that they are asked for. */
+function datasetInPlace(
+  stored: StoredArray,
+  source: RandomAccess,
+  name: string,
+  labels?: { array: NdArray; name: string },
+): Dataset {
+  const { dtype, shape, littleEndian, start } = stored;
+  if (stored.fortranOrder) {
+    const fault = `an array of shape [${shape}] in Fortran order, which cannot be read sample by sample`;
+    throw new BitnibbleError('too-large', `${name}: ${fault}: save it in C order`);
+  }
+  const inputShape = sampleShape(shape);
+  const bytes = sizeOf(inputShape) * itemSize(dtype);
+  if (shape.length < 2 || bytes === 0 || bytes > IN_PLACE)
+    mismatch(name, `expected samples along the first of two axes or more, got shape [${shape}]`);
+  const count = shape[0] as number;
+  return sampleDataset({
+    ...{ name, inputShape, count },
+    dtype: dtype === 'uint8' ? 'uint8' : 'float32',
+    sample: (index) => {
+      const stored = decodeElements(
+        dtype,
+        bytesAt(source, start + index * bytes, bytes, name),
+        littleEndian,
+        true,
+      );
+      const array = { dtype, shape: inputShape, data: numbersOf(dtype, stored, name) };
+      return valuesOf(array, `${name}: sample ${index}`);
+    },
+    ...(labels ? { labels: labelsOf(labels.array, count, labels.name) } : {}),
+  });
+}
+
+const isOpen = (file: NamedBytes | NamedSource): file is NamedSource => 'source' in file;
+
+/** The dataset with the file that it reads, which is closed where nothing is read from it later. */
+function withFile(
+  file: NamedBytes | NamedSource,
+  make: () => { dataset: Dataset; inPlace: boolean },
+): Dataset {
+  const close = isOpen(file) ? () => file.source.close?.() : undefined;
+  let made: { dataset: Dataset; inPlace: boolean } | undefined;
+  try {
+    made = make();
+  } finally {
+    if (!made?.inPlace) close?.();
+  }
+  return made.inPlace && close ? { ...made.dataset, close } : made.dataset;
+}
+
 /**
  * MNIST-style IDX files, gzipped or not: images, and labels where there are. Images `[n, h, w]` become samples
  * `[h, w, 1]`, other shapes are kept; types other than bytes become float32.
@@ -89,12 +153,28 @@ function dataset(
  * @throws BitnibbleError what {@link readIdx} throws; `data-mismatch`, naming the file, where counts or labels do not fit
  */
 export function readIdxDataset(
-  images: NamedBytes,
+  images: NamedBytes | NamedSource,
   labels?: NamedBytes,
   options: Pick<ReadOptions, 'limit'> = {},
 ): Dataset {
   const read = ({ name, bytes }: NamedBytes) => ({ array: readIdx(bytes, { ...options, name }), name });
-  return dataset(read(images), labels && read(labels));
+  return withFile(images, () => {
+    if (!isOpen(images)) return { dataset: dataset(read(images), labels && read(labels)), inPlace: false };
+    const { name, source } = images;
+    const size = Math.min(source.size, IN_PLACE);
+    const head = bytesAt(source, 0, Math.min(3, size), name);
+    if (source.size > IN_PLACE && !isGzip(head)) {
+      const stored = readIdxHeader(source, name);
+      return { dataset: datasetInPlace(stored, source, name, labels && read(labels)), inPlace: true };
+    }
+    if (source.size > IN_PLACE)
+      throw new BitnibbleError(
+        'too-large',
+        `${name}: ${source.size} bytes of gzip data, expected at most ${IN_PLACE}: unpack it`,
+      );
+    const whole = { name, bytes: bytesAt(source, 0, size, name) };
+    return { dataset: dataset(read(whole), labels && read(labels)), inPlace: false };
+  });
 }
 
 /**
@@ -106,18 +186,33 @@ export function readIdxDataset(
  *   not fit
  */
 export function readNpzDataset(
-  { name, bytes }: NamedBytes,
+  given: NamedBytes | NamedSource,
   split: 'test' | 'train' = 'test',
   options: Pick<ReadOptions, 'limit'> = {},
 ): Dataset {
-  const file = openNpz(bytes, { ...options, name });
+  const { name } = given;
+  return withFile(given, () => npzDataset(given, split, { ...options, name }));
+}
+
+function npzDataset(
+  given: NamedBytes | NamedSource,
+  split: 'test' | 'train',
+  options: ReadOptions & { readonly name: string },
+): { dataset: Dataset; inPlace: boolean } {
+  const { name } = options;
+  const file = openNpz(isOpen(given) ? given.source : given.bytes, options);
   const suffix = [`_${split}`, ''].find((end) => file.names.includes(`x${end}`));
   if (suffix === undefined) {
-    const found = file.names.join(', ') || 'none';
+    const found = file.names.slice(0, 20).join(', ').slice(0, 400) || 'none';
     return mismatch(name, `expected arrays x_${split} and y_${split}, or x and y, got ${found}`);
   }
-  const array = file.read(`x${suffix}`);
+  const x = `x${suffix}`;
   const y = `y${suffix}`;
   const labels = file.names.includes(y) ? { array: file.read(y), name: `${name}: ${y}` } : undefined;
-  return dataset({ array, name }, labels);
+  const stored = isOpen(given) ? file.stored(x) : undefined;
+  if (stored && stored.size > IN_PLACE) {
+    const header = readNpyHeader(stored, `${name}: ${x}.npy`);
+    return { dataset: datasetInPlace(header, stored, name, labels), inPlace: true };
+  }
+  return { dataset: dataset({ array: file.read(x), name }, labels), inPlace: false };
 }

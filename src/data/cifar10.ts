@@ -3,7 +3,9 @@ import type { NamedBytes } from './arrays.js';
 import { arrayDataset, type Dataset } from './dataset.js';
 
 const PLANE = 32 * 32;
-const RECORD = 1 + 3 * PLANE;
+export const RECORD = 1 + 3 * PLANE;
+/** All of CIFAR-10 and some more: 200 MB. */
+export const MAX_RECORDS = 65_000;
 
 /** The classes in the order of their labels, as `batches.meta.txt` lists them. */
 export const CIFAR10_CLASSES = [
@@ -37,6 +39,12 @@ export function readCifar10(files: readonly NamedBytes[]): Dataset {
     }
   }
   const count = files.reduce((sum, { bytes }) => sum + bytes.length / RECORD, 0);
+  if (count > MAX_RECORDS) {
+    throw new BitnibbleError(
+      'too-large',
+      `${files[0]?.name}: ${count} images, CIFAR-10 has 60,000 and at most ${MAX_RECORDS} are read`,
+    );
+  }
   const values = new Uint8Array(count * 3 * PLANE);
   const labels = new Int32Array(count);
   let sample = 0;

@@ -1,4 +1,4 @@
-import { expected } from '../errors.js';
+import { BitnibbleError, expected } from '../errors.js';
 import { sizeOf } from '../shape.js';
 import { type ChannelMap, channelMap, type Preprocess } from './preprocess.js';
 
@@ -24,7 +24,7 @@ export interface BatchOptions {
   readonly preprocess?: Preprocess;
 }
 
-/** Labelled or unlabelled samples of one shape, in memory as they were stored; only batches become float32. */
+/** Labelled or unlabelled samples of one shape, as they were stored, in memory or in a file; only batches become float32. */
 export interface Dataset {
   /** Where it came from, for messages and reports. */
   readonly name: string;
@@ -42,9 +42,12 @@ export interface Dataset {
    * Steps through the samples.
    *
    * @throws RangeError at the call, not at the first step, for a batch size or limit below 1, an index out of range or
-   *   a preprocess of another number of channels
+   *   a preprocess of another number of channels; BitnibbleError `data-mismatch` at the step of a sample with NaN or
+   *   infinity, or with an integer that is no float32
    */
   batches(options?: BatchOptions): IterableIterator<Batch>;
+  /** Closes the file that samples are read from; absent where they are in memory. */
+  close?(): void;
 }
 
 /** What {@link arrayDataset} takes. */
@@ -62,12 +65,34 @@ export interface ArrayDataset {
  *
  * @throws RangeError when the values do not divide into samples of `inputShape`, or the labels are not one per sample
  */
-export function arrayDataset({ name, inputShape, values, labels, classNames }: ArrayDataset): Dataset {
+export function arrayDataset(given: ArrayDataset): Dataset {
+  const { name, inputShape, values } = given;
   const sampleSize = sizeOf(inputShape);
   const count = sampleSize === 0 ? 0 : values.length / sampleSize;
   if (!Number.isInteger(count) || count * sampleSize !== values.length) {
     throw new RangeError(expected('values', `a multiple of ${sampleSize} values`, values.length, name));
   }
+  return sampleDataset({
+    ...given,
+    count,
+    dtype: values instanceof Uint8Array ? 'uint8' : 'float32',
+    sample: (index) => values.subarray(index * sampleSize, (index + 1) * sampleSize),
+  });
+}
+
+/** What {@link sampleDataset} takes. */
+export type SampleDataset = Omit<ArrayDataset, 'values'> &
+  Pick<Dataset, 'count' | 'dtype' | 'close'> & {
+    /** The values of a sample, good until the next call; bytes where `dtype` says so. */
+    readonly sample: (index: number) => Uint8Array | Float32Array;
+  };
+
+/**
+ * A dataset over samples wherever they are.
+ * @throws RangeError where the labels are not one per sample
+ */
+export function sampleDataset(given: SampleDataset): Dataset {
+  const { name, inputShape, count, dtype, sample, labels, classNames, close } = given;
   if (labels && labels.length !== count) {
     throw new RangeError(expected('labels', `${count}, one per sample`, labels.length, name));
   }
@@ -75,7 +100,8 @@ export function arrayDataset({ name, inputShape, values, labels, classNames }: A
     name,
     count,
     inputShape,
-    dtype: values instanceof Uint8Array ? 'uint8' : 'float32',
+    dtype,
+    ...(close ? { close } : {}),
     ...(labels ? { labels } : {}),
     ...(classNames ? { classNames } : {}),
     batches(options = {}) {
@@ -85,8 +111,9 @@ export function arrayDataset({ name, inputShape, values, labels, classNames }: A
         throw new RangeError(expected('batchSize', 'an integer of at least 1', batchSize, name));
       }
       const map = channelMap(preprocess, inputShape.at(-1) ?? 1, name);
-      const fill = values instanceof Uint8Array ? byteFiller(values, map) : floatFiller(values, map);
-      return steps(order, batchSize, sampleSize, fill, labels);
+      const fill = dtype === 'uint8' ? byteFiller(map) : floatFiller(map);
+      const put = (out: Float32Array, to: number, index: number) => fill(out, to, sample(index));
+      return steps(name, order, batchSize, sizeOf(inputShape), put, labels);
     },
   };
 }
@@ -141,14 +168,15 @@ function sampleOrder(options: BatchOptions, count: number, name: string): Order 
   return { length: kept.length, at: (i) => kept[i]! };
 }
 
-/** Writes the preprocessed values `[from, from + length)` of the data to `out` at `to`. */
-type Fill = (out: Float32Array, to: number, from: number, length: number) => void;
+/** Writes preprocessed values to `out` at `to`. */
+type Fill = (out: Float32Array, to: number, values: Uint8Array | Float32Array) => void;
 
 function* steps(
+  name: string,
   order: Order,
   batchSize: number,
   sampleSize: number,
-  fill: Fill,
+  put: (out: Float32Array, to: number, index: number) => void,
   labels: Int32Array | undefined,
 ): IterableIterator<Batch> {
   for (let start = 0; start < order.length; start += batchSize) {
@@ -157,13 +185,32 @@ function* steps(
     const y = new Int32Array(size).fill(-1);
     for (let i = 0; i < size; i++) {
       const sample = order.at(start + i);
-      fill(x, i * sampleSize, sample * sampleSize, sampleSize);
+      put(x, i * sampleSize, sample);
       if (labels) {
         y[i] = labels[sample]!;
       }
     }
+    requireFinite(x, sampleSize, (i) => order.at(start + i), name);
     yield { x, y, size };
   }
+}
+
+/** A network makes numbers of what is none: `max(NaN, 0)` is 0 on some backends. */
+function requireFinite(
+  x: Float32Array,
+  sampleSize: number,
+  sampleAt: (i: number) => number,
+  name: string,
+): void {
+  // Zero times anything finite is zero.
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += x[i]! * 0;
+  if (sum === 0) return;
+  const at = x.findIndex((value) => !Number.isFinite(value));
+  throw new BitnibbleError(
+    'data-mismatch',
+    `${name}: expected finite samples, got ${x[at]} at value ${at % sampleSize} of sample ${sampleAt(Math.floor(at / sampleSize))}`,
+  );
 }
 
 function apply(map: ChannelMap, channel: number, value: number): number {
@@ -171,38 +218,38 @@ function apply(map: ChannelMap, channel: number, value: number): number {
 }
 
 /** A byte has 256 values: one table of 256 floats per channel holds every result. */
-function byteFiller(data: Uint8Array, map: ChannelMap): Fill {
+function byteFiller(map: ChannelMap): Fill {
   const { channels } = map;
   const table = new Float32Array(channels * 256);
   for (let i = 0; i < table.length; i++) {
     table[i] = apply(map, i >>> 8, i & 255);
   }
   if (channels === 1) {
-    return (out, to, from, length) => {
-      for (let i = 0; i < length; i++) {
-        out[to + i] = table[data[from + i]!]!;
+    return (out, to, data) => {
+      for (let i = 0; i < data.length; i++) {
+        out[to + i] = table[data[i]!]!;
       }
     };
   }
-  return (out, to, from, length) => {
-    for (let i = 0; i < length; i += channels) {
+  return (out, to, data) => {
+    for (let i = 0; i < data.length; i += channels) {
       for (let c = 0; c < channels; c++) {
-        out[to + i + c] = table[(c << 8) + data[from + i + c]!]!;
+        out[to + i + c] = table[(c << 8) + data[i + c]!]!;
       }
     }
   };
 }
 
-function floatFiller(data: Float32Array, map: ChannelMap): Fill {
+function floatFiller(map: ChannelMap): Fill {
   const { channels } = map;
   const isIdentity = map.scale === 1 && map.std.every((v) => v === 1) && map.mean.every((v) => v === 0);
   if (isIdentity) {
-    return (out, to, from, length) => out.set(data.subarray(from, from + length), to);
+    return (out, to, data) => out.set(data, to);
   }
-  return (out, to, from, length) => {
-    for (let i = 0; i < length; i += channels) {
+  return (out, to, data) => {
+    for (let i = 0; i < data.length; i += channels) {
       for (let c = 0; c < channels; c++) {
-        out[to + i + c] = apply(map, c, data[from + i + c]!);
+        out[to + i + c] = apply(map, c, data[i + c]!);
       }
     }
   };

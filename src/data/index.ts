@@ -2,7 +2,7 @@
  * Datasets from bytes: CIFAR-10, MNIST-style IDX files, `.npz`; batches of float32.
  * @module
  */
-export { type NamedBytes, readIdxDataset, readNpzDataset } from './arrays.js';
+export { type NamedBytes, type NamedSource, readIdxDataset, readNpzDataset } from './arrays.js';
 export { CIFAR10_CLASSES, readCifar10 } from './cifar10.js';
 export {
   type ArrayDataset,
@@ -10,6 +10,8 @@ export {
   type Batch,
   type BatchOptions,
   type Dataset,
+  type SampleDataset,
+  sampleDataset,
   samplesFrom,
 } from './dataset.js';
 export { type Preprocess, parsePreprocess } from './preprocess.js';

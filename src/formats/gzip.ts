@@ -10,8 +10,15 @@ export interface ReadOptions {
   readonly limit?: number;
 }
 
-/** 1 GiB: above every dataset these readers are for, below what a page or a small host can lose. */
-export const UNPACK_LIMIT = 2 ** 30;
+/**
+ * 256 MiB: with what becomes of it, a process stays below 512 MB. CIFAR-10 has 176 MiB. Data that is larger is stored as it
+ * is, and read where it lies.
+ */
+export const UNPACK_LIMIT = 2 ** 28;
+
+/** Data does not shrink to a hundredth; above so many bytes, what claims to is a bomb. */
+export const USUAL_GROWTH = 100;
+export const SMALL_BYTES = 2 ** 26;
 
 /** Compressed bytes per step. Deflate grows by at most 1032, so no step writes more than 33 MiB past the limit. */
 export const STEP = 32768;
@@ -30,7 +37,7 @@ export function isGzip(bytes: Uint8Array): boolean {
 /**
  * Unpacks gzip, all members of it, and checks length and CRC-32 of each. Bytes after the last member are refused.
  *
- * @throws BitnibbleError `too-large` past the limit, `corrupt-file` for anything that is not whole gzip.
+ * @throws BitnibbleError `too-large` past the limit and for growth to more than a hundredfold above 64 MiB, `corrupt-file` for anything that is not whole gzip.
  *   Source: RFC 1952
  */
 export function gunzip(bytes: Uint8Array, options: ReadOptions = {}): Uint8Array {
@@ -39,19 +46,30 @@ export function gunzip(bytes: Uint8Array, options: ReadOptions = {}): Uint8Array
     throw new BitnibbleError('corrupt-file', `${name}: expected gzip data, got ${bytes.length} other bytes`);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const chunks: Uint8Array[] = [];
+  // The last bytes say how much it is, modulo 2^32, of one member. Pages that are never written cost nothing.
+  const hint = bytes.length < 18 ? 0 : view.getUint32(bytes.length - 4, true);
+  const most = Math.min(limit, Math.max(SMALL_BYTES, bytes.length * USUAL_GROWTH));
+  let out = new Uint8Array(Math.min(hint, most));
   let total = 0;
   let crc = 0;
   let memberStart = 0;
   let lastEnd = 0;
 
   const stream = new Gunzip((chunk) => {
-    total += chunk.length;
-    if (total > limit) {
-      throw new BitnibbleError('too-large', `${name}: unpacks to more than the limit of ${limit} bytes`);
+    const end = total + chunk.length;
+    if (end > most) {
+      const why =
+        end > limit ? `the limit of ${limit} bytes` : `${USUAL_GROWTH} times its ${bytes.length} bytes`;
+      throw new BitnibbleError('too-large', `${name}: unpacks to more than ${why}`);
     }
     crc = crc32(chunk, crc);
-    chunks.push(chunk);
+    if (end > out.length) {
+      const grown = new Uint8Array(Math.min(most, Math.max(end, out.length * 2)));
+      grown.set(out.subarray(0, total));
+      out = grown;
+    }
+    out.set(chunk, total);
+    total = end;
   });
   stream.onmember = (end) => {
     const length = (total - memberStart) % 2 ** 32;
@@ -80,12 +98,5 @@ export function gunzip(bytes: Uint8Array, options: ReadOptions = {}): Uint8Array
   if (lastEnd !== bytes.length) {
     throw new BitnibbleError('corrupt-file', `${name}: gzip data that is cut off`);
   }
-
-  const out = new Uint8Array(total);
-  let at = 0;
-  for (const chunk of chunks) {
-    out.set(chunk, at);
-    at += chunk.length;
-  }
-  return out;
+  return out.subarray(0, total);
 }

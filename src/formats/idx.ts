@@ -1,6 +1,8 @@
 import { BitnibbleError } from '../errors.js';
 import { gunzip, isGzip, type ReadOptions } from './gzip.js';
-import { type DType, decodeElements, itemSize, type NdArray, statedSize } from './ndarray.js';
+import { type DType, decodeElements, type NdArray } from './ndarray.js';
+import { bytesAccess, type RandomAccess } from './random-access.js';
+import { checkSize, headOf, type StoredArray } from './stored-array.js';
 
 const TYPES: Readonly<Record<number, DType>> = {
   8: 'uint8',
@@ -21,7 +23,18 @@ const TYPES: Readonly<Record<number, DType>> = {
  */
 export function readIdx(bytes: Uint8Array, options: ReadOptions = {}): NdArray {
   const { name = 'IDX data' } = options;
-  const data = isGzip(bytes) ? gunzip(bytes, options) : bytes;
+  const isPacked = isGzip(bytes);
+  const data = isPacked ? gunzip(bytes, options) : bytes;
+  const { dtype, shape, start } = readIdxHeader(bytesAccess(data), name);
+  return { dtype, shape, data: decodeElements(dtype, data.subarray(start), false, isPacked) };
+}
+
+/**
+ * What the header of an IDX file says, which is not gzipped, held against its length.
+ * @throws BitnibbleError as {@link readIdx}
+ */
+export function readIdxHeader(source: RandomAccess, name: string): StoredArray {
+  const data = headOf(source, 4 + 4 * 255, name);
   if (data.length < 4 || data[0] !== 0 || data[1] !== 0) {
     throw new BitnibbleError('not-idx', `${name}: expected IDX, which begins with two zero bytes and a type`);
   }
@@ -37,17 +50,12 @@ export function readIdx(bytes: Uint8Array, options: ReadOptions = {}): NdArray {
   if (rank === 0 || data.length < start) {
     throw new BitnibbleError(
       'corrupt-file',
-      `${name}: ${rank} dimensions in an IDX file of ${data.length} bytes`,
+      `${name}: ${rank} dimensions in an IDX file of ${source.size} bytes`,
     );
   }
   const view = new DataView(data.buffer, data.byteOffset, data.length);
   const shape = Array.from({ length: rank }, (_, axis) => view.getUint32(4 + 4 * axis, false));
-  const size = statedSize(shape, itemSize(dtype), name) * itemSize(dtype);
-  if (data.length !== start + size) {
-    throw new BitnibbleError(
-      'corrupt-file',
-      `${name}: ${dtype} of shape [${shape}] takes ${start + size} bytes, the file has ${data.length}`,
-    );
-  }
-  return { dtype, shape, data: decodeElements(dtype, data.subarray(start), false) };
+  const stored = { dtype, shape, start, littleEndian: false, fortranOrder: false };
+  checkSize(stored, source.size, name);
+  return stored;
 }

@@ -37,7 +37,7 @@ export interface NdArray {
 
 interface ArrayMaker {
   readonly BYTES_PER_ELEMENT: number;
-  new (buffer: ArrayBuffer): NumericArray;
+  new (buffer: ArrayBuffer, byteOffset: number, length: number): NumericArray;
 }
 
 /** The array that stores each type bit by bit; `float16` appears as its 16 bits. */
@@ -75,15 +75,23 @@ export function swapBytes(bytes: Uint8Array, size: number): void {
   }
 }
 
-/** Copies the bytes of a file into an array of their type, swapped to the order of the host. */
-export function decodeElements(dtype: DType, bytes: Uint8Array, littleEndian: boolean): NumericArray {
-  const copy = new Uint8Array(bytes.length);
-  copy.set(bytes);
+/**
+ * The bytes of a file as an array of their type, swapped to the order of the host.
+ * @param isOwn nobody else has the bytes: the array may be the same memory
+ */
+export function decodeElements(
+  dtype: DType,
+  bytes: Uint8Array,
+  littleEndian: boolean,
+  isOwn = false,
+): NumericArray {
   const size = itemSize(dtype);
+  const mayKeep = isOwn && bytes.byteOffset % size === 0;
+  const copy = mayKeep ? bytes : new Uint8Array(bytes);
   if (size > 1 && littleEndian !== HOST_IS_LITTLE_ENDIAN) {
     swapBytes(copy, size);
   }
-  return new STORAGE[dtype](copy.buffer);
+  return new STORAGE[dtype](copy.buffer as ArrayBuffer, copy.byteOffset, copy.length / size);
 }
 
 /**

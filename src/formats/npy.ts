@@ -7,10 +7,11 @@ import {
   HOST_IS_LITTLE_ENDIAN,
   itemSize,
   type NdArray,
-  statedSize,
   swapBytes,
 } from './ndarray.js';
 import { parseNpyHeader } from './npy-header.js';
+import { bytesAccess, type RandomAccess } from './random-access.js';
+import { checkSize, headOf, type StoredArray } from './stored-array.js';
 
 const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]; // \x93NUMPY
 
@@ -46,30 +47,40 @@ const MOST_DIMENSIONS = 64;
  *   text, complex, dates, records), `corrupt-file` for a header that is not NumPy's or bytes that are fewer or more
  *   than the shape needs. Source: numpy.lib.format
  */
-export function readNpy(bytes: Uint8Array, options: ReadOptions = {}): NdArray {
-  const { name = 'npy data' } = options;
-  const { descr, fortranOrder, shape, start } = readHeader(bytes, name);
+export function readNpy(
+  bytes: Uint8Array,
+  options: ReadOptions & { readonly isOwn?: boolean } = {},
+): NdArray {
+  const { name = 'npy data', isOwn = false } = options;
+  const { dtype, shape, littleEndian, start, fortranOrder } = readNpyHeader(bytesAccess(bytes), name);
+  const stored = decodeElements(dtype, bytes.subarray(start), littleEndian, isOwn);
+  const decoded = numbersOf(dtype, stored, name);
+  return { dtype, shape, data: fortranOrder ? toCOrder(decoded, shape) : decoded };
+}
+
+/** Elements as numbers: halves widened, booleans checked. */
+export function numbersOf(dtype: DType, stored: NdArray['data'], name: string): NdArray['data'] {
+  if (dtype === 'bool' && (stored as Uint8Array).some((value) => value > 1)) {
+    throw new BitnibbleError('corrupt-file', `${name}: a bool array with bytes other than 0 and 1`);
+  }
+  return dtype === 'float16' ? halfToFloat(stored as Uint16Array) : stored;
+}
+
+/**
+ * What the header of a `.npy` file says, held against its length.
+ * @throws BitnibbleError as {@link readNpy}
+ */
+export function readNpyHeader(source: RandomAccess, name: string): StoredArray {
+  const { descr, fortranOrder, shape, start } = readHeader(headOf(source, 12 + MOST_HEADER, name), name);
   if (shape.length > MOST_DIMENSIONS) {
     throw new BitnibbleError(
       'corrupt-file',
       `${name}: ${shape.length} dimensions, NumPy has at most ${MOST_DIMENSIONS}`,
     );
   }
-  const { dtype, littleEndian } = parseDescr(descr, name);
-  const count = statedSize(shape, itemSize(dtype), name);
-  const size = count * itemSize(dtype);
-  if (bytes.length !== start + size) {
-    throw new BitnibbleError(
-      'corrupt-file',
-      `${name}: ${dtype} of shape [${shape}] takes ${start + size} bytes with the header, the file has ${bytes.length}`,
-    );
-  }
-  const stored = decodeElements(dtype, bytes.subarray(start), littleEndian);
-  if (dtype === 'bool' && (stored as Uint8Array).some((value) => value > 1)) {
-    throw new BitnibbleError('corrupt-file', `${name}: a bool array with bytes other than 0 and 1`);
-  }
-  const decoded = dtype === 'float16' ? halfToFloat(stored as Uint16Array) : stored;
-  return { dtype, shape, data: fortranOrder ? toCOrder(decoded, shape) : decoded };
+  const stored = { ...parseDescr(descr, name), shape, start, fortranOrder };
+  checkSize(stored, source.size, name, ' with the header');
+  return stored;
 }
 
 function readHeader(bytes: Uint8Array, name: string) {
@@ -112,7 +123,7 @@ function parseDescr(descr: string, name: string): { dtype: DType; littleEndian: 
   if (!dtype || !isOrdered) {
     throw new BitnibbleError(
       'unsupported-dtype',
-      `${name}: dtype ${JSON.stringify(descr)}, expected bool, an integer of 1 to 8 bytes or float16 to float64`,
+      `${name}: dtype ${JSON.stringify(descr.slice(0, 40))}, expected bool, an integer of 1 to 8 bytes or float16 to float64`,
     );
   }
   return { dtype, littleEndian: order !== '>' };

@@ -2,6 +2,7 @@ import { BitnibbleError } from '../errors.js';
 import type { ReadOptions } from './gzip.js';
 import type { NdArray } from './ndarray.js';
 import { readNpy } from './npy.js';
+import { bytesAccess, partOf, type RandomAccess } from './random-access.js';
 import { readZipDirectory, readZipEntry } from './zip.js';
 
 /** An opened `.npz` archive; arrays are unpacked when asked for. */
@@ -14,6 +15,8 @@ export interface NpzFile {
    * @throws BitnibbleError `not-found`, `too-large` past the limit per array, and what {@link readNpy} throws
    */
   read(name: string): NdArray;
+  /** Where an array lies that is stored as it is; undefined where it is compressed. Its checksum is not looked at. */
+  stored(name: string): RandomAccess | undefined;
 }
 
 /**
@@ -21,7 +24,7 @@ export interface NpzFile {
  *
  * @throws BitnibbleError `not-zip` and what {@link readZipDirectory} throws
  */
-export function openNpz(bytes: Uint8Array, options: ReadOptions = {}): NpzFile {
+export function openNpz(bytes: Uint8Array | RandomAccess, options: ReadOptions = {}): NpzFile {
   const { name = 'npz data' } = options;
   const entries = new Map(
     readZipDirectory(bytes, name)
@@ -29,18 +32,27 @@ export function openNpz(bytes: Uint8Array, options: ReadOptions = {}): NpzFile {
       .map((entry) => [entry.name.slice(0, -4), entry]),
   );
   const names = [...entries.keys()];
+  const entryOf = (array: string) => {
+    const entry = entries.get(array);
+    if (entry) return entry;
+    const found = names.slice(0, 20).map((each) => each.slice(0, 100));
+    throw new BitnibbleError(
+      'not-found',
+      `${name}: no array ${JSON.stringify(array)}, the file holds ${found.join(', ') || 'none'}`,
+    );
+  };
   return {
     names,
     read(array) {
-      const entry = entries.get(array);
-      if (!entry) {
-        throw new BitnibbleError(
-          'not-found',
-          `${name}: no array ${JSON.stringify(array)}, the file holds ${names.join(', ') || 'none'}`,
-        );
-      }
+      const entry = entryOf(array);
       const data = readZipEntry(bytes, entry, { ...options, name });
-      return readNpy(data, { name: `${name}: ${entry.name}` });
+      const isOwn = entry.method !== 0 || !(bytes instanceof Uint8Array);
+      return readNpy(data, { name: `${name}: ${entry.name}`, isOwn });
+    },
+    stored(array) {
+      const { method, start, size } = entryOf(array);
+      const source = bytes instanceof Uint8Array ? bytesAccess(bytes) : bytes;
+      return method === 0 ? partOf(source, start, size) : undefined;
     },
   };
 }

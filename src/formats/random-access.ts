@@ -17,3 +17,14 @@ export function bytesAccess(bytes: Uint8Array): RandomAccess {
     },
   };
 }
+
+/** `size` bytes from `start` on. */
+export function partOf(source: RandomAccess, start: number, size: number): RandomAccess {
+  return {
+    size,
+    read(target, position) {
+      const count = Math.max(0, Math.min(target.length, size - position));
+      return count === 0 ? 0 : source.read(target.subarray(0, count), start + position);
+    },
+  };
+}

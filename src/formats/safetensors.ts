@@ -2,9 +2,18 @@ import { BitnibbleError, expected } from '../errors.js';
 import { DTYPE_BYTES, type Dtype } from '../model.js';
 import { sizeOf } from '../shape.js';
 import { checkJsonSize } from './json.js';
+import { checkName, MAX_PATH } from './names.js';
+import type { RandomAccess } from './random-access.js';
 
-/** Limit of the reference implementation. */
-const MAX_HEADER_BYTES = 100_000_000;
+/** Half of what the reference implementation takes: as text and parsed, a header takes eight times its bytes. */
+export const MAX_HEADER_BYTES = 50_000_000;
+
+/** Of an array in NumPy. */
+export const MAX_RANK = 64;
+/** A path and `.scales`. */
+const MAX_TENSOR_NAME = MAX_PATH + 8;
+/** What the reference implementation takes. */
+const SPECIFIED_BYTES = 100_000_000;
 
 /** A tensor in a safetensors file; `start` and `end` count from the first data byte. */
 export interface SafetensorsEntry {
@@ -31,7 +40,7 @@ function damaged(what: string, fault: string): BitnibbleError {
 
 /**
  * Length of header and length prefix together, from the first 8 bytes of a file.
- * @throws BitnibbleError `not-safetensors`
+ * @throws BitnibbleError `not-safetensors`, `too-large`
  */
 export function safetensorsHeaderBytes(prefix: Uint8Array, what: string): number {
   if (prefix.length < 8) {
@@ -42,6 +51,11 @@ export function safetensorsHeaderBytes(prefix: Uint8Array, what: string): number
   }
   const view = new DataView(prefix.buffer, prefix.byteOffset, 8);
   const length = view.getUint32(0, true) + view.getUint32(4, true) * 2 ** 32;
+  if (length > MAX_HEADER_BYTES && length <= SPECIFIED_BYTES)
+    throw new BitnibbleError(
+      'too-large',
+      `${what}: a header of ${length} bytes, expected at most ${MAX_HEADER_BYTES}`,
+    );
   if (length < 2 || length > MAX_HEADER_BYTES) {
     throw new BitnibbleError(
       'not-safetensors',
@@ -49,6 +63,28 @@ export function safetensorsHeaderBytes(prefix: Uint8Array, what: string): number
     );
   }
   return 8 + length;
+}
+
+/**
+ * What the header of a safetensors file says of the whole file, or undefined where the bytes are of another format. For
+ * telling formats apart: the tensors are not looked at.
+ */
+export function safetensorsMetadata(source: RandomAccess): Readonly<Record<string, unknown>> | undefined {
+  const prefix = new Uint8Array(9);
+  if (source.read(prefix, 0) < 9 || prefix[8] !== 0x7b) return undefined;
+  const length = new DataView(prefix.buffer).getUint32(0, true);
+  const isLong = new DataView(prefix.buffer).getUint32(4, true) !== 0;
+  if (isLong || length < 2 || length > Math.min(MAX_HEADER_BYTES, source.size - 8)) return undefined;
+  const bytes = new Uint8Array(length);
+  source.read(bytes, 8);
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    checkJsonSize(text, 'header', MAX_HEADER_BYTES);
+    const { __metadata__: metadata = {} } = JSON.parse(text) as { __metadata__?: unknown };
+    return typeof metadata === 'object' && metadata !== null ? { ...metadata } : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -151,6 +187,7 @@ function asObject(value: unknown, what: string, name: string): Record<string, un
 }
 
 function readEntry(name: string, value: Record<string, unknown>, what: string): SafetensorsEntry {
+  checkName(name, `${what}: a tensor`, MAX_TENSOR_NAME);
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== 'string') throw damaged(what, `tensor ${name} has no proper dtype`);
   if (!Object.hasOwn(DTYPE_BYTES, dtype)) {
@@ -160,7 +197,7 @@ function readEntry(name: string, value: Record<string, unknown>, what: string): 
     );
   }
   const isCount = (n: unknown): n is number => Number.isSafeInteger(n) && (n as number) >= 0;
-  if (!Array.isArray(shape) || !shape.every(isCount))
+  if (!Array.isArray(shape) || shape.length > MAX_RANK || !shape.every(isCount))
     throw damaged(what, `tensor ${name} has no proper shape`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) {
     throw damaged(what, `tensor ${name} has no proper data_offsets`);

@@ -1,7 +1,7 @@
 import { Inflate } from 'fflate';
 import { BitnibbleError } from '../errors.js';
 import { crc32 } from './crc32.js';
-import { type ReadOptions, STEP, UNPACK_LIMIT } from './gzip.js';
+import { type ReadOptions, SMALL_BYTES, STEP, UNPACK_LIMIT, USUAL_GROWTH } from './gzip.js';
 import type { RandomAccess } from './random-access.js';
 
 /** One file of a zip archive, as the central directory states it and the local header confirms. */
@@ -32,9 +32,6 @@ const FULL = 0xffffffff;
 
 /** No deflate stream grows by more: 258 bytes from two bits. */
 const DEFLATE_GROWTH = 1032;
-/** Weights and texts do not shrink to a hundredth; above so many bytes, what claims to is a bomb. */
-const USUAL_GROWTH = 100;
-const SMALL_BYTES = 2 ** 26;
 /** Models have a few members, and one for each asset of a layer. */
 const MAX_MEMBERS = 50_000;
 
@@ -273,7 +270,7 @@ export function readZipEntry(
   if (entry.size > limit) {
     throw new BitnibbleError(
       'too-large',
-      `${name}: member ${entry.name} unpacks to ${entry.size} bytes, the limit is ${limit}`,
+      `${name}: member ${entry.name} unpacks to ${entry.size} bytes, the limit is ${limit}${entry.method === 0 ? '' : ': store it without compression'}`,
     );
   }
   if (entry.size > SMALL_BYTES && entry.size > entry.compressedSize * USUAL_GROWTH) {
@@ -282,8 +279,8 @@ export function readZipEntry(
       `${name}: member ${entry.name} unpacks from ${entry.compressedSize} to ${entry.size} bytes, expected at most ${USUAL_GROWTH} times as many`,
     );
   }
-  const packed = new ZipReader(from, name).slice(entry.start, entry.compressedSize);
-  const data = entry.method === 0 ? packed : inflate(packed, entry, name);
+  const zip = new ZipReader(from, name);
+  const data = entry.method === 0 ? zip.slice(entry.start, entry.compressedSize) : inflate(zip, entry, name);
   if (data.length !== entry.size || crc32(data) !== entry.crc) {
     throw new BitnibbleError(
       'corrupt-file',
@@ -293,8 +290,12 @@ export function readZipEntry(
   return data;
 }
 
-function inflate(packed: Uint8Array, entry: ZipEntry, name: string): Uint8Array {
-  const out = new Uint8Array(entry.size);
+function inflate(
+  zip: ZipReader,
+  { start, size, compressedSize, name: member }: ZipEntry,
+  name: string,
+): Uint8Array {
+  const out = new Uint8Array(size);
   let done = 0;
   const stream = new Inflate((chunk) => {
     if (done + chunk.length > out.length) throw new Error('longer than stated');
@@ -302,13 +303,15 @@ function inflate(packed: Uint8Array, entry: ZipEntry, name: string): Uint8Array 
     done += chunk.length;
   });
   try {
-    for (let at = 0; at < packed.length; at += STEP) {
-      stream.push(packed.subarray(at, at + STEP), at + STEP >= packed.length);
+    for (let at = 0; at < compressedSize; at += STEP) {
+      const length = Math.min(STEP, compressedSize - at);
+      stream.push(zip.slice(start + at, length), at + length >= compressedSize);
     }
-    if (packed.length === 0 || done < out.length) throw new Error('shorter than stated');
+    if (compressedSize === 0 || done < out.length) throw new Error('shorter than stated');
     return out;
   } catch (cause) {
-    throw new BitnibbleError('corrupt-file', `${name}: member ${entry.name} is damaged (${String(cause)})`, {
+    if (cause instanceof BitnibbleError) throw cause;
+    throw new BitnibbleError('corrupt-file', `${name}: member ${member} is damaged (${String(cause)})`, {
       cause,
     });
   }

@@ -116,6 +116,7 @@ export function roleOf(weight: WeightInfo): Role {
   const inner = weight.className.split('/').at(-1) as string;
   const className = plainClass(inner);
   const rank = weight.shape.length;
+  if (weight.stored?.kept !== undefined) return { kind: 'other', reason: weight.stored.kept };
   if (!isFloat(weight.dtype))
     return { kind: 'other', reason: weight.dtype === 'BOOL' ? 'booleans' : 'integers' };
   if (rank < 2) return { kind: 'other', reason: rank === 0 ? 'scalar' : 'vector' };

@@ -45,3 +45,8 @@ function* cut(
     }
   }
 }
+
+/** What is done with a box of a dataset: its memory, which part it is (null: all of it), where in the result. */
+export type VisitBox = (
+  ...box: [pointer: number, count: bigint[] | null, offset: bigint[] | null, at: number, length: number]
+) => void;

@@ -14,6 +14,9 @@ const GATES: ReadonlyMap<string, number> = new Map([
   ['SimpleRNN', 1],
 ]);
 
+/** What is looked at of a layer. */
+type Stated = Pick<LayerNode, 'className' | 'config'>;
+
 type Lengths = [axis: number, length: Json | undefined][];
 
 /** Lengths along the first axes of a kernel, where there is one for each spatial axis. */
@@ -26,7 +29,7 @@ function window(value: Json | undefined, rank: number): Lengths {
  * Axes whose lengths the architecture states: `units` and gates, `filters` and `kernel_size` of convolutions, tokens.
  * Pairs of axis and length; none where nothing is known.
  */
-function stated({ className, config }: LayerNode, { name, shape }: WeightInfo): Lengths {
+function stated({ className, config }: Stated, { name, shape }: WeightInfo): Lengths {
   const rank = shape.length;
   const last = rank - 1;
   const { units, filters, depth_multiplier: multiplier, kernel_size: size } = config;
@@ -60,7 +63,7 @@ function stated({ className, config }: LayerNode, { name, shape }: WeightInfo): 
  * Compares a weight's shape with what its layer's configuration says of it.
  * @throws BitnibbleError `shape-mismatch`
  */
-export function checkShape(file: string, layer: LayerNode, weight: WeightInfo): void {
+export function checkShape(file: string, layer: Stated, weight: WeightInfo): void {
   const wrong = stated(layer, weight).find(
     ([axis, length]) => typeof length === 'number' && weight.shape[axis] !== length,
   );

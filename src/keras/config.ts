@@ -1,6 +1,6 @@
 import { BitnibbleError } from '../errors.js';
-import type { Json, JsonObject, ModelInfo, WeightInfo } from '../model.js';
-import { checkGraph } from './check-graph.js';
+import { checkName } from '../formats/names.js';
+import { isObject, type Json, type JsonObject, type ModelInfo, type WeightInfo } from '../model.js';
 
 /** Deeper nesting of sub-models and wrappers than this is taken for a fault of the file. */
 const MAX_DEPTH = 32;
@@ -18,9 +18,7 @@ export interface LayerNode {
   readonly isModel: boolean;
 }
 
-export function isObject(value: Json | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
+export { isObject };
 
 /** Entries of the layers of a model's config, which is a bare list in Keras 1 and early 2, else `{ layers }`. */
 function layerEntries(config: Json | undefined): readonly Json[] | undefined {
@@ -44,7 +42,8 @@ function classLabel(className: string, registered: Json | undefined): string {
 /**
  * The tree of layers of an architecture, in its own order.
  * @param what names the file in errors
- * @throws BitnibbleError `corrupt-file` where entries lack a class, nest out of all reason or call each other in a circle
+ * @throws BitnibbleError `corrupt-file` where entries lack a class or nest out of all reason, `too-large` for names beyond
+ *   reason
  */
 export function layerTree(architecture: JsonObject, what: string): LayerNode[] {
   const layers = listedLayers(architecture, what);
@@ -68,8 +67,9 @@ export function listedLayers(architecture: JsonObject, what: string): LayerNode[
     }
     const config = isObject(entry.config) ? entry.config : {};
     const name = [config.name, entry.name].find((n) => typeof n === 'string') as string | undefined;
+    for (const text of [entry.class_name, entry.registered_name, name])
+      if (typeof text === 'string') checkName(text, `${what}: a layer of the architecture`);
     const entries = layerEntries(entry.config);
-    if (entries) checkGraph(entries, name ?? entry.class_name, what);
     const children = (entries ?? wrapped(config)).map((child) => visit(child, depth + 1));
     const inner = entries === undefined ? children[0] : undefined;
     const label = classLabel(entry.class_name, entry.registered_name);

@@ -3,6 +3,7 @@
 // it spin is not handed to it.
 
 import type * as H5wasm from 'h5wasm';
+import { BitnibbleError } from '../errors.js';
 import { JSON_LIMIT } from '../formats/json.js';
 import type { ByteSource } from './source.js';
 
@@ -222,4 +223,34 @@ export function mount(module: H5Module, source: ByteSource): string {
     },
   };
   return path;
+}
+
+/** A file of HDF5 with nothing in it. */
+export async function emptyHdf5(): Promise<Uint8Array> {
+  const { Module: module, File } = await loadLibrary();
+  const path = `/${crypto.randomUUID()}`;
+  const file = new File(path, 'w');
+  file.close();
+  try {
+    return module.FS.readFile(path).slice();
+  } finally {
+    module.FS.unlink(path);
+  }
+}
+
+/** Lends memory of the library. @throws BitnibbleError `too-large`, saying `fault`, where it has none */
+export function withMemory<T>(
+  module: H5Module,
+  bytes: number,
+  fault: string,
+  use: (pointer: number) => T,
+): T {
+  const heap = module as unknown as { _malloc(n: number): number; _free(p: number): void };
+  const pointer = heap._malloc(bytes);
+  if (pointer === 0) throw new BitnibbleError('too-large', fault);
+  try {
+    return use(pointer);
+  } finally {
+    heap._free(pointer);
+  }
 }

@@ -1,8 +1,7 @@
 import { BitnibbleError } from '../errors.js';
 import { JSON_LIMIT } from '../formats/json.js';
-import type { Dtype } from '../model.js';
 import { sizeOf } from '../shape.js';
-import { boxes } from './boxes.js';
+import { boxes, type VisitBox } from './boxes.js';
 import {
   type Filter,
   type H5Module,
@@ -13,53 +12,28 @@ import {
   mount,
   noteFault,
   session,
+  withMemory,
 } from './h5-library.js';
+import {
+  BOX_BYTES,
+  checkNames,
+  MAX_OBJECTS,
+  MAX_RATIO,
+  MAX_STEPS,
+  MAX_TENSOR_BYTES,
+  plainPath,
+  requireKnownFilters,
+  requireLossless,
+  SMALL_TENSOR_BYTES,
+} from './h5-limits.js';
+import { describe, FLOAT, FloatLayouts, type H5Dataset } from './h5-types.js';
 import type { ByteSource } from './source.js';
+import { isHdf5 } from './superblock.js';
+
+export type { H5Dataset } from './h5-types.js';
 
 /** An attribute value: text, or a list of it, or numbers. */
 export type H5Attribute = string | string[] | number | bigint | ArrayLike<number | bigint>;
-
-/** Largest dataset that is read as a whole: above it a size is taken for a fault of the file. */
-const MAX_TENSOR_BYTES = 8 * 2 ** 30;
-/** Deflate packs no tighter; a chunk that is not in the file at all would. */
-const MAX_RATIO = 1032;
-const SMALL_TENSOR_BYTES = 64 * 2 ** 20;
-/** Read in pieces of this many bytes: HDF5's heap stops at 2 GiB, and a small one is soon reused. */
-const BOX_BYTES = 4 * 2 ** 20;
-/** Filters compiled into the library: deflate, shuffle, fletcher32, szip, nbit, scale-offset. */
-const FILTERS = new Set([1, 2, 3, 4, 5, 6]);
-/** Objects that are looked at in one file, at 40 to 100 microseconds each; models of a thousand layers have 4,000. */
-const MAX_OBJECTS = 10_000;
-const SIGNATURE = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
-
-/** Whether the bytes hold an HDF5 superblock: at 0, or behind a user block of 512, 1024, 2048, ... bytes. */
-export function isHdf5(source: ByteSource): boolean {
-  const head = new Uint8Array(8);
-  for (let at = 0; at + 8 <= source.size; at = at === 0 ? 512 : at * 2) {
-    source.read(head, at);
-    if (SIGNATURE.every((byte, i) => head[i] === byte)) return true;
-  }
-  return false;
-}
-
-/**
- * A dataset's number type, or undefined where no weight has it (strings, compounds, references).
- * h5py stores bfloat16 as two opaque bytes.
- */
-function datasetDtype({ type, size, signed, enum_type }: Metadata): Dtype | undefined {
-  if (type === 1) return ({ 2: 'F16', 4: 'F32', 8: 'F64' } as const)[size as 2 | 4 | 8];
-  if (type === 5 && size === 2) return 'BF16';
-  if (type === 8 && enum_type && size === 1) return 'BOOL';
-  if (type !== 0 || ![1, 2, 4, 8].includes(size)) return undefined;
-  return `${signed ? 'I' : 'U'}${size * 8}` as Dtype;
-}
-
-/** What a dataset is, without its values. */
-export interface H5Dataset {
-  readonly path: string;
-  readonly shape: readonly number[];
-  readonly dtype: Dtype | undefined;
-}
 
 /** An open HDF5 file. Every fault is a {@link BitnibbleError} that names the file and the object. */
 export class H5File {
@@ -69,11 +43,15 @@ export class H5File {
   readonly #mounted: string;
   /** Groups that are known to be reached without links. */
   readonly #checked = new Set<string>();
+  /** Where each object lies in the file, and the path that led there. */
+  readonly #places = new Map<bigint, string>();
   #objects = 0;
+  #steps = 0;
   /** Of datasets that were looked at, whose types and filters do not change: asking takes 60 microseconds each time. */
-  readonly #described = new Map<string, { metadata: Metadata; isReadable: boolean }>();
-  /** Names of the attributes of the object that was asked for last. */
+  readonly #described = new Map<string, { metadata: Metadata; filters?: readonly Filter[] }>();
+  /** Of the object that was asked for last. */
   #attributes: { path: string; names: ReadonlySet<string> } | undefined;
+  readonly #layouts: FloatLayouts;
   readonly #session = session();
   #isClosed = false;
 
@@ -89,6 +67,9 @@ export class H5File {
     this.#module = library.Module;
     this.#id = id;
     this.#mounted = mountedAt;
+    this.#layouts = new FloatLayouts(source, (path) =>
+      this.#guard(path, () => this.#module.create_object_reference(id, path)),
+    );
   }
 
   /**
@@ -125,24 +106,27 @@ export class H5File {
 
   /**
    * What a path leads to; undefined where there is nothing.
-   * @throws BitnibbleError `corrupt-file` where it leads over a soft or external link: Keras writes none, and they
-   *   can form cycles
+   * @throws BitnibbleError `corrupt-file` where it leads over a soft or external link, or to an object that another
+   *   path led to: Keras writes no such links, they can form cycles, and what is written to one name changes the other
    */
-  kind(path: string): 'group' | 'dataset' | undefined {
+  kind(given: string): 'group' | 'dataset' | undefined {
+    const path = plainPath(given);
     if (path === '/') return 'group';
+    let depth = 0;
     for (let end = path.indexOf('/', 1); ; end = path.indexOf('/', end + 1)) {
+      depth++;
       const prefix = end < 0 ? path : path.slice(0, end);
       if (this.#checked.has(prefix)) {
         if (end < 0) return 'group';
         continue;
       }
-      if (++this.#objects > MAX_OBJECTS) {
-        throw new BitnibbleError(
-          'corrupt-file',
-          `${this.name}: more than ${MAX_OBJECTS} groups and datasets, at ${prefix}`,
-        );
+      this.#steps += depth ** 2;
+      if (++this.#objects > MAX_OBJECTS || this.#steps > MAX_STEPS) {
+        const what = `more than ${MAX_OBJECTS} groups and datasets, or fewer that are nested deep`;
+        throw new BitnibbleError('corrupt-file', `${this.name}: ${what}, at ${prefix}`);
       }
       const type = this.#typeOf(prefix);
+      if (type) this.#requireOneName(prefix);
       if (type === 'group') this.#checked.add(prefix);
       if (end < 0) return type;
       if (type !== 'group') return undefined;
@@ -163,6 +147,26 @@ export class H5File {
     );
   }
 
+  #requireOneName(path: string): void {
+    const place = this.#placeOf(path);
+    if (this.#places.size === 0) this.#places.set(this.#placeOf('/'), '/');
+    const other = this.#places.get(place);
+    if (other !== undefined && other !== path) {
+      const fault = 'is one object of two names, so that whatever is written to one changes the other';
+      throw new BitnibbleError(
+        'corrupt-file',
+        `${this.name}: ${path}, which ${other} leads to too, ${fault}`,
+      );
+    }
+    this.#places.set(place, path);
+  }
+
+  /** The address of an object's header, which references hold. */
+  #placeOf(path: string): bigint {
+    const reference = this.#guard(path, () => this.#module.create_object_reference(this.#id, path));
+    return new DataView(Uint8Array.from(reference).buffer).getBigUint64(0, true);
+  }
+
   #isSoftLink(path: string): boolean {
     return this.#ask(() => this.#module.get_symbolic_link(this.#id, path) !== null);
   }
@@ -171,7 +175,7 @@ export class H5File {
     return this.#ask(() => this.#module.get_external_link(this.#id, path)?.filename !== undefined);
   }
 
-  /** No where there is no such name, which HDF5 takes for a fault. */
+  /** No where there is no such name, a fault for HDF5. */
   #ask(question: () => boolean): boolean {
     try {
       return question();
@@ -181,9 +185,13 @@ export class H5File {
     }
   }
 
-  /** Names in a group, in the order that HDF5 keeps. */
+  /**
+   * Names in a group, in the order that HDF5 keeps.
+   * @throws BitnibbleError `too-large` for a name beyond {@link MAX_NAME}, `corrupt-file` for too many
+   */
   keys(path: string): string[] {
-    return this.#guard(path, () => this.#module.get_names(this.#id, path, false) as string[]);
+    const names = this.#guard(path, () => this.#module.get_names(this.#id, path, false) as string[]);
+    return checkNames(names, this.name, path);
   }
 
   attributeNames(path: string): string[] {
@@ -214,7 +222,7 @@ export class H5File {
     if (!metadata.shape) {
       throw new BitnibbleError('corrupt-file', `${this.name}: dataset ${path} has no shape`);
     }
-    return { path, shape: [...metadata.shape], dtype: datasetDtype(metadata) };
+    return describe(path, metadata, this.#layouts);
   }
 
   /**
@@ -238,12 +246,30 @@ export class H5File {
   }
 
   /**
+   * The values of a box of a dataset as little-endian bytes, C order: a few MB at most.
+   * @throws BitnibbleError as {@link readBytes}
+   */
+  readBox(path: string, offset: readonly number[], count: readonly number[]): Uint8Array {
+    const bytes = sizeOf(count) * this.#data(path).size;
+    const [counts, offsets, strides] = [count.map(BigInt), offset.map(BigInt), count.map(() => 1n)];
+    return this.#withMemory(path, bytes, (pointer) =>
+      this.#guard(path, () => {
+        const at = BigInt(pointer);
+        if (this.#module.get_dataset_data(this.#id, path, counts, offsets, strides, at) < 0)
+          throw new Error('the data cannot be read');
+        return this.#module.HEAPU8.slice(pointer, pointer + bytes);
+      }),
+    );
+  }
+
+  /**
    * Overwrites a dataset in place, from one element on, with little-endian bytes, C order; everything else of the file
    * stays.
-   * @throws BitnibbleError `shape-mismatch`, `unsupported-filter`
+   * @throws BitnibbleError `shape-mismatch`; `unsupported-filter`, also for a filter that would store other values
    */
   writeBytes(path: string, values: Uint8Array, from = 0): void {
     const { shape, size } = this.#data(path);
+    requireLossless(this.#filters(path), this.name, path);
     const to = from + values.length / size;
     if (!Number.isInteger(to) || to > sizeOf(shape)) {
       throw new BitnibbleError(
@@ -261,8 +287,9 @@ export class H5File {
 
   /** Shape and bytes per number of a dataset whose values can be had. */
   #data(path: string): { shape: readonly number[]; size: number } {
-    const { shape, size } = this.#metadata(path);
-    this.#checkFilters(path);
+    const { shape, size, type } = this.#metadata(path);
+    this.#filters(path);
+    if (type === FLOAT) this.#layouts.require(path, this.name);
     const bytes = sizeOf(shape ?? []) * size;
     const most = Math.min(MAX_TENSOR_BYTES, this.#mostBytes);
     if (bytes <= most) return { shape: shape ?? [], size };
@@ -306,22 +333,19 @@ export class H5File {
       );
     }
     // HDF5 filters chunks alone.
-    this.#described.set(path, { metadata, isReadable: metadata.chunks === null });
+    this.#described.set(path, { metadata, ...(metadata.chunks === null ? { filters: [] } : {}) });
     return metadata;
   }
 
-  #checkFilters(path: string): void {
-    const described = this.#described.get(path);
-    if (described?.isReadable) return;
+  /** The filters of a dataset. @throws BitnibbleError `unsupported-filter` for one that cannot be decoded */
+  #filters(path: string): readonly Filter[] {
+    const metadata = this.#metadata(path);
+    const known = this.#described.get(path)?.filters;
+    if (known) return known;
     const filters = this.#guard(path, () => this.#module.get_dataset_filters(this.#id, path));
-    const unknown = filters.find(({ id }: Filter) => !FILTERS.has(id));
-    if (unknown) {
-      throw new BitnibbleError(
-        'unsupported-filter',
-        `${this.name}: dataset ${path} is compressed with HDF5 filter ${unknown.id} (${unknown.name}), which cannot be decoded; rewrite it with gzip or none`,
-      );
-    }
-    if (described) described.isReadable = true;
+    requireKnownFilters(filters, `${this.name}: dataset ${path}`);
+    this.#described.set(path, { metadata, filters });
+    return filters;
   }
 
   /** Visits elements of a dataset in boxes of at most {@link BOX_BYTES}. */
@@ -331,36 +355,22 @@ export class H5File {
     itemBytes: number,
     from: number,
     to: number,
-    visit: (
-      pointer: number,
-      count: bigint[] | null,
-      offset: bigint[] | null,
-      at: number,
-      length: number,
-    ) => void,
+    visit: VisitBox,
   ): void {
     if (from >= to) return;
     const most = Math.floor(BOX_BYTES / itemBytes);
-    const heap = this.#module as unknown as { _malloc(n: number): number; _free(p: number): void };
-    const pointer = heap._malloc(Math.min(most, to - from) * itemBytes);
-    if (pointer === 0) throw new BitnibbleError('too-large', `${this.name}: no memory for dataset ${path}`);
-    try {
+    this.#withMemory(path, Math.min(most, to - from) * itemBytes, (pointer) => {
       for (const { offset, count, start, length } of boxes(shape, from, to, most)) {
         const isWhole = length === sizeOf(shape);
-        const at = (start - from) * itemBytes;
-        this.#guard(path, () =>
-          visit(
-            pointer,
-            isWhole ? null : count.map(BigInt),
-            isWhole ? null : offset.map(BigInt),
-            at,
-            length * itemBytes,
-          ),
-        );
+        const [n, at] = isWhole ? [null, null] : [count.map(BigInt), offset.map(BigInt)];
+        this.#guard(path, () => visit(pointer, n, at, (start - from) * itemBytes, length * itemBytes));
       }
-    } finally {
-      heap._free(pointer);
-    }
+    });
+  }
+
+  /** Lends memory of the library. */
+  #withMemory<T>(path: string, bytes: number, use: (pointer: number) => T): T {
+    return withMemory(this.#module, bytes, `${this.name}: no memory for dataset ${path}`, use);
   }
 
   #requireSession(): void {

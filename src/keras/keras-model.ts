@@ -4,6 +4,8 @@ import { DTYPE_BYTES, type JsonObject, type ModelSource, type WeightInfo } from 
 import { sizeOf } from '../shape.js';
 import type { LayerNode } from './config.js';
 import type { H5File } from './h5.js';
+import { type CodedArray, CodedReader, storedArrays } from './quantized/coded-array.js';
+import type { LeftOut } from './quantized/view.js';
 import type { ByteSource } from './source.js';
 
 /** A weight and where its file keeps it. */
@@ -16,6 +18,8 @@ export interface KerasWeight extends WeightInfo {
   readonly file: number;
   /** Where the file keeps it once more. */
   readonly copies: readonly { readonly file: number; readonly path: string }[];
+  /** What its values are computed from, where the file has codes or adapters; `path` then is that of the codes. */
+  readonly coded?: CodedArray;
 }
 
 /** What a model's file says, whatever its container. */
@@ -26,6 +30,8 @@ export interface KerasContents {
   readonly backend: string;
   readonly layers: readonly LayerNode[];
   readonly weights: readonly KerasWeight[];
+  /** Arrays of layers that are no weights: state of training. */
+  readonly leftOut?: readonly LeftOut[];
 }
 
 /** `h5`: one HDF5 file; `keras`: a zip archive that holds one; `shards`: several, listed in JSON. */
@@ -51,8 +57,14 @@ export class KerasModel implements ModelSource {
   readonly backend: string;
   /** Top-level layers in the order of the architecture; without one, the layers that the weights tell. */
   readonly layers: readonly LayerNode[];
-  /** Every weight of every layer, in the model's order; optimizer state is not among them. */
+  /**
+   * Every weight of every layer, in the model's order; optimizer state is not among them. What Keras quantized, or gave
+   * adapters, is here as float values ({@link WeightInfo.stored} says what the file has).
+   */
   readonly weights: readonly KerasWeight[];
+  /** Arrays of layers that are not among the weights, since nothing but training reads them. */
+  readonly leftOut: readonly LeftOut[];
+  readonly #coded: CodedReader;
   readonly #byId: ReadonlyMap<string, KerasWeight>;
 
   /** @throws BitnibbleError `corrupt-file` for weights that claim more than their files can hold */
@@ -67,8 +79,13 @@ export class KerasModel implements ModelSource {
     this.backend = contents.backend;
     this.layers = contents.layers;
     this.weights = contents.weights;
+    this.leftOut = contents.leftOut ?? [];
+    this.#coded = new CodedReader(files.name, files.h5);
+    const stored = contents.weights.flatMap((weight) =>
+      weight.coded ? storedArrays(weight.coded) : [weight],
+    );
     for (const [i, h5] of files.h5.entries()) {
-      const own = contents.weights.filter(({ file }) => file === i);
+      const own = stored.filter(({ file }) => file === i);
       h5.checkClaims(
         own.map(({ path, shape, dtype }) => ({ path, bytes: sizeOf(shape) * DTYPE_BYTES[dtype] })),
       );
@@ -108,7 +125,8 @@ export class KerasModel implements ModelSource {
    * @param out memory to fill; new unless given
    */
   readBytes(id: string, range?: readonly [from: number, to: number], out?: Uint8Array): Uint8Array {
-    const { file, path } = this.weight(id);
+    const { file, path, shape, coded } = this.weight(id);
+    if (coded) return this.#coded.read(coded, range ?? [0, sizeOf(shape)], out);
     return (this.files.h5[file] as H5File).readBytes(path, range, out);
   }
 

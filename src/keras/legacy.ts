@@ -1,13 +1,15 @@
 import { BitnibbleError } from '../errors.js';
 import { isFloat } from '../formats/dtypes.js';
 import { parseJson } from '../formats/json.js';
+import { checkName, MAX_PATH } from '../formats/names.js';
+import { UniqueNames } from '../formats/unique.js';
 import type { JsonObject } from '../model.js';
 import { checkShape } from './check-shapes.js';
 import { configOf, isObject, type LayerNode, layersOfWeights, listedLayers } from './config.js';
 import type { H5Attribute, H5File } from './h5.js';
+import { plainPath } from './h5-limits.js';
 import type { KerasContents, KerasWeight } from './keras-model.js';
 import { type Owner, ownerOf, ownersOf } from './owners.js';
-import { UniqueNames } from './unique.js';
 import { classOfName, knowsClass } from './variables.js';
 
 const MODELS = /^(Sequential|Functional|Model)$/;
@@ -22,8 +24,10 @@ function text(value: H5Attribute | undefined): string | undefined {
 function nameList(file: H5File, group: string, name: string): string[] | undefined {
   const list = (value: H5Attribute | undefined): string[] | undefined => {
     if (value === undefined) return undefined;
-    if (typeof value === 'string') return [value];
-    return Array.from(value as ArrayLike<unknown>, (item) => String(item).replace(/\0+$/, ''));
+    const items = typeof value === 'string' ? [value] : Array.from(value as ArrayLike<unknown>, String);
+    return items.map((item) =>
+      checkName(item.replace(/\0+$/, ''), `${file.name}: an item of ${group}@${name}`, MAX_PATH),
+    );
   };
   const whole = list(file.attribute(group, name));
   if (whole) return whole;
@@ -170,11 +174,7 @@ class Reader {
 
   #add(group: string, weightName: string, at: string, known?: Owner): void {
     const { file } = this;
-    // As HDF5 takes it: `a//./b` is `a/b`.
-    const path = `/${at
-      .split('/')
-      .filter((part) => part !== '' && part !== '.')
-      .join('/')}`;
+    const path = plainPath(at);
     if (file.kind(path) !== 'dataset') {
       throw new BitnibbleError(
         'missing-weight',
@@ -188,15 +188,15 @@ class Reader {
       );
     }
     this.#paths.add(path);
-    const { shape, dtype } = file.dataset(path);
+    const { shape, dtype, other } = file.dataset(path);
     if (dtype === undefined) {
       throw new BitnibbleError(
         'unsupported-dtype',
-        `${file.name}: weight ${weightName} of layer ${group} is not an array of numbers`,
+        `${file.name}: weight ${weightName} of layer ${group} holds ${other}`,
       );
     }
     const owner = known ? knownOwner(known) : guessedOwner(group, weightName);
-    const id = this.#ids.of([owner.layer, ...owner.rest].join('/'));
+    const id = this.#ids.of([owner.layer, ...owner.rest].join('/'), file.name);
     const name = owner.rest.at(-1) as string;
     const { layer, className, guessed, config } = owner;
     const weight = { id, layer, className, name, shape, dtype, group, path, file: 0, copies: [] };

@@ -1,12 +1,16 @@
 import { BitnibbleError } from '../errors.js';
 import { isGzip } from '../formats/gzip.js';
+import { safetensorsMetadata } from '../formats/safetensors.js';
+import { checkCalls } from '../network/order.js';
 import { isZip, openArchive, WEIGHTS_MEMBER } from './archive.js';
 import { layersOfWeights, listedLayers } from './config.js';
-import { H5File, isHdf5 } from './h5.js';
+import { H5File } from './h5.js';
 import { type KerasContents, KerasModel } from './keras-model.js';
 import { isLegacy, readLegacy } from './legacy.js';
+import { floatView } from './quantized/view.js';
 import { isJsonObject, readShardList } from './shards.js';
 import { type ByteSource, bytesSource } from './source.js';
+import { isHdf5 } from './superblock.js';
 import { placeVariables, requireVariables } from './vars-model.js';
 import { readVarsTree } from './vars-tree.js';
 
@@ -21,7 +25,7 @@ export interface OpenKerasOptions {
  *
  * @param from the file's bytes, or random access to them (`fileSource` of `bitnibble/node` reads in place)
  * @param name names the file in errors
- * @throws BitnibbleError `not-hdf5` (none of these), `no-model-config`, `missing-weight`, `corrupt-file`,
+ * @throws BitnibbleError `not-hdf5` (none of these), `already-packed`, `no-model-config`, `missing-weight`, `corrupt-file`,
  *   `unsupported-dtype`, `unsupported-version`, `unsupported-filter`, `too-large`
  */
 export async function openKeras(
@@ -30,14 +34,35 @@ export async function openKeras(
   options: OpenKerasOptions = {},
 ): Promise<KerasModel> {
   const source = from instanceof Uint8Array ? bytesSource(from) : from;
+  const model = await openAs(source, name, options);
+  try {
+    checkCalls(model);
+  } catch (error) {
+    model.close();
+    throw error;
+  }
+  return model;
+}
+
+async function openAs(source: ByteSource, name: string, options: OpenKerasOptions): Promise<KerasModel> {
   if (isHdf5(source)) return openH5(source, name);
   if (isZip(source)) return openZip(source, name);
+  // The length of its header, which a packed file begins with, may look like space and a brace.
+  if (isPacked(source)) {
+    throw new BitnibbleError(
+      'already-packed',
+      `${name}: already packed: its weights are the codes and scales of a bitnibble file`,
+    );
+  }
   if (isJsonObject(source)) return openShards(source, name, options);
   throw new BitnibbleError(
     'not-hdf5',
     `${name}: expected a Keras file (HDF5 or a .keras archive), ${whatElse(source)}`,
   );
 }
+
+/** Whether a file is one of `writePacked`, whatever version: its metadata says so. */
+export const isPacked = (source: ByteSource): boolean => safetensorsMetadata(source)?.format === 'bitnibble';
 
 /** What a file is that none of these readers takes, for the message: `... its content is neither`. */
 export function whatElse(source: ByteSource): string {
@@ -47,14 +72,19 @@ export function whatElse(source: ByteSource): string {
   if (text.startsWith('version https://git-lfs'))
     return 'this is a Git LFS pointer: fetch the file itself with git lfs pull';
   if (isGzip(head)) return 'this is gzip data: unpack it first';
-  if (head[0] === 0x78 || head[0] === 0x80) return 'this is a pickle or joblib file of another library';
+  if (safetensorsMetadata(source)) return 'this is a safetensors file of another library';
+  // A pickle names its protocol; joblib compresses with zlib, whose first two bytes are a multiple of 31.
+  const [first = 0, second = 0] = head;
+  const isZlib = first === 0x78 && (first * 256 + second) % 31 === 0;
+  if (isZlib || (first === 0x80 && second >= 2 && second <= 5))
+    return 'this is a pickle or joblib file of another library';
   return 'its content is neither';
 }
 
 async function openH5(source: ByteSource, name: string): Promise<KerasModel> {
   const file = await H5File.open(name, source);
   try {
-    const contents = isLegacy(file) ? readLegacy(file) : readWeights([file], name);
+    const contents = isLegacy(file) ? withFloats(readLegacy(file), name) : readWeights([file], name);
     return new KerasModel({ name, container: 'h5', source, h5: [file] }, contents);
   } catch (error) {
     file.close();
@@ -62,10 +92,16 @@ async function openH5(source: ByteSource, name: string): Promise<KerasModel> {
   }
 }
 
+/** What a file has, with the weights that Keras quantized as floats. */
+function withFloats(contents: KerasContents, name: string): KerasContents {
+  return { ...contents, ...floatView(contents.weights, contents.architecture, name) };
+}
+
 /** Keras 3's weights without an architecture. */
 function readWeights(files: readonly H5File[], name: string): KerasContents {
-  const weights = placeVariables(readVarsTree(files), undefined, name);
-  requireVariables(weights, name);
+  const stored = placeVariables(readVarsTree(files), undefined, name);
+  requireVariables(stored, name);
+  const { weights, leftOut } = floatView(stored, undefined, name);
   const layers = layersOfWeights(weights);
   return {
     architecture: undefined,
@@ -74,6 +110,7 @@ function readWeights(files: readonly H5File[], name: string): KerasContents {
     backend: '',
     layers,
     weights,
+    leftOut,
   };
 }
 
@@ -82,11 +119,12 @@ async function openZip(source: ByteSource, name: string): Promise<KerasModel> {
   const listed = listedLayers(architecture, name);
   const file = await H5File.open(`${name}/${WEIGHTS_MEMBER}`, member);
   try {
-    const weights = placeVariables(readVarsTree([file]), listed, name, kerasVersion.startsWith('2.'));
+    const stored = placeVariables(readVarsTree([file]), listed, name, kerasVersion.startsWith('2.'));
+    const { weights, leftOut } = floatView(stored, architecture, name);
     const layers = listed ?? layersOfWeights(weights);
     return new KerasModel(
       { name, container: 'keras', source, h5: [file] },
-      { architecture, trainingConfig, kerasVersion, backend: '', layers, weights },
+      { architecture, trainingConfig, kerasVersion, backend: '', layers, weights, leftOut },
     );
   } catch (error) {
     file.close();

@@ -6,7 +6,9 @@ import { sizeOf } from '../shape.js';
 import { WEIGHTS_MEMBER } from './archive.js';
 import { H5File } from './h5.js';
 import type { KerasModel } from './keras-model.js';
+import { requireWritable } from './quantized/view.js';
 import { type ByteSource, GrowingBytes } from './source.js';
+import { withoutUserBlock } from './superblock.js';
 
 /** A layer with its weights, as `layer.get_config()` and `layer.get_weights()` give them in Python. */
 export interface LayerWeights {
@@ -51,13 +53,14 @@ export function weightEntries(weights: NewWeights): Iterable<readonly [string, A
 }
 
 /**
- * Overwrites weights in a copy of the model's HDF5 file; all else of the file stays as it is: attributes, order,
- * optimizer state. Values are stored in the number type that the weight has.
+ * Overwrites weights in a copy of the model's HDF5 file, without its user block; all else of the file stays as it is:
+ * attributes, order, optimizer state. Values are stored in the number type that the weight has.
  *
  * @param target a writable copy of the HDF5 file: of `model` itself, or of `model.weights.h5` in its archive; of each
  *   shard in order where it has several
  * @param weights pairs of weight id and values, whole or in pieces
- * @throws BitnibbleError `missing-weight`, `shape-mismatch`, `not-finite` for values too large for the weight's type
+ * @throws BitnibbleError `missing-weight`, `shape-mismatch`, `not-finite` for values too large for the weight's type,
+ *   `unsupported-dtype` for weights that Keras quantized itself
  */
 export async function writeWeights(
   model: KerasModel,
@@ -71,6 +74,7 @@ export async function writeWeights(
       copies.push(await H5File.open(model.files.h5[i]?.name ?? model.file, bytes));
     for (const [id, values] of weights) {
       const weight = model.weight(id);
+      requireWritable(weight, model.file);
       const { shape, dtype } = weight;
       const size = sizeOf(shape);
       let done = 0;
@@ -126,7 +130,7 @@ export async function saveModelWeights(model: KerasModel, weights: NewWeights): 
     );
   }
   const file = (h5[0] as H5File).source;
-  const copy = new GrowingBytes(wholeSource(file));
+  const copy = new GrowingBytes(wholeSource(withoutUserBlock(file)));
   await writeWeights(model, weightEntries(weights), copy);
   if (container === 'h5') return copy.bytes;
   return concat(replaceMember(source, WEIGHTS_MEMBER, copy, model.file));

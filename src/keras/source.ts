@@ -1,4 +1,4 @@
-import { bytesAccess, type RandomAccess } from '../formats/random-access.js';
+import { bytesAccess, partOf, type RandomAccess } from '../formats/random-access.js';
 
 /**
  * Random access to the bytes of a file, wherever they are: memory, a file on disk, a member of an archive.
@@ -56,12 +56,4 @@ export class GrowingBytes implements ByteSource {
 }
 
 /** `size` bytes of a source from `start` on, read only; closing it leaves the source open. */
-export function partOfSource(source: ByteSource, start: number, size: number): ByteSource {
-  return {
-    size,
-    read(target, position) {
-      const count = Math.max(0, Math.min(target.length, size - position));
-      return count === 0 ? 0 : source.read(target.subarray(0, count), start + position);
-    },
-  };
-}
+export const partOfSource: (source: ByteSource, start: number, size: number) => ByteSource = partOf;

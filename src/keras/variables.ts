@@ -1,5 +1,5 @@
-import type { Json, JsonObject } from '../model.js';
-import { isObject } from './config.js';
+import type { JsonObject } from '../model.js';
+import { quantizedNames, type Variable } from './quantized/names.js';
 
 /** A flag of the config without which the variable is not there. */
 const FLAGS: Readonly<Record<string, string>> = {
@@ -62,26 +62,6 @@ const ORDER: ReadonlyMap<string, readonly string[]> = new Map(
     Attention: ['scale', 'concat_score_weight'],
     AdditiveAttention: ['scale'],
     STFTSpectrogram: ['real_kernel', 'imag_kernel'],
-  }),
-);
-
-/** What Keras's own quantization adds, by its mode. Source: `variable_serialization_spec` of the layers. */
-const QUANTIZED: ReadonlyMap<string, readonly string[]> = new Map(
-  Object.entries({
-    int8: ['kernel', 'bias', 'kernel_scale'],
-    int4: ['kernel', 'bias', 'kernel_scale', 'kernel_zero', 'g_idx'],
-    float8: [
-      'kernel',
-      'bias',
-      'inputs_scale',
-      'inputs_amax_history',
-      'kernel_scale',
-      'kernel_amax_history',
-      'outputs_grad_scale',
-      'outputs_grad_amax_history',
-    ],
-    gptq: ['bias', 'quantized_kernel', 'kernel_scale', 'kernel_zero', 'g_idx'],
-    awq: ['bias', 'quantized_kernel', 'kernel_scale', 'kernel_zero', 'awq_scales', 'g_idx'],
   }),
 );
 
@@ -148,41 +128,34 @@ export function classOfName(name: string): string | undefined {
   return AUTO_NAMES.get(name) ?? AUTO_NAMES.get(name.replace(/_\d+$/, ''));
 }
 
-/** Mode of Keras's own quantization in a layer's dtype policy: `int8`, or `int4/128` with its block size. */
-function quantizationMode(config: JsonObject): string | undefined {
-  const inner = (value: Json | undefined) => (isObject(value) && isObject(value.config) ? value.config : {});
-  const mode = inner(config.dtype).mode ?? config.quantization_mode;
-  return typeof mode === 'string' ? mode.split('/')[0] : undefined;
-}
-
 /**
  * Names of the variables that a layer stores as `vars/0`, `vars/1`, ...
  *
  * @param className without wrappers
  * @param config of the layer; empty where it is not known, and then optional variables are the ones left out at the end
- * @param shapes of the variables, in order
+ * @param variables in order
  * @param isKeras2 of the writer: Keras 2 calls the kernel of a depthwise convolution otherwise
  */
 export function variableNames(
   className: string,
   config: JsonObject,
-  shapes: readonly (readonly number[])[],
+  variables: readonly Variable[],
   isKeras2 = false,
 ): string[] {
+  const shapes = variables.map(({ shape }) => shape);
   const plain = plainClass(className);
   const given = (names: readonly string[]) =>
     names.filter((name) => {
       const flag = FLAGS[name];
       return flag === undefined || (flag === 'renorm' ? config[flag] === true : config[flag] !== false);
     });
-  const mode = quantizationMode(config);
   const order = ORDER.get(plain);
-  const quantized = mode === undefined ? undefined : QUANTIZED.get(mode);
+  const isQuantizable = !order || order === KERNEL || order[0] === 'embeddings';
+  const quantized = isQuantizable
+    ? quantizedNames(order?.[0] === 'embeddings' ? 'embeddings' : 'kernel', variables)
+    : undefined;
+  if (quantized) return quantized;
   let names: readonly string[] = order ? given(order) : [];
-  if (order && quantized && (order === KERNEL || order[0] === 'embeddings')) {
-    const renamed = order === KERNEL ? quantized : quantized.filter((name) => name !== 'bias');
-    names = given(renamed.map((name) => (order === KERNEL ? name : name.replace('kernel', 'embeddings'))));
-  }
   // Without flags the moving statistics are the sure part.
   if (names.includes('moving_mean') && shapes.length < names.length) names = names.slice(-shapes.length);
   if (!order && looksDense(shapes)) names = KERNEL;

@@ -1,10 +1,10 @@
 import { BitnibbleError } from '../errors.js';
 import { isFloat } from '../formats/dtypes.js';
+import { UniqueNames } from '../formats/unique.js';
 import type { JsonObject } from '../model.js';
 import { checkShape } from './check-shapes.js';
 import { configOf, isObject, type LayerNode } from './config.js';
 import type { KerasWeight } from './keras-model.js';
-import { UniqueNames } from './unique.js';
 import { classOfName, plainClass, snakeCase, variableNames } from './variables.js';
 import type { StoredVariable, VarsNode } from './vars-tree.js';
 
@@ -95,9 +95,10 @@ class Placer {
     this.#own(node, prefix, top, true);
     for (const [attribute, child] of node.children) {
       if (LAYER_LISTS.includes(attribute)) {
-        for (const [name, item] of child.children) if (!taken.has(item)) this.#guess(item, name, prefix, top);
+        for (const [name, item] of child.children)
+          if (!taken.has(item)) this.#guess(item, name, prefix, top, true);
       } else if (!isTraining(attribute, child)) {
-        this.#guess(child, attribute, prefix, top);
+        this.#guess(child, attribute, prefix, top, false);
       }
     }
   }
@@ -105,8 +106,9 @@ class Placer {
   /** A model without an architecture: every object by its names. */
   unknown(node: VarsNode, prefix: string, top: string | undefined): void {
     this.#own(node, prefix, top);
+    const inList = isList(node);
     for (const [attribute, child] of node.children) {
-      if (!isTraining(attribute, child)) this.#guess(child, attribute, prefix, top);
+      if (!isTraining(attribute, child)) this.#guess(child, attribute, prefix, top, inList);
     }
   }
 
@@ -135,15 +137,17 @@ class Placer {
     });
   }
 
-  /** An object, or a list of them, that no configuration mentions. */
-  #guess(node: VarsNode, attribute: string, prefix: string, top: string | undefined): void {
+  /** An object, or a list of them, that no configuration mentions. `inList`: Keras itself gave the attribute. */
+  #guess(node: VarsNode, attribute: string, prefix: string, top: string | undefined, inList: boolean): void {
     if (isList(node)) {
       const path = isNamedList(attribute, node) ? prefix : `${prefix}${attribute}/`;
       this.unknown(node, path, top);
       return;
     }
     const path = prefix + (node.name ?? attribute);
-    const className = classOfObject(node, attribute) ?? 'unknown';
+    // Items of lists are called after their class, whatever their own name is.
+    const className =
+      (inList ? classOfName(attribute) : undefined) ?? classOfObject(node, attribute) ?? 'unknown';
     const known = className !== 'unknown' && !MODELS.test(className);
     if (!known) {
       this.unknown(node, `${path}/`, top ?? path);
@@ -204,8 +208,7 @@ class Placer {
   }
 
   #variables(node: VarsNode, place: Place): void {
-    const shapes = node.variables.map(({ shape }) => shape);
-    const names = variableNames(place.partClass, place.partConfig, shapes, this.keras2);
+    const names = variableNames(place.partClass, place.partConfig, node.variables, this.keras2);
     node.variables.forEach((variable, i) => {
       const name = /^\d+$/.test(variable.key) ? (names[i] as string) : variable.key;
       const original = this.#original(name, variable, place);
@@ -227,7 +230,7 @@ class Placer {
 
   #add(name: string, { file, path, shape, dtype }: StoredVariable, place: Place): void {
     const { layer, className, group, guessed, config } = place;
-    const id = this.#ids.of([layer, ...place.rest, name].join('/'));
+    const id = this.#ids.of([layer, ...place.rest, name].join('/'), this.file);
     const weight = { id, layer, className, name, shape, dtype, group, path, file, copies: [] };
     if (place.node && place.rest.length === 0 && isFloat(dtype)) checkShape(this.file, place.node, weight);
     this.weights.push({ ...weight, ...(guessed ? { guessed } : {}), ...(config ? { config } : {}) });

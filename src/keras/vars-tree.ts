@@ -1,4 +1,5 @@
 import { BitnibbleError } from '../errors.js';
+import { checkName } from '../formats/names.js';
 import type { Dtype } from '../model.js';
 import type { H5File } from './h5.js';
 
@@ -63,9 +64,9 @@ export function readVarsTree(files: readonly H5File[]): VarsNode {
       for (const { key, inner, kind } of entries(path, depth)) {
         if (kind === 'group') collect(inner, `${prefix}${key}/`, node, depth + 1);
         if (kind !== 'dataset') continue;
-        const { shape, dtype } = file.dataset(inner);
+        const { shape, dtype, other } = file.dataset(inner);
         if (dtype === undefined) {
-          throw new BitnibbleError('unsupported-dtype', `${file.name}: ${inner} is not an array of numbers`);
+          throw new BitnibbleError('unsupported-dtype', `${file.name}: ${inner} holds ${other}`);
         }
         const name = prefix + key;
         if (node.variables.some((variable) => variable.key === name)) fail(inner, 'is stored twice');
@@ -78,7 +79,7 @@ export function readVarsTree(files: readonly H5File[]): VarsNode {
         if (key === 'vars') {
           const name = file.attribute(inner, 'name');
           node.isObject = true;
-          if (typeof name === 'string') node.name = name;
+          if (typeof name === 'string') node.name = checkName(name, `${file.name}: ${inner}@name`);
           collect(inner, '', node, depth + 1);
           node.variables.sort(byKey);
           continue;

@@ -1,11 +1,21 @@
-import { mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { type Dataset, type NamedBytes, readCifar10, readIdxDataset, readNpzDataset } from '../data/index.js';
+import { MAX_RECORDS, RECORD } from '../data/cifar10.js';
+import {
+  type Dataset,
+  type NamedBytes,
+  type NamedSource,
+  readCifar10,
+  readIdxDataset,
+  readNpzDataset,
+} from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
-import { gunzip, isGzip } from '../formats/gzip.js';
+import { gunzip, isGzip, UNPACK_LIMIT } from '../formats/gzip.js';
+import { bytesAt } from '../formats/stored-array.js';
 import { readTar } from '../formats/tar.js';
 import { cacheFolder, type DownloadOptions, download, type Remote } from './download.js';
-import { readFile, writeFile } from './files.js';
+import { draftFolder } from './drafts.js';
+import { fileSource, readFile, writeFile } from './files.js';
 
 export { cacheFolder } from './download.js';
 
@@ -72,7 +82,7 @@ export async function openDataset(
 ): Promise<Dataset> {
   const { split = 'test', remotes } = options;
   if (typeof where !== 'string') {
-    return readIdxDataset(load(where.images), where.labels === undefined ? undefined : load(where.labels));
+    return readIdxDataset(open(where.images), where.labels === undefined ? undefined : load(where.labels));
   }
   const kind = kindOf(where);
   if (kind === 'folder') {
@@ -82,7 +92,7 @@ export async function openDataset(
     return openFile(where, split);
   }
   if (where === 'mnist') {
-    return readNpzDataset(load(await download(remotes?.mnist ?? REMOTES.mnist, options)), split);
+    return readNpzDataset(open(await download(remotes?.mnist ?? REMOTES.mnist, options)), split);
   }
   if (where === 'cifar10') {
     return openFolder(await downloadCifar10(remotes?.cifar10 ?? REMOTES.cifar10, options), split);
@@ -97,7 +107,22 @@ export async function openDataset(
   );
 }
 
-const load = (file: string): NamedBytes => ({ name: file, bytes: readFile(file) });
+/** A file that is read where it lies. */
+const open = (file: string): NamedSource => ({ name: file, source: fileSource(file) });
+
+/** A whole file. @throws BitnibbleError `too-large` */
+function load(file: string, most = UNPACK_LIMIT): NamedBytes {
+  const source = fileSource(file);
+  try {
+    if (source.size > most) {
+      const fault = `${source.size} bytes, which is more than the ${most} that are read as a whole`;
+      throw new BitnibbleError('too-large', `${file}: ${fault}`);
+    }
+    return { name: file, bytes: bytesAt(source, 0, source.size, file) };
+  } finally {
+    source.close?.();
+  }
+}
 
 function kindOf(where: string): 'file' | 'folder' | undefined {
   try {
@@ -120,7 +145,7 @@ function openFolder(folder: string, split: Split): Dataset {
   const names = listFolder(folder);
   const cifar = names.filter((name) => CIFAR10_FILES[split].test(name));
   if (cifar.length > 0) {
-    return readCifar10(cifar.map((name) => load(path.join(folder, name))));
+    return readCifar10(cifar.map((name) => load(path.join(folder, name), MAX_RECORDS * RECORD)));
   }
   const images = chooseImages(folder, names, split);
   if (images !== undefined) {
@@ -173,15 +198,17 @@ function labelsBeside(file: string): string | undefined {
 }
 
 function openFile(file: string, split: Split): Dataset {
-  const data = load(file);
-  const { bytes } = data;
+  if (/\.bin$/i.test(file)) {
+    return readCifar10([load(file, MAX_RECORDS * RECORD)]);
+  }
+  const data = open(file);
   if (/\.npz$/i.test(file)) {
     return readNpzDataset(data, split);
   }
-  if (/\.bin$/i.test(file)) {
-    return readCifar10([data]);
-  }
+  const bytes = new Uint8Array(3).fill(0xff);
+  data.source.read(bytes, 0);
   if (!isGzip(bytes) && !(bytes[0] === 0 && bytes[1] === 0)) {
+    data.source.close?.();
     throw new BitnibbleError(
       'unknown-format',
       `${file}: expected an .npz file, a CIFAR-10 .bin file or an IDX file (plain or gzipped)`,
@@ -206,18 +233,19 @@ async function downloadCifar10(remote: Remote, options: OpenDatasetOptions): Pro
   }
   // Refuses damaged batches before they are kept.
   readCifar10(members);
-  const temporary = mkdtempSync(path.join(cacheFolder(), `.${CIFAR10_FOLDER}-`));
+  const draft = draftFolder(cacheFolder());
   try {
     for (const { name, bytes } of members) {
-      await writeFile(path.join(temporary, name), [bytes]);
+      await writeFile(path.join(draft.path, name), [bytes]);
     }
-    renameSync(temporary, folder);
+    draft.keepAs(folder);
   } catch (error) {
-    rmSync(temporary, { recursive: true, force: true });
     // Another process may have been quicker.
     if (kindOf(folder) !== 'folder') {
       throw error;
     }
+  } finally {
+    draft.discard();
   }
   rmSync(archive, { force: true });
   return folder;

@@ -1,26 +1,30 @@
 import {
+  accessSync,
   closeSync,
   constants,
-  copyFileSync,
+  existsSync,
   fstatSync,
-  fsyncSync,
   ftruncateSync,
+  lstatSync,
   openSync,
   readFileSync,
-  readSync,
+  readlinkSync,
   realpathSync,
-  renameSync,
-  rmSync,
+  type Stats,
   statSync,
-  writeSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { BitnibbleError, type ErrorCode } from '../errors.js';
 import type { ByteSource } from '../keras/source.js';
+import { Draft, type Ownership, readAt, sweepDrafts, syncFolder, writeAt } from './drafts.js';
+
+/** As many as Linux follows. */
+const LINKS = 40;
 
 /** What the system's error codes mean to a user. */
-function translated(error: unknown, path: string, doing: 'read' | 'written'): BitnibbleError {
-  const code = (error as NodeJS.ErrnoException).code ?? '';
+export function translated(error: unknown, path: string, doing: 'read' | 'written'): unknown {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  if (error instanceof BitnibbleError || !/^E[A-Z0-9]+$/.test(code)) return error;
   const reasons: Record<string, string> = {
     ENOENT: doing === 'read' ? 'there is no such file' : `the folder ${dirname(path)} does not exist`,
     EACCES: 'permission denied',
@@ -29,38 +33,83 @@ function translated(error: unknown, path: string, doing: 'read' | 'written'): Bi
     EISDIR: 'it is a folder',
     ENOTDIR: 'a part of the path is not a folder',
     ENOSPC: 'no space is left on the device',
+    EDQUOT: 'the quota of the user is used up',
+    EFBIG: 'the file would be larger than the file system or the limit of the process allows',
+    ENAMETOOLONG: 'the name is too long',
+    ELOOP: 'its symbolic links lead in a circle',
+    EMFILE: 'too many files are open',
+    ENFILE: 'too many files are open',
+    EIO: 'the device failed',
+    EBUSY: 'it is in use, or a mount point',
   };
   const kind: ErrorCode = doing === 'read' ? 'not-found' : 'not-writable';
-  const reason = reasons[code] ?? (error as Error).message;
-  return new BitnibbleError(kind, `${path}: cannot be ${doing}: ${reason}`, { cause: error });
+  return new BitnibbleError(kind, `${path}: cannot be ${doing}: ${reasons[code] ?? message}`, {
+    cause: error,
+  });
+}
+
+/** What is called so, where that is no file of bytes. */
+function oddity(stats: Stats): string | undefined {
+  if (stats.isFile()) return undefined;
+  if (stats.isDirectory()) return 'it is a folder';
+  if (stats.isFIFO()) return 'it is a pipe (FIFO)';
+  if (stats.isSocket()) return 'it is a socket';
+  return 'it is a device';
+}
+
+/**
+ * Opens a file of bytes. Pipes, sockets and devices are refused without waiting for their other end.
+ * @throws BitnibbleError `not-found`, `not-writable` where it is to be written
+ */
+function openRegular(path: string, flags: number, doing: 'read' | 'written'): number {
+  const refuse = (stats: Stats) => {
+    const odd = oddity(stats);
+    if (odd === undefined) return;
+    const kind: ErrorCode = doing === 'read' ? 'not-found' : 'not-writable';
+    throw new BitnibbleError(
+      kind,
+      `${path}: cannot be ${doing}: ${odd}${stats.isDirectory() ? '' : ', expected a file'}`,
+    );
+  };
+  try {
+    // Asked before, since to open a device may do something; and after, since another may have taken the name.
+    refuse(statSync(path));
+    const fd = openSync(path, flags | (constants.O_NONBLOCK ?? 0));
+    try {
+      refuse(fstatSync(fd));
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    return fd;
+  } catch (error) {
+    throw translated(error, path, doing);
+  }
 }
 
 /** A file on disk, read and written in place. Close it when done. */
 export function fileSource(path: string, options: { writable?: boolean } = {}): ByteSource {
-  let fd: number;
-  try {
-    if (statSync(path).isDirectory()) throw Object.assign(new Error('it is a folder'), { code: 'EISDIR' });
-    fd = openSync(path, options.writable ? 'r+' : 'r');
-  } catch (error) {
-    throw translated(error, path, options.writable ? 'written' : 'read');
-  }
+  const { writable = false } = options;
+  const fd = openRegular(
+    path,
+    writable ? constants.O_RDWR : constants.O_RDONLY,
+    writable ? 'written' : 'read',
+  );
   const source = {
     size: fstatSync(fd).size,
     read(target: Uint8Array, position: number): number {
-      let done = 0;
-      while (done < target.length) {
-        const got = readSync(fd, target, done, target.length - done, position + done);
-        if (got === 0) break;
-        done += got;
+      try {
+        return readAt(fd, target, position);
+      } catch (error) {
+        throw translated(error, path, 'read');
       }
-      return done;
     },
     close: () => closeSync(fd),
   };
-  if (!options.writable) return source;
+  if (!writable) return source;
   return Object.assign(source, {
     write(bytes: Uint8Array, position: number): void {
-      writeAll(fd, bytes, position);
+      writeAt(fd, bytes, position);
       source.size = Math.max(source.size, position + bytes.length);
     },
     truncate(size: number): void {
@@ -70,92 +119,137 @@ export function fileSource(path: string, options: { writable?: boolean } = {}): 
   });
 }
 
-function writeAll(fd: number, bytes: Uint8Array, position?: number): void {
-  for (let done = 0; done < bytes.length; ) {
-    done += writeSync(fd, bytes, done, bytes.length - done, position === undefined ? null : position + done);
-  }
-}
-
 /** A whole file. @throws BitnibbleError `not-found` */
 export function readFile(path: string): Uint8Array {
+  const fd = openRegular(path, constants.O_RDONLY, 'read');
   try {
-    return readFileSync(path);
+    return readFileSync(fd);
   } catch (error) {
     throw translated(error, path, 'read');
+  } finally {
+    closeSync(fd);
   }
 }
 
 /** Whether two paths lead to one file. */
 function isSameFile(a: string, b: string): boolean {
   try {
-    return realpathSync(a) === realpathSync(b);
+    return realpathSync.native(a) === realpathSync.native(b);
   } catch {
     return false;
   }
 }
 
 /**
- * Refuses an output that is the input.
- * @throws BitnibbleError `same-file`
+ * Refuses an output that is the input, or that cannot be made or replaced: a folder, a pipe, a socket, a device, a name
+ * that is too long or in a folder that is not there or must not be written to.
+ * @throws BitnibbleError `same-file`, `not-writable`
  */
-export function requireOtherFile(input: string, output: string): void {
+export function requireOtherFile(
+  input: string,
+  output: string,
+  { makesFolder = false }: { readonly makesFolder?: boolean } = {},
+): void {
   if (isSameFile(input, output)) {
     throw new BitnibbleError('same-file', `${output}: the output is the input; choose another name`);
   }
-}
-
-/**
- * Makes a file by way of a temporary name in the same folder: it is there as a whole or not at all.
- * @throws BitnibbleError `not-writable`; whatever `make` throws
- */
-async function atomically(path: string, make: (temporary: string) => void | Promise<void>): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
-  const remove = () => rmSync(temporary, { force: true });
-  const onSignal = (signal: NodeJS.Signals) => {
-    remove();
-    process.kill(process.pid, signal);
-  };
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+  const { folder } = placeOf(output);
+  if (makesFolder && !existsSync(folder)) return;
   try {
-    await make(temporary);
-    const fd = openSync(temporary, 'r+');
-    fsyncSync(fd);
-    closeSync(fd);
-    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
-      throw Object.assign(new Error('it is a folder'), { code: 'EISDIR' });
-    }
-    renameSync(temporary, path);
+    accessSync(folder, constants.W_OK);
   } catch (error) {
-    remove();
-    if (error instanceof BitnibbleError || !(error as NodeJS.ErrnoException).code?.startsWith('E'))
-      throw error;
-    throw translated(error, path, 'written');
-  } finally {
-    process.removeListener('SIGINT', onSignal).removeListener('SIGTERM', onSignal);
+    throw translated(error, output, 'written');
   }
 }
 
-/** Writes a file from pieces, atomically. @throws BitnibbleError `not-writable` */
-export function writeFile(path: string, pieces: Iterable<Uint8Array>): Promise<void> {
-  return atomically(path, (temporary) => {
-    const fd = openSync(temporary, 'wx');
-    try {
-      for (const piece of pieces) writeAll(fd, piece);
-    } finally {
-      closeSync(fd);
-    }
-  });
+/** Where an output goes. */
+export interface Place {
+  /** The file itself, behind symbolic links. */
+  readonly path: string;
+  readonly folder: string;
+  /** Of the file that is there already. */
+  readonly replaced: Ownership | undefined;
 }
 
-/** Makes an edited copy of a file, atomically. @throws BitnibbleError `not-writable` */
-export function editCopy(from: string, to: string, edit: (copy: ByteSource) => Promise<void>): Promise<void> {
-  return atomically(to, async (temporary) => {
-    copyFileSync(from, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-    const source = fileSource(temporary, { writable: true });
-    try {
-      await edit(source);
-    } finally {
-      source.close?.();
+/**
+ * Follows symbolic links, so that the link stays and its target is replaced, which need not exist yet.
+ * @throws BitnibbleError `not-writable` where something other than a file is called so
+ */
+export function placeOf(output: string): Place {
+  try {
+    let path = output;
+    for (let links = 0; ; links++) {
+      const stats = lstatSync(path, { throwIfNoEntry: false });
+      if (stats?.isSymbolicLink()) {
+        if (links === LINKS) throw Object.assign(new Error('too many links'), { code: 'ELOOP' });
+        path = resolve(dirname(path), readlinkSync(path));
+        continue;
+      }
+      const odd = stats && oddity(stats);
+      if (odd !== undefined) {
+        throw new BitnibbleError('not-writable', `${output}: cannot be written: ${odd}`);
+      }
+      return { path, folder: dirname(path), replaced: stats };
     }
-  });
+  } catch (error) {
+    throw translated(error, output, 'written');
+  }
+}
+
+/** How a new file is made. */
+export interface MakeOptions {
+  /** A file whose contents go into it: who may not read that may not read this. */
+  readonly copyOf?: string;
+}
+
+/** As which a new file ends: as the one that it replaces, else as the process's mask and its original say. */
+export function ownershipAt(
+  { replaced }: Place,
+  { copyOf }: MakeOptions,
+): Ownership | { readonly mode: number } {
+  if (replaced) return replaced;
+  const original = copyOf === undefined ? undefined : statSync(copyOf, { throwIfNoEntry: false });
+  return { mode: original ? 0o666 & (original.mode | 0o200) : 0o666 };
+}
+
+/**
+ * Makes a file: there as a whole or not at all, and the old one till then. Of several at one time the last one stays.
+ * Permissions of a file that is replaced are kept, symbolic links are followed.
+ * @throws BitnibbleError `not-writable`; whatever `make` throws
+ */
+export async function makeFile(
+  output: string,
+  make: (draft: Draft) => void | Promise<void>,
+  options: MakeOptions = {},
+): Promise<void> {
+  const place = placeOf(output);
+  sweepDrafts(place.folder);
+  let draft: Draft | undefined;
+  try {
+    draft = new Draft(place.folder, ownershipAt(place, options));
+    await make(draft);
+    draft.settle();
+    placeOf(output);
+    draft.moveTo(place.path);
+    syncFolder(place.folder);
+  } catch (error) {
+    throw translated(draft?.fault ?? error, output, 'written');
+  } finally {
+    draft?.discard();
+  }
+}
+
+/** Writes a file from pieces, as {@link makeFile} does. @throws BitnibbleError `not-writable` */
+export function writeFile(
+  path: string,
+  pieces: Iterable<Uint8Array>,
+  options: MakeOptions = {},
+): Promise<void> {
+  return makeFile(
+    path,
+    (draft) => {
+      for (const piece of pieces) draft.append(piece);
+    },
+    options,
+  );
 }

@@ -1,21 +1,27 @@
-import { rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { BitnibbleError } from '../errors.js';
+import { parseJson } from '../formats/json.js';
 import { replaceMember } from '../formats/zip-write.js';
 import { isZip, WEIGHTS_MEMBER } from '../keras/archive.js';
-import { type H5File, isHdf5 } from '../keras/h5.js';
+import { isObject } from '../keras/config.js';
+import { emptyHdf5 } from '../keras/h5-library.js';
 import type { Container, KerasModel } from '../keras/keras-model.js';
-import { openKeras as openKerasSource, whatElse } from '../keras/open.js';
+import { isPacked, openKeras as openKerasSource, whatElse } from '../keras/open.js';
+import { requireWritable } from '../keras/quantized/view.js';
 import { type NewValues, type NewWeights, weightEntries, writeWeights } from '../keras/save.js';
 import { isJsonObject, readShardList } from '../keras/shards.js';
-import type { ByteSource } from '../keras/source.js';
+import { type ByteSource, bytesSource } from '../keras/source.js';
+import { isHdf5, withoutUserBlock } from '../keras/superblock.js';
 import type { Kernels } from '../kernels/types.js';
 import type { Json, JsonObject, ModelSource } from '../model.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
-import { openPacked } from '../packed/read.js';
+import { openPackedSource } from '../packed/read-source.js';
 import { writePacked } from '../packed/write.js';
 import { decodedWeights } from '../pipeline/quantize.js';
-import { editCopy, fileSource, readFile, requireOtherFile, writeFile } from './files.js';
+import type { LayersModelFiles } from '../tfjs/artifacts.js';
+import { Draft } from './drafts.js';
+import { writeSet } from './file-set.js';
+import { fileSource, makeFile, placeOf, requireOtherFile, translated, writeFile } from './files.js';
 
 /**
  * Opens a trained Keras model on disk; tensors are read in place, when asked for. Close it when done.
@@ -33,23 +39,24 @@ export async function openKeras(path: string): Promise<KerasModel> {
   }
 }
 
-/** A Keras file or a packed file, by its content. `close` releases it. */
+/** A Keras file or a packed file, by its content, read in place. `close` releases it. */
 export async function openModel(
   path: string,
   kernels: Kernels,
 ): Promise<{ model: ModelSource; bytes: number; close: () => void }> {
   const source = fileSource(path);
   const bytes = source.size;
-  const isKeras = isHdf5(source) || isZip(source) || isJsonObject(source);
+  const isKeras = isHdf5(source) || isZip(source) || (!isPacked(source) && isJsonObject(source));
   const kind = whatElse(source);
-  source.close?.();
   if (isKeras) {
+    source.close?.();
     const model = await openKeras(path);
     return { model, bytes, close: () => model.close() };
   }
   try {
-    return { model: openPacked(readFile(path), kernels, path), bytes, close: () => undefined };
+    return { model: openPackedSource(source, kernels, path), bytes, close: () => source.close?.() };
   } catch (error) {
+    source.close?.();
     if (!(error instanceof BitnibbleError) || error.code !== 'not-safetensors') throw error;
     throw new BitnibbleError(
       'unknown-format',
@@ -59,8 +66,8 @@ export async function openModel(
 }
 
 /**
- * Writes a copy of the model's file with new weights; everything else stays as it is. A model in shards is written as
- * shards again, named after `path`.
+ * Writes a copy of the model's file with new weights; everything else stays as it is, but what stands before the HDF5 data in a
+ * user block, which is left out. A model in shards is written as shards again, all named after `path`.
  * @throws BitnibbleError `same-file`, `not-writable`, `missing-weight`, `shape-mismatch`, `not-finite`
  */
 export async function saveModelWeights(model: KerasModel, weights: NewWeights, path: string): Promise<void> {
@@ -71,74 +78,133 @@ type Entries = Iterable<readonly [id: string, values: NewValues]>;
 
 async function saveEntries(model: KerasModel, entries: Entries, path: string): Promise<void> {
   requireOtherFile(model.file, path);
-  const { container, source } = model.files;
-  if (container === 'h5') return editCopy(model.file, path, (copy) => writeWeights(model, entries, copy));
-  if (container === 'keras') {
-    const [member] = model.files.h5.map((file) => file.source) as [ByteSource];
-    return withCopies([member], path, async ([copy]) => {
-      await writeWeights(model, entries, copy as ByteSource);
-      await writeFile(path, replaceMember(source, WEIGHTS_MEMBER, copy as ByteSource, model.file));
-    });
+  const { container, source, h5 } = model.files;
+  const options = { copyOf: model.file };
+  if (container === 'shards') return saveShards(model, entries, path);
+  const [file] = h5.map((one) => withoutUserBlock(one.source)) as [ByteSource];
+  if (container === 'h5') {
+    return makeFile(
+      path,
+      (draft) => {
+        copyInto(draft, file, model.file);
+        return writeWeights(model, entries, draft);
+      },
+      options,
+    );
   }
-  await saveShards(model, entries, path);
+  let member: Draft | undefined;
+  try {
+    member = Draft.scratch(placeOf(path).folder);
+    copyInto(member, file, model.file);
+    await writeWeights(model, entries, member);
+    await writeFile(path, replaceMember(source, WEIGHTS_MEMBER, member, model.file), options);
+  } catch (error) {
+    throw translated(member?.fault ?? error, path, 'written');
+  } finally {
+    member?.discard();
+  }
 }
 
-/** Each shard beside `path` under its name: Keras finds shards by the name of the list. */
+/** `NAME_00000`, as Keras calls the shards of `NAME.weights.json`. */
+const SHARD = /^(.*)_\d{5,}$/s;
+
 async function saveShards(model: KerasModel, entries: Entries, path: string): Promise<void> {
-  const base = (file: string) => basename(file).replace(/(\.weights)?\.json$/i, '');
-  const names = model.files.h5.map(({ name }) =>
-    name.startsWith(`${base(model.file)}_`) ? base(path) + name.slice(base(model.file).length) : name,
+  // `path.stem.replace(".weights", "")` in ShardedH5IOStore of Keras 3.15, which opens shard 0 by this name whatever is listed.
+  const base = basename(path)
+    .replace(/\.json$/i, '')
+    .replaceAll('.weights', '');
+  const { source, h5 } = model.files;
+  const stem = (n: number) => `${base}_${String(n).padStart(5, '0')}`;
+  await writeSet(
+    path,
+    {
+      names: {
+        stem,
+        ending: '.weights.h5',
+        // Long names lose their beginning to make room for a tag.
+        isStem: (name) => {
+          const own = SHARD.exec(name)?.[1];
+          return own === base || (Boolean(own) && base.length > 50 && base.endsWith(own as string));
+        },
+      },
+      write: async (add) => {
+        const copies = h5.map((file) => {
+          const copy = add();
+          copyInto(copy, withoutUserBlock(file.source), file.name);
+          return copy;
+        });
+        await writeWeights(model, entries, copies);
+      },
+      index: (names) => {
+        const renamed = new Map(h5.map(({ name }, i) => [name, names[i] as string]));
+        const json = JSON.stringify(renamedShards(source, model.file, renamed), undefined, 4);
+        return [new TextEncoder().encode(json)];
+      },
+      listed: (index) => readShardList(bytesSource(index), path).files,
+      door: { name: `${stem(0)}.weights.h5`, bytes: emptyHdf5, accepts: isHdf5 },
+    },
+    { copyOf: model.file },
   );
-  const outputs = names.map((name) => join(dirname(path), name));
-  for (const [i, output] of outputs.entries()) {
-    requireOtherFile(join(dirname(model.file), (model.files.h5[i] as H5File).name), output);
-  }
-  const renamed = new Map(model.files.h5.map(({ name }, i) => [name, names[i] as string]));
-  const sources = model.files.h5.map((file) => file.source);
-  await withCopies(sources, path, async (copies) => {
-    await writeWeights(model, entries, copies);
-    for (const [i, output] of outputs.entries()) await writeFile(output, chunks(copies[i] as ByteSource));
-    const json = JSON.stringify(renamedShards(model.files.source, model.file, renamed), undefined, 4);
-    await writeFile(path, [new TextEncoder().encode(json)]);
-  });
 }
 
 function renamedShards(source: ByteSource, file: string, names: ReadonlyMap<string, string>): JsonObject {
   const { json } = readShardList(source, file);
   const rename = (value: Json): Json =>
-    Array.isArray(value) ? value.map(rename) : (names.get(String(value)) ?? value);
+    Array.isArray(value) ? value.map(rename) : (names.get(String(value)) as string);
   const map = Object.entries(json.weight_map as JsonObject).map(
     ([key, value]) => [key, rename(value)] as const,
   );
   return { ...json, weight_map: Object.fromEntries(map) };
 }
 
-/** Runs `use` on writable copies of sources, in files beside `path` that go afterwards. */
-async function withCopies(
-  sources: readonly ByteSource[],
-  path: string,
-  use: (copies: readonly ByteSource[]) => Promise<void>,
-): Promise<void> {
-  const temporary = sources.map((_, i) => join(dirname(path), `.${basename(path)}.${process.pid}.part${i}`));
-  const copies: ByteSource[] = [];
-  try {
-    for (const [i, source] of sources.entries()) {
-      await writeFile(temporary[i] as string, chunks(source));
-      copies.push(fileSource(temporary[i] as string, { writable: true }));
+function copyInto(draft: Draft, source: ByteSource, name: string): void {
+  for (let at = 0; at < source.size; at += 2 ** 20) {
+    const chunk = new Uint8Array(Math.min(2 ** 20, source.size - at));
+    if (source.read(chunk, at) < chunk.length) {
+      throw new BitnibbleError('corrupt-file', `${name}: became shorter while it was read`);
     }
-    await use(copies);
-  } finally {
-    for (const copy of copies) copy.close?.();
-    for (const file of temporary) rmSync(file, { force: true });
+    draft.append(chunk);
   }
 }
 
-function* chunks(source: ByteSource): Generator<Uint8Array> {
-  for (let at = 0; at < source.size; at += 2 ** 20) {
-    const chunk = new Uint8Array(Math.min(2 ** 20, source.size - at));
-    source.read(chunk, at);
-    yield chunk;
-  }
+/** Names of the weight files of TensorFlow.js's converter. */
+const GROUP = /^group\d+-shard\d+of\d+$/;
+
+/**
+ * Writes a TensorFlow.js layers model, its weight files beside `path`: whole, or not at all.
+ * @returns the names of the files, `model.json` last
+ * @throws BitnibbleError `not-writable`; whatever the model's reading throws
+ */
+export async function saveLayersModel(files: LayersModelFiles, path: string): Promise<readonly string[]> {
+  const own = basename(path);
+  const names = await writeSet(path, {
+    names: {
+      stem: (n, count) => `group1-shard${n + 1}of${count}`,
+      ending: '.bin',
+      isStem: (name) => GROUP.test(name),
+    },
+    write: (add) => {
+      for (const { name, pieces } of files.files) {
+        if (name === own) continue;
+        const draft = add();
+        for (const piece of pieces) draft.append(piece);
+      }
+    },
+    index: (parts) => [files.jsonFor(parts)],
+    listed: (index) => listedWeightFiles(index, path),
+  });
+  return [...names, own];
+}
+
+/** The weight files that a `model.json` names. */
+function listedWeightFiles(index: Uint8Array, name: string): string[] {
+  const json = parseJson(new TextDecoder().decode(index), name);
+  const manifest = isObject(json) && Array.isArray(json.weightsManifest) ? json.weightsManifest : [];
+  return manifest.flatMap((group) =>
+    isObject(group) && Array.isArray(group.paths)
+      ? group.paths.filter((part): part is string => typeof part === 'string')
+      : [],
+  );
 }
 
 /** Endings of the Keras file that a model can be written to: what it came from. */
@@ -148,13 +214,28 @@ const ENDINGS: Readonly<Record<Container, { readonly pattern: RegExp; readonly n
   shards: { pattern: /\.weights\.json$/i, name: '.weights.json' },
 };
 
+/** Whether a file of this name is written in the packed form. */
+export const isPackedName = (path: string): boolean => /\.safetensors$/i.test(path);
+
+/**
+ * Refuses an output that `saveQuantized` would refuse for its ending: the packed form, or the original's own.
+ * @throws RangeError
+ */
+export function requireEnding(original: KerasModel, path: string): void {
+  const { pattern, name } = ENDINGS[original.files.container];
+  if (isPackedName(path) || pattern.test(path)) return;
+  throw new RangeError(
+    `"output" expected a name ending in .safetensors or ${name} (as ${original.file}), got ${JSON.stringify(path)}`,
+  );
+}
+
 /**
  * Writes a quantized model. The name decides: `.safetensors` the packed form; the ending of the original's container
  * (`.h5`, `.keras`, `.weights.json`) the Keras file with decoded values.
  *
  * @param original the model that was quantized, still open
  * @throws BitnibbleError `same-file`, `not-writable`, `missing-weight` where a Keras file is asked for and layers were
- *   folded away; RangeError for another ending
+ *   folded away, `unsupported-dtype` where it is one whose weights Keras quantized itself; RangeError for another ending
  */
 export async function saveQuantized(
   quantized: QuantizedModel,
@@ -162,14 +243,12 @@ export async function saveQuantized(
   path: string,
 ): Promise<void> {
   requireOtherFile(original.file, path);
-  if (/\.safetensors$/i.test(path)) return writeFile(path, writePacked(quantized));
-  const { pattern, name } = ENDINGS[original.files.container];
-  if (!pattern.test(path)) {
-    throw new RangeError(
-      `"output" expected a name ending in .safetensors or ${name} (as ${original.file}), got ${JSON.stringify(path)}`,
-    );
-  }
+  requireEnding(original, path);
+  if (isPackedName(path)) return writeFile(path, writePacked(quantized));
   requireSameWeights(quantized, original, path);
+  for (const weight of quantized.weights)
+    if (weight.kind === 'quantized' || weight.changed)
+      requireWritable(original.weight(weight.id), original.file);
   await saveEntries(original, decodedWeights(quantized), path);
 }
 

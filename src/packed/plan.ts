@@ -1,10 +1,17 @@
 import { BitnibbleError } from '../errors.js';
 import { parseJson } from '../formats/json.js';
-import type { SafetensorsEntry, SafetensorsHeader } from '../formats/safetensors.js';
+import { checkName, MAX_PATH } from '../formats/names.js';
+import { MAX_RANK, type SafetensorsEntry, type SafetensorsHeader } from '../formats/safetensors.js';
 import { DTYPE_BYTES, type Dtype, type JsonObject, type ModelInfo, type WeightInfo } from '../model.js';
 import { codingOf, SCHEMES } from '../schemes/decode.js';
-import type { QuantizedTensor, QuantizeOptions, ScaleDtype } from '../schemes/types.js';
-import { blockLayout, blockShape, sizeOf } from '../shape.js';
+import type {
+  QuantizedTensor,
+  QuantizeOptions,
+  ScaleDtype,
+  ScaleRule,
+  SchemeName,
+} from '../schemes/types.js';
+import { blockLayout, blockShape, type Granularity, sizeOf } from '../shape.js';
 import { FORMAT, VERSION } from './format.js';
 
 /** Where the bytes of a weight lie. */
@@ -17,6 +24,8 @@ export type PlannedWeight = WeightInfo &
         readonly scales: SafetensorsEntry;
       } & Pick<QuantizedTensor, 'coding' | 'layout'>)
   );
+
+export type PlannedQuantized = Extract<PlannedWeight, { kind: 'quantized' }>;
 
 /** What the header of a packed file says, before any byte of its data is there. */
 export interface PackedPlan {
@@ -35,7 +44,7 @@ export function partsOf(weight: PlannedWeight): SafetensorsEntry[] {
  *
  * @param what names the file in errors
  * @throws BitnibbleError `unknown-format` (a safetensors file of somebody else), `unsupported-version`, `missing-weight`,
- *   `corrupt-file`
+ *   `corrupt-file`, `too-large` for a name beyond reason
  */
 export function planPacked(header: SafetensorsHeader, what: string): PackedPlan {
   const { metadata } = header;
@@ -56,9 +65,9 @@ export function planPacked(header: SafetensorsHeader, what: string): PackedPlan 
   const weights = planner.json('weights');
   const architecture = metadata.has('architecture') ? planner.json('architecture') : undefined;
   if (!Array.isArray(weights)) throw planner.damaged('weights is not a list');
-  const isObject = typeof architecture === 'object' && architecture !== null && !Array.isArray(architecture);
-  if (architecture !== undefined && !isObject) {
-    throw planner.damaged('architecture is not an object');
+  if (architecture !== undefined) {
+    const { class_name: className = '' } = planner.object(architecture, 'architecture');
+    if (typeof className !== 'string') throw planner.damaged('the class_name of architecture is not text');
   }
   const info = {
     file: what,
@@ -97,19 +106,16 @@ class Planner {
   }
 
   weight(value: unknown): PlannedWeight {
-    if (typeof value !== 'object' || value === null)
-      throw this.damaged('an entry of weights is not an object');
-    const entry = value as Record<string, unknown>;
-    const text = (key: string): string => {
-      const field = entry[key];
-      if (typeof field !== 'string') throw this.damaged(`a weight's ${key} is not text`);
-      return field;
-    };
-    const id = text('id');
+    const entry = this.object(value, 'an entry of weights');
+    const id = this.#text(entry, 'id', 'a weight');
+    const text = (key: string) => this.#text(entry, key, `weight ${id}`);
     if (this.#ids.has(id)) throw this.damaged(`weight ${id} is listed twice`);
     this.#ids.add(id);
     const shape = entry.shape;
-    const isShape = Array.isArray(shape) && shape.every((n) => Number.isSafeInteger(n) && n >= 0);
+    const isShape =
+      Array.isArray(shape) &&
+      shape.length <= MAX_RANK &&
+      shape.every((n) => Number.isSafeInteger(n) && n >= 0);
     if (!isShape || !Number.isSafeInteger(sizeOf(shape as number[])))
       throw this.damaged(`weight ${id} has no proper shape`);
     const dtype = text('dtype');
@@ -122,11 +128,45 @@ class Planner {
       shape: shape as number[],
       dtype: dtype as Dtype,
     };
-    if (entry.scheme === 'keep') {
+    const scheme = text('scheme');
+    if (scheme === 'keep') {
       const data = this.#tensor(id, [info.dtype], info.shape);
       return { ...info, kind: 'kept', reason: text('reason'), data };
     }
-    return this.#quantized(info, entry);
+    const { group_size: groupSize, axes } = entry;
+    const granularity = text('granularity');
+    const field = (key: string, isRight: boolean, what: string) => {
+      if (!isRight)
+        throw this.damaged(
+          `weight ${id} has ${JSON.stringify(entry[key])?.slice(0, 60) ?? 'no'} ${key}: ${what}`,
+        );
+    };
+    field('group_size', (granularity === 'group') === (groupSize !== undefined), 'groups alone have one');
+    const isList = Array.isArray(axes) && axes.length <= shape.length && axes.every(Number.isSafeInteger);
+    field(
+      'axes',
+      granularity === 'tensor' ? axes === undefined : isList,
+      'channels and groups have a list of integers',
+    );
+    return this.#quantized(info, {
+      scheme: scheme as SchemeName,
+      granularity: granularity as Granularity,
+      groupSize: groupSize as number | undefined,
+      scale: text('scale') as ScaleRule,
+      ...(isList ? { axes } : {}),
+    });
+  }
+
+  object(value: unknown, what: string): Record<string, unknown> {
+    if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      return value as Record<string, unknown>;
+    throw this.damaged(`${what} is not an object`);
+  }
+
+  #text(entry: Record<string, unknown>, key: string, whose: string): string {
+    const field = entry[key];
+    if (typeof field !== 'string') throw this.damaged(`${whose}: ${key} is not text`);
+    return checkName(field, `${this.what}: ${key} of a weight`, MAX_PATH);
   }
 
   /** Every tensor of the file must have been named. */
@@ -134,20 +174,13 @@ class Planner {
     for (const name of this.#unused) throw this.damaged(`tensor ${name} belongs to no weight`);
   }
 
-  #quantized(info: WeightInfo, entry: Record<string, unknown>): PlannedWeight {
+  #quantized(info: WeightInfo, given: QuantizeOptions): PlannedWeight {
     const { id, shape } = info;
     const scales = this.#tensor(`${id}.scales`, ['F32', 'F16']);
     let coding: QuantizedTensor['coding'];
     let layout: QuantizedTensor['layout'];
     try {
-      const options: QuantizeOptions = {
-        scheme: entry.scheme as QuantizeOptions['scheme'],
-        granularity: (entry.granularity ?? '') as QuantizeOptions['granularity'] & string,
-        groupSize: entry.group_size as number | undefined,
-        scale: (entry.scale ?? '') as QuantizeOptions['scale'] & string,
-        scaleDtype: scales.dtype as ScaleDtype,
-        ...(Array.isArray(entry.axes) ? { axes: entry.axes as number[] } : {}),
-      };
+      const options = { ...given, scaleDtype: scales.dtype as ScaleDtype };
       coding = codingOf(options, shape.length, `tensor ${id}`);
       layout = blockLayout(shape, coding.granularity, coding.axes, coding.groupSize, `tensor ${id}`);
     } catch (error) {

@@ -2,7 +2,7 @@ import { BitnibbleError } from '../errors.js';
 import { toFloat32 } from '../formats/dtypes.js';
 import type { Decoder } from '../kernels/types.js';
 import type { JsonObject, ModelInfo, ModelSource, WeightInfo } from '../model.js';
-import { dequantizeTensor } from '../schemes/decode.js';
+import { dequantizeTensor, SCHEMES } from '../schemes/decode.js';
 import { type DecodeTarget, fillTarget } from '../schemes/target.js';
 import type { QuantizedTensor } from '../schemes/types.js';
 
@@ -47,9 +47,12 @@ export class QuantizedModel implements ModelSource {
     return weight;
   }
 
-  /** The decoded values of one weight, C order, in memory of their own. */
+  /**
+   * The decoded values of one weight, C order, in memory of their own.
+   * @throws BitnibbleError `missing-weight`, `not-finite` where a scale times a code overflows float32
+   */
   read(id: string): Float32Array {
-    return readWeight(this.kernels, this.weight(id));
+    return readWeight(this.kernels, this.weight(id), this.file);
   }
 
   /**
@@ -57,19 +60,46 @@ export class QuantizedModel implements ModelSource {
    * @throws RangeError for too short an `out`, and for a value that half precision cannot hold
    */
   readInto<T extends DecodeTarget>(id: string, out: T): T {
-    return readWeight(this.kernels, this.weight(id), out);
+    return readWeight(this.kernels, this.weight(id), this.file, out);
   }
 }
 
-/** The decoded values of one weight, in `out` or in memory of their own. */
-export function readWeight(kernels: Decoder, weight: PackedWeight): Float32Array;
-export function readWeight<T extends DecodeTarget>(kernels: Decoder, weight: PackedWeight, out: T): T;
-export function readWeight(kernels: Decoder, weight: PackedWeight, out?: DecodeTarget): DecodeTarget {
+/** Whether a scale is so large that it makes infinity with the largest code, which need not be there. */
+function mayOverflow({ coding, scales }: QuantizedTensor): boolean {
+  const most = SCHEMES[coding.scheme].largest;
+  return scales.some((scale) => !Number.isFinite(Math.fround(scale * most)));
+}
+
+/**
+ * The decoded values of one weight, in `out` or in memory of their own.
+ * @throws BitnibbleError `not-finite` where a scale times a code overflows float32
+ */
+export function readWeight(kernels: Decoder, weight: PackedWeight, file: string): Float32Array;
+export function readWeight<T extends DecodeTarget>(
+  kernels: Decoder,
+  weight: PackedWeight,
+  file: string,
+  out?: T,
+): T;
+export function readWeight(
+  kernels: Decoder,
+  weight: PackedWeight,
+  file: string,
+  out?: DecodeTarget,
+): DecodeTarget {
   const context = `tensor ${weight.id}`;
   if (weight.kind === 'quantized') {
-    return out
-      ? dequantizeTensor(kernels, weight.tensor, out, context)
-      : dequantizeTensor(kernels, weight.tensor);
+    const { tensor } = weight;
+    if (!mayOverflow(tensor))
+      return out ? dequantizeTensor(kernels, tensor, out, context) : dequantizeTensor(kernels, tensor);
+    const values = dequantizeTensor(kernels, tensor);
+    const at = values.findIndex((value) => !Number.isFinite(value));
+    if (at >= 0)
+      throw new BitnibbleError(
+        'not-finite',
+        `${file}: ${context}: its scale and code make ${values[at]} at index ${at}`,
+      );
+    return out ? fillTarget(values, out, context) : values;
   }
   return out
     ? fillTarget(toFloat32(weight.bytes(), weight.dtype), out, context)

@@ -3,7 +3,7 @@ import { readSafetensorsHeader, type SafetensorsEntry } from '../formats/safeten
 import type { Decoder } from '../kernels/types.js';
 import { SCHEMES } from '../schemes/decode.js';
 import { sizeOf } from '../shape.js';
-import { damagedModel, type PlannedWeight, planPacked } from './plan.js';
+import { damagedModel, type PlannedQuantized, type PlannedWeight, planPacked } from './plan.js';
 import { type PackedWeight, QuantizedModel } from './quantized-model.js';
 
 /**
@@ -40,11 +40,20 @@ export function packedWeight(
   }
   const { coding, layout } = weight;
   const codes = data(weight.codes);
-  const bits = SCHEMES[coding.scheme].bits * sizeOf(shape);
-  const padding = (codes.at(-1) ?? 0) >> (((bits + 7) % 8) + 1);
-  if (padding !== 0) throw damagedModel(what, `tensor ${id}.codes has padding bits that are not zero`);
+  if (hasPadding(weight, codes))
+    throw damagedModel(what, `tensor ${id}.codes has padding bits that are not zero`);
   const scales = toFloat32(data(weight.scales), weight.scales.dtype);
-  const bad = scales.findIndex((scale) => !Number.isFinite(scale));
-  if (bad >= 0) throw damagedModel(what, `tensor ${id}.scales holds ${scales[bad]} at index ${bad}`);
+  requireFiniteScales(scales, weight, what);
   return { ...info, kind: 'quantized', tensor: { coding, shape, layout, codes, scales } };
+}
+
+/** Whether bits behind the last code are set. @param codes all of them, or the end */
+export function hasPadding({ coding, shape }: PlannedQuantized, codes: Uint8Array): boolean {
+  const bits = SCHEMES[coding.scheme].bits * sizeOf(shape);
+  return (codes.at(-1) ?? 0) >> (((bits + 7) % 8) + 1) !== 0;
+}
+
+export function requireFiniteScales(scales: Float32Array, { id }: PlannedWeight, what: string): void {
+  const bad = scales.find((scale) => !Number.isFinite(scale));
+  if (bad !== undefined) throw damagedModel(what, `tensor ${id}.scales holds ${bad}`);
 }

@@ -19,6 +19,12 @@ export interface RemoteOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Ends all requests. */
   readonly signal?: AbortSignal;
+  /**
+   * Reads from a server that shows neither `ETag` nor `Last-Modified` (another origin shows the first only where
+   * `Access-Control-Expose-Headers` names it). The header is then fetched and compared with every weight: a file that is
+   * replaced by one with the same header, such as the same model trained further, is not noticed.
+   */
+  readonly allowUnversioned?: boolean;
 }
 
 /** Bytes of the first request, in which most headers end. */
@@ -32,7 +38,7 @@ export class RemotePacked implements ModelInfo {
   readonly backend: string;
   /** In the order of the model. */
   readonly weights: readonly WeightInfo[];
-  readonly #fetchTensor: (entry: SafetensorsEntry) => Promise<Uint8Array>;
+  readonly #fetchParts: (parts: readonly SafetensorsEntry[]) => Promise<Uint8Array[]>;
   readonly #byId: ReadonlyMap<string, PlannedWeight>;
 
   /** @internal */
@@ -41,9 +47,9 @@ export class RemotePacked implements ModelInfo {
     readonly kernels: Decoder,
     /** Bytes of the whole file. */
     readonly bytes: number,
-    fetchTensor: (entry: SafetensorsEntry) => Promise<Uint8Array>,
+    fetchParts: (parts: readonly SafetensorsEntry[]) => Promise<Uint8Array[]>,
   ) {
-    this.#fetchTensor = fetchTensor;
+    this.#fetchParts = fetchParts;
     this.file = info.file;
     this.architecture = info.architecture;
     this.kerasVersion = info.kerasVersion;
@@ -57,7 +63,7 @@ export class RemotePacked implements ModelInfo {
    * @throws BitnibbleError `missing-weight`, `download`, `no-ranges`, `corrupt-file`
    */
   async read(id: string): Promise<Float32Array> {
-    return readWeight(this.kernels, await this.#fetch(id));
+    return readWeight(this.kernels, await this.#fetch(id), this.file);
   }
 
   /**
@@ -65,14 +71,14 @@ export class RemotePacked implements ModelInfo {
    * @throws RangeError for too short an `out`, and for a value that half precision cannot hold
    */
   async readInto<T extends DecodeTarget>(id: string, out: T): Promise<T> {
-    return readWeight(this.kernels, await this.#fetch(id), out);
+    return readWeight(this.kernels, await this.#fetch(id), this.file, out);
   }
 
   async #fetch(id: string) {
     const planned = this.#byId.get(id);
     if (!planned) throw new BitnibbleError('missing-weight', `${this.file}: no weight named ${id}`);
     const parts = partsOf(planned);
-    const bytes = await Promise.all(parts.map((part) => this.#fetchTensor(part)));
+    const bytes = await this.#fetchParts(parts);
     return packedWeight(planned, (part) => bytes[parts.indexOf(part)] as Uint8Array, this.file);
   }
 }
@@ -82,8 +88,8 @@ export class RemotePacked implements ModelInfo {
  * header is longer. Servers of another origin have to allow the request header `Range`.
  *
  * @param kernels of `loadKernels` or, enough to read with, of `loadDecoder`
- * @throws BitnibbleError `no-ranges` where the server sends the whole file (`streamPacked` reads that), `download`, and what
- *   {@link openPacked} throws
+ * @throws BitnibbleError `no-ranges` where the server sends the whole file (`streamPacked` reads that) or nothing that tells
+ *   two versions of it apart, `download`, and what {@link openPacked} throws
  */
 export async function openRemotePacked(
   url: string | URL,
@@ -99,21 +105,38 @@ export async function openRemotePacked(
   }
   const header = readSafetensorsHeader(head, name, file.size ?? null);
   const plan = planPacked(header, name);
-  return new RemotePacked(plan, kernels, header.fileSize, ({ start, end }) =>
-    file.read(header.dataStart + start, header.dataStart + end),
-  );
+  const { dataStart, fileSize } = header;
+  const known = head.subarray(0, dataStart);
+  return new RemotePacked(plan, kernels, fileSize, async (parts) => {
+    const bytes = await Promise.all(
+      parts.map(({ start, end }) => file.read(dataStart + start, dataStart + end)),
+    );
+    // After them: what is the same then was so all along.
+    if (!file.isVersioned) file.requireSame(known, await file.read(0, dataStart));
+    return bytes;
+  });
 }
 
 class RemoteFile {
   /** Bytes of the whole file, once a server has said it; undefined where another origin hides it. */
   size: number | undefined;
-  #version: string | null = null;
+  /** `ETag`, else `Last-Modified`, of the first answer; undefined before it. */
+  #version: string | null | undefined;
 
   constructor(
     readonly url: string | URL,
     readonly name: string,
     readonly options: RemoteOptions,
   ) {}
+
+  /** Whether the server says which version of the file it sends. */
+  get isVersioned(): boolean {
+    return typeof this.#version === 'string';
+  }
+
+  requireSame(before: Uint8Array, now: Uint8Array): void {
+    if (!before.every((byte, i) => byte === now[i])) throw this.#changed();
+  }
 
   /**
    * Bytes `[from, to)`.
@@ -163,12 +186,21 @@ class RemoteFile {
     } // else another origin that does not expose Content-Range
     const version = response.headers.get('etag') ?? response.headers.get('last-modified');
     const known = size === undefined || Number.isNaN(size) ? this.size : size;
-    if (from > 0 && (version !== this.#version || known !== this.size)) {
-      throw this.#fault('download', 'the file changed on the server while it was read');
+    if (this.#version !== undefined && (version !== this.#version || known !== this.size))
+      throw this.#changed();
+    if (version === null && !this.options.allowUnversioned) {
+      throw this.#fault(
+        'no-ranges',
+        'the server shows no ETag or Last-Modified, so that parts of two versions of the file could not be told apart: send or expose one, use streamPacked, or set allowUnversioned',
+      );
     }
     this.#version = version;
     this.size = known;
     return end;
+  }
+
+  #changed(): BitnibbleError {
+    return this.#fault('download', 'the file changed on the server while it was read');
   }
 
   #fault(code: 'download' | 'no-ranges', fault: string, options?: { cause: unknown }): BitnibbleError {

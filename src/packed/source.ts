@@ -1,9 +1,17 @@
 import { BitnibbleError, expected } from '../errors.js';
+import {
+  readSafetensorsHeader,
+  type SafetensorsHeader,
+  safetensorsHeaderBytes,
+} from '../formats/safetensors.js';
 
 /** Bytes that arrive over time. */
 export type ByteStream = ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
 
-/** Bytes read so far and in all; the latter is undefined where nobody says. */
+/**
+ * Bytes read so far and in all. The latter is what the file's header says once that is there; before, what the server says,
+ * which may be the length of compressed bytes, or undefined.
+ */
 export type OnProgress = (done: number, total: number | undefined) => void;
 
 /** Bytes that are made room for before they arrive. */
@@ -22,7 +30,8 @@ export function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
 }
 
 /**
- * The body of a response, and its length where the server says it.
+ * The body of a response, and its length where the server says it: for progress only. A page of another origin sees the
+ * length of compressed bytes and not that they are compressed.
  * @throws BitnibbleError `download` for a status that is no success, and a body that was read before
  */
 export function bodyOf(response: Response, name: string): { stream: ByteStream; total: number | undefined } {
@@ -49,7 +58,8 @@ export class ByteInput {
   constructor(
     stream: ByteStream,
     readonly name: string,
-    readonly total?: number,
+    /** For progress. */
+    public total?: number,
     readonly onProgress?: OnProgress,
   ) {
     if (
@@ -71,14 +81,21 @@ export class ByteInput {
   }
 
   /**
-   * The next `wanted` bytes, in memory of their own.
+   * The next bytes, in memory of their own, which grows as they arrive.
    *
+   * @param wanted how many, those before them included
    * @param mayEnd take fewer where the stream ends before
+   * @param before bytes that were taken already
    * @throws BitnibbleError `corrupt-file` where it ends before, `download` where it breaks off
    */
-  async take(wanted: number, mayEnd = false): Promise<Uint8Array<ArrayBuffer>> {
-    let bytes = new Uint8Array(Math.min(wanted, STEP));
-    for (let at = 0; at < wanted; ) {
+  async take(
+    wanted: number,
+    mayEnd = false,
+    before: Uint8Array = new Uint8Array(0),
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    let bytes = new Uint8Array(Math.min(wanted, STEP + 2 * before.length));
+    bytes.set(before);
+    for (let at = before.length; at < wanted; ) {
       if (this.#rest.length === 0 && !(await this.#read())) {
         if (mayEnd) return bytes.slice(0, at);
         const fault = `cut off at ${this.#done} bytes, ${wanted - at} more were expected`;
@@ -93,22 +110,6 @@ export class ByteInput {
       }
       bytes.set(part, at);
       at += part.length;
-    }
-    return bytes;
-  }
-
-  /** Everything that is left. */
-  async all(): Promise<Uint8Array> {
-    const from = this.#done - this.#rest.length;
-    const chunks: Uint8Array[] = [];
-    do {
-      chunks.push(this.#rest);
-    } while (await this.#read());
-    const bytes = new Uint8Array(this.#done - from);
-    let at = 0;
-    for (const chunk of chunks) {
-      bytes.set(chunk, at);
-      at += chunk.length;
     }
     return bytes;
   }
@@ -146,4 +147,16 @@ export class ByteInput {
       return true;
     }
   }
+}
+
+/**
+ * Takes the header of a packed file off its stream. From then on progress is told in bytes of the whole file.
+ * @throws BitnibbleError what `readSafetensorsHeader` throws
+ */
+export async function takeHeader(input: ByteInput): Promise<{ header: SafetensorsHeader; head: Uint8Array }> {
+  const prefix = await input.take(8, true);
+  const head = concat(prefix, await input.take(safetensorsHeaderBytes(prefix, input.name) - 8));
+  const header = readSafetensorsHeader(head, input.name, null);
+  input.total = header.fileSize;
+  return { header, head };
 }

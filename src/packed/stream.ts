@@ -1,11 +1,10 @@
-import { readSafetensorsHeader, safetensorsHeaderBytes } from '../formats/safetensors.js';
 import type { Decoder } from '../kernels/types.js';
 import type { ModelInfo, WeightInfo } from '../model.js';
 import type { DecodeTarget } from '../schemes/target.js';
 import { type PlannedWeight, partsOf, planPacked } from './plan.js';
 import { readWeight } from './quantized-model.js';
 import { packedWeight } from './read.js';
-import { ByteInput, type ByteStream, bodyOf, concat, isResponse, type OnProgress } from './source.js';
+import { ByteInput, type ByteStream, bodyOf, isResponse, type OnProgress, takeHeader } from './source.js';
 
 export interface StreamOptions {
   /** Names the file in errors; default: the URL of the response. */
@@ -49,9 +48,7 @@ export async function* streamPacked(
     : { stream: source as ByteStream, total: undefined };
   const input = new ByteInput(stream, name, total, options.onProgress);
   try {
-    const prefix = await input.take(8, true);
-    const head = concat(prefix, await input.take(safetensorsHeaderBytes(prefix, name) - 8));
-    const header = readSafetensorsHeader(head, name, total ?? null);
+    const { header } = await takeHeader(input);
     const { info, weights } = planPacked(header, name);
     options.onHeader?.(info, weights);
     const owners = new Map<string, PlannedWeight>();
@@ -64,7 +61,7 @@ export async function* streamPacked(
       if (!parts.every((part) => waiting.has(part.name))) continue;
       const weight = packedWeight(planned, (part) => waiting.get(part.name) as Uint8Array, name);
       const out = options.into?.(weight);
-      const values = out ? readWeight(kernels, weight, out) : readWeight(kernels, weight);
+      const values = readWeight(kernels, weight, name, out);
       for (const part of parts) waiting.delete(part.name);
       yield { id: weight.id, weight, values };
     }

@@ -45,7 +45,10 @@ export interface ComparisonRow extends Evaluation {
   readonly bitsPerWeight: number;
   /** Accuracy of the float model minus this one's. */
   readonly drop: number;
-  /** What calibration, the choice of schemes or tuning had to say: a data-free result that was kept, and why. */
+  /**
+   * What calibration, the choice of schemes or tuning had to say: a data-free result that was kept, and why; outputs that
+   * are NaN or infinite.
+   */
   readonly notes: readonly string[];
 }
 
@@ -196,6 +199,11 @@ async function calibratedVariant(
   return { model: tuned.model, report, notes };
 }
 
+function notFiniteNotes({ notFinite, samples }: Evaluation): string[] {
+  if (notFinite === 0) return [];
+  return [`outputs are NaN or infinite for ${notFinite} of ${samples} samples, which count as wrong answers`];
+}
+
 /** Quantizes a model in every way given and evaluates each; rows come as they are done, the first is the yardstick. */
 export async function* compare(
   tf: TensorFlow,
@@ -215,7 +223,9 @@ export async function* compare(
       ...(preprocess ? { preprocess } : {}),
       ...(batchSize ? { batchSize } : {}),
     });
-    const evaluation = await evaluateModel(tf, quantized?.model ?? model, dataset, options);
+    // Weights that a variant spoils are a row, not the end of the table; the float model has to be sound.
+    const lenient = { ...options, allowNotFinite: quantized !== undefined };
+    const evaluation = await evaluateModel(tf, quantized?.model ?? model, dataset, lenient);
     first ??= evaluation;
     const bytes = quantized?.bytes ?? floatBytes;
     yield {
@@ -224,7 +234,7 @@ export async function* compare(
       ratio: floatBytes / bytes,
       bitsPerWeight: quantized?.report.bitsPerWeight ?? 32,
       drop: first.top1 - evaluation.top1,
-      notes: quantized?.notes ?? [],
+      notes: [...(quantized?.notes ?? []), ...notFiniteNotes(evaluation)],
       ...evaluation,
     };
   }

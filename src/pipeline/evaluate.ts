@@ -1,30 +1,17 @@
 import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import type { Dataset, Preprocess } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
-import { isObject, layerTree, requireArchitecture } from '../keras/config.js';
-import type { Json, ModelSource } from '../model.js';
-import { sizeOf } from '../shape.js';
+import type { ModelSource } from '../model.js';
 import { loadLayersModel } from '../tfjs/load.js';
 import type { TensorFlow } from '../tfjs/types.js';
-import { Score } from './score.js';
+import { inputWatch, requireSampleShape } from './inputs.js';
+import { type OutputKind, outputKind } from './outputs.js';
+import { Score, type Scores } from './score.js';
+import { turns } from './turns.js';
 
-/** What a model's outputs are, which decides how the loss is taken. */
-export type OutputKind =
-  /** Probabilities of classes: softmax was applied. */
-  | 'probabilities'
-  /** One probability: sigmoid was applied. */
-  | 'probability'
-  /** Neither: softmax is applied here. */
-  | 'logits';
-
-export interface Evaluation {
-  /** Mean of `-log p(label)`, `p` clipped at 1e-7; NaN where an output is. */
-  readonly loss: number;
-  /** Share of samples whose label has the largest output, in [0, 1]; the first of equal outputs counts. */
-  readonly top1: number;
-  /** Share of samples whose label is among the five largest; absent below six classes. */
-  readonly top5?: number;
-  readonly samples: number;
+export interface Evaluation extends Scores {
+  /** Samples with an output that is NaN or infinite; above 0 only with {@link EvaluateOptions.allowNotFinite}. */
+  readonly notFinite: number;
   readonly seconds: number;
   readonly imagesPerSecond: number;
   readonly outputs: OutputKind;
@@ -36,41 +23,18 @@ export interface EvaluateOptions {
   /** Samples at most, from the first on. */
   readonly limit?: number;
   readonly preprocess?: Preprocess;
+  /** Counts samples whose outputs are NaN or infinite instead of ending with an error; they count as wrong answers. */
+  readonly allowNotFinite?: boolean;
   readonly onProgress?: (done: number, total: number) => void;
-}
-
-/** The activation that a model ends with, through sub-models, dropouts and reshapes. */
-export function outputKind(model: ModelSource): OutputKind {
-  const name = (value: Json | undefined) =>
-    isObject(value) ? String(value.config ?? value.class_name) : String(value);
-  let layers = layerTree(requireArchitecture(model), model.file);
-  for (;;) {
-    const last = layers
-      .filter(({ className }) => !/^(Dropout|Flatten|Reshape|InputLayer)$/.test(className))
-      .at(-1);
-    if (!last) return 'logits';
-    if (last.isModel) {
-      layers = [...last.children];
-      continue;
-    }
-    const activation = last.className === 'Softmax' ? 'softmax' : name(last.config.activation);
-    if (/softmax$/i.test(activation) && !/log/i.test(activation)) return 'probabilities';
-    return activation === 'sigmoid' && last.config.units === 1 ? 'probability' : 'logits';
-  }
-}
-
-/** Whether the model scales its own inputs: a Rescaling or Normalization layer. */
-export function scalesItself(model: ModelSource): boolean {
-  return layerTree(requireArchitecture(model), model.file).some(({ className }) =>
-    /^(Rescaling|Normalization)$/.test(className),
-  );
+  /** Told once if inputs look unscaled. */
+  readonly onWarning?: (text: string) => void;
 }
 
 /**
  * Loss and accuracy of a classifier, float or quantized, on labelled data.
  *
  * @throws BitnibbleError `unsupported-layer`, `data-mismatch` (no labels, samples of another size, labels beyond the
- *   outputs)
+ *   outputs, samples that are not finite), `not-finite` for outputs that are NaN or infinite
  */
 export async function evaluateModel(
   tf: TensorFlow,
@@ -80,7 +44,7 @@ export async function evaluateModel(
 ): Promise<Evaluation> {
   const model = await loadLayersModel(tf, source);
   try {
-    return await evaluateLayersModel(tf, model, outputKind(source), source.file, dataset, options);
+    return await evaluateLayersModel(tf, model, outputKind(source), source, dataset, options);
   } finally {
     model.dispose();
   }
@@ -90,10 +54,18 @@ async function evaluateLayersModel(
   tf: TensorFlow,
   model: LayersModel,
   outputs: OutputKind,
-  file: string,
+  source: ModelSource,
   dataset: Dataset,
-  { batchSize = 100, limit = dataset.count, preprocess, onProgress }: EvaluateOptions,
+  {
+    batchSize = 100,
+    limit = dataset.count,
+    preprocess,
+    allowNotFinite,
+    onProgress,
+    onWarning,
+  }: EvaluateOptions,
 ): Promise<Evaluation> {
+  const { file } = source;
   const mismatch = (fault: string) =>
     new BitnibbleError('data-mismatch', `${file} and ${dataset.name}: ${fault}`);
   if (model.inputs.length !== 1 || model.outputs.length !== 1) {
@@ -104,27 +76,44 @@ async function evaluateLayersModel(
   if (!dataset.labels) throw mismatch('the data has no labels');
   const inputShape = inputShapeOf(model, file, dataset);
   const total = Math.min(limit, dataset.count);
+  const watch = inputWatch(source, onWarning);
+  const turn = turns();
   let score: Score | undefined;
   let done = 0;
+  let notFinite = 0;
   const start = performance.now();
   for (const { x, y, size } of dataset.batches({ batchSize, limit, preprocess })) {
+    watch(x);
     const prediction = tf.tidy(() => model.predict(tf.tensor(x, [size, ...inputShape])) as Tensor);
     const values = (await prediction.data()) as Float32Array;
     prediction.dispose();
     const width = values.length / size;
-    score ??= new Score(outputs, outputs === 'probability' ? 2 : width);
+    if (!score) {
+      score = new Score(outputs, outputs === 'probability' ? 2 : width);
+      const { classes } = score;
+      const strange = dataset.labels.subarray(0, total).find((label) => label < 0 || label >= classes);
+      if (strange !== undefined) throw mismatch(`label ${strange}, the model has ${classes} classes`);
+    }
     for (let i = 0; i < size; i++) {
-      const label = y[i] as number;
-      if (label < 0 || label >= score.classes)
-        throw mismatch(`label ${label}, the model has ${score.classes} classes`);
-      score.add(values.subarray(i * width, (i + 1) * width), label);
+      const row = values.subarray(i * width, (i + 1) * width);
+      const odd = row.find((value) => !Number.isFinite(value));
+      if (odd !== undefined && !allowNotFinite) {
+        const what = `the model's output for sample ${done + i} is ${odd}`;
+        throw new BitnibbleError('not-finite', `${file} and ${dataset.name}: ${what}`);
+      }
+      if (odd === undefined) score.add(row, y[i] as number);
+      else {
+        score.addWrong();
+        notFinite++;
+      }
     }
     done += size;
     onProgress?.(done, total);
+    await turn();
   }
   const seconds = (performance.now() - start) / 1000;
   const scores = (score ?? new Score(outputs, 0)).scores;
-  return { ...scores, seconds, imagesPerSecond: scores.samples / seconds, outputs };
+  return { ...scores, notFinite, seconds, imagesPerSecond: scores.samples / seconds, outputs };
 }
 
 /**
@@ -134,30 +123,9 @@ async function evaluateLayersModel(
  * @throws BitnibbleError `data-mismatch`
  */
 export function inputShapeOf(model: LayersModel, file: string, dataset: Dataset): number[] {
-  const mismatch = (fault: string) =>
-    new BitnibbleError('data-mismatch', `${file} and ${dataset.name}: ${fault}`);
-  if (model.inputs.length !== 1)
-    throw mismatch(`expected a model with one input, got ${model.inputs.length}`);
-  const wanted = model.inputs[0]?.shape ?? [];
-  const shape = sampleShape(wanted, dataset.inputShape);
-  if (shape) return shape;
-  throw mismatch(
-    `the model expects inputs of shape [${wanted.slice(1)}], the data has [${dataset.inputShape}]`,
+  return requireSampleShape(
+    model.inputs.map(({ shape }) => shape),
+    file,
+    dataset,
   );
-}
-
-/**
- * The data's shape as the model has it: the same, flattened to a vector, or with axes of length 1 more or fewer.
- *
- * @param model with the axis of the batch
- */
-export function sampleShape(
-  model: readonly (number | null)[],
-  data: readonly number[],
-): number[] | undefined {
-  const wanted = model.slice(1);
-  if (wanted.length === data.length && wanted.every((n, i) => n === null || n === data[i])) return [...data];
-  const longer = (shape: readonly (number | null)[]) => shape.filter((n) => n !== 1).join();
-  const isFlat = wanted.length === 1 && wanted[0] === sizeOf(data);
-  return isFlat || longer(wanted) === longer(data) ? (wanted as number[]) : undefined;
 }

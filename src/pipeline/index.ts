@@ -29,7 +29,7 @@ export {
   VARIANTS,
   type Variant,
 } from './compare.js';
-export { type EvaluateOptions, type Evaluation, evaluateModel, type OutputKind } from './evaluate.js';
+export { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.js';
 export { type LevelHistogram, type LevelHistogramOptions, levelHistogram } from './histogram.js';
 export {
   chooseForBits,
@@ -40,6 +40,7 @@ export {
   mixesOf,
   smallestWithin,
 } from './mixed.js';
+export type { OutputKind } from './outputs.js';
 export { postTrainBinarization, postTrainQuantization, type WithWeights } from './posttrain.js';
 export {
   decodedWeights,

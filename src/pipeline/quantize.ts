@@ -24,6 +24,8 @@ export interface TensorReport {
   readonly coding?: Coding;
   /** The channel axis is a guess: the layer's class is not known. */
   readonly guess?: boolean;
+  /** How the file has it, where Keras quantized it itself: `int8`, `int4/128`, ... Its values were decoded. */
+  readonly stored?: string;
   readonly bytesBefore: number;
   readonly bytesAfter: number;
   /** `10 log10(sum w^2 / sum (w - v)^2)`, dB; Infinity where nothing was lost. */
@@ -72,7 +74,7 @@ export function quantizeModel(
       const reason = decision?.keep ?? 'no rule';
       const changed = model.changed?.has(weight.id) ? { changed: true } : {};
       packed.push({ ...weight, kind: 'kept', reason, ...changed, bytes: () => model.readBytes(weight.id) });
-      tensors.push({ ...rowOf(weight), result: 'kept', reason, bytesAfter: bytesBefore(weight) });
+      tensors.push({ ...rowOf(weight), result: 'kept', reason, bytesAfter: bytesOf(weight) });
     } else {
       const context = `tensor ${weight.id} of ${model.file}`;
       const size = sizeOf(weight.shape);
@@ -127,11 +129,13 @@ function quantizeWeight(
 }
 
 /** A weight without what its file adds to it. */
-function infoOf({ id, layer, className, name, shape, dtype, guessed, config }: WeightInfo): WeightInfo {
+function infoOf(weight: WeightInfo): WeightInfo {
+  const { id, layer, className, name, shape, dtype, guessed, config, stored } = weight;
   return {
     ...{ id, layer, className, name, shape, dtype },
     ...(guessed ? { guessed } : {}),
     ...(config ? { config } : {}),
+    ...(stored ? { stored } : {}),
   };
 }
 
@@ -154,13 +158,21 @@ export function reportRow(
   };
 }
 
-function bytesBefore({ shape, dtype }: WeightInfo): number {
+function bytesOf({ shape, dtype }: WeightInfo): number {
   return sizeOf(shape) * DTYPE_BYTES[dtype];
+}
+
+/** Bytes that the file has for a weight: of codes and scales where it has these. */
+function bytesBefore(weight: WeightInfo): number {
+  return weight.stored?.bytes ?? bytesOf(weight);
 }
 
 function rowOf(weight: WeightInfo) {
   const { id, layer, className, shape, dtype } = weight;
-  return { id, layer, className, shape, dtype, parameters: sizeOf(shape), bytesBefore: bytesBefore(weight) };
+  return {
+    ...{ id, layer, className, shape, dtype, parameters: sizeOf(shape), bytesBefore: bytesBefore(weight) },
+    ...(weight.stored ? { stored: weight.stored.as } : {}),
+  };
 }
 
 /** Tensors and their sums. */

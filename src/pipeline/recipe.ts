@@ -4,9 +4,9 @@ import { type Role, roleOf } from '../keras/axes.js';
 import type { WeightInfo } from '../model.js';
 import { codingOf } from '../schemes/quantize.js';
 import type { QuantizeOptions } from '../schemes/types.js';
+import { matcher, type Pattern, type Spend } from './pattern.js';
 
-/** A glob (`*` any text, `?` one character), or a regular expression: as an object, or in text as `/pattern/flags`. */
-export type Pattern = string | RegExp;
+export type { Pattern } from './pattern.js';
 
 /** What a rule looks at; every pattern given must match. */
 export interface Match {
@@ -39,21 +39,10 @@ export type Decision =
       readonly guess: boolean;
     };
 
-/** A pattern as a test of whole names. */
-export function matcher(pattern: Pattern): (name: string) => boolean {
-  if (pattern instanceof RegExp) return (name) => name.search(pattern) >= 0;
-  const slashed = /^\/(.+)\/([imsu]*)$/s.exec(pattern);
-  if (slashed) {
-    const expression = new RegExp(slashed[1] as string, slashed[2]);
-    return (name) => expression.test(name);
-  }
-  const source = pattern
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replace(/\*/g, '.*')
-    .replace(/\?/g, '.');
-  const glob = new RegExp(`^${source}$`, 's');
-  return (name) => glob.test(name);
-}
+/** Most rules of a recipe. */
+const MAX_RULES = 1000;
+/** Steps of matching, all rules on all names together: about a second. Ten rules on a thousand weights take 2^20. */
+const MAX_STEPS = 2 ** 28;
 
 const MATCH_KEYS = ['layer', 'class', 'weight'] as const;
 const OPTION_KEYS = ['scheme', 'granularity', 'groupSize', 'scale', 'scaleDtype', 'axes'];
@@ -61,6 +50,9 @@ const OPTION_KEYS = ['scheme', 'granularity', 'groupSize', 'scale', 'scaleDtype'
 function invalid(what: string, fault: string): BitnibbleError {
   return new BitnibbleError('recipe', `${what}: ${fault}`);
 }
+
+/** A name in a message, cut short. */
+const quoted = (text: string) => JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}...` : text);
 
 function optionsOf(value: Record<string, unknown>, what: string): QuantizeOptions {
   const options = Object.fromEntries(
@@ -91,16 +83,18 @@ export function parseRecipe(value: unknown, what = 'recipe'): Recipe {
     typeof v === 'object' && v !== null && !Array.isArray(v);
   if (!isRecord(value)) throw invalid(what, 'expected an object with "rules" and "default"');
   const stray = Object.keys(value).find((key) => key !== 'rules' && key !== 'default');
-  if (stray) throw invalid(what, `unknown field "${stray}", expected "rules" or "default"`);
+  if (stray) throw invalid(what, `unknown field ${quoted(stray)}, expected "rules" or "default"`);
   const { rules = [] } = value;
   if (!Array.isArray(rules)) throw invalid(what, '"rules" expected a list');
+  if (rules.length > MAX_RULES)
+    throw invalid(what, `"rules" expected at most ${MAX_RULES} rules, got ${rules.length}`);
   const checked = rules.map((rule: unknown, index): Rule => {
     const name = `${what}, rule ${index + 1}`;
     if (!isRecord(rule)) throw invalid(name, 'expected an object');
     const unknownKey = Object.keys(rule).find(
       (key) => ![...MATCH_KEYS, 'keep', ...OPTION_KEYS].includes(key),
     );
-    if (unknownKey) throw invalid(name, `unknown field "${unknownKey}"`);
+    if (unknownKey) throw invalid(name, `unknown field ${quoted(unknownKey)}`);
     const match: { [key in (typeof MATCH_KEYS)[number]]?: Pattern } = {};
     for (const key of MATCH_KEYS) {
       const pattern = rule[key];
@@ -132,15 +126,23 @@ export function parseRecipe(value: unknown, what = 'recipe'): Recipe {
 
 /**
  * Applies a recipe to the weights of a model.
- * @throws BitnibbleError `recipe` for a rule that decides about no weight, `unsupported-dtype` for one that would
+ * @throws BitnibbleError `recipe` for a rule that decides about no weight and for patterns that take too long on these
+ *   names, `unsupported-dtype` for one that would
  *   quantize integers
  */
 export function decide(recipe: Recipe, weights: readonly WeightInfo[], file: string): Map<string, Decision> {
+  let steps = MAX_STEPS;
+  const spend: Spend = (count) => {
+    steps -= count;
+    if (steps < 0)
+      throw new BitnibbleError('recipe', `the patterns of the recipe take too long on the names of ${file}`);
+  };
+  const test = (pattern?: Pattern) => (pattern === undefined ? undefined : matcher(pattern, spend));
   const rules = (recipe.rules ?? []).map((rule) => ({
     rule,
-    layer: rule.layer === undefined ? undefined : matcher(rule.layer),
-    class: rule.class === undefined ? undefined : matcher(rule.class),
-    weight: rule.weight === undefined ? undefined : matcher(rule.weight),
+    layer: test(rule.layer),
+    class: test(rule.class),
+    weight: test(rule.weight),
     matched: 0,
     used: 0,
   }));

@@ -1,9 +1,17 @@
-import type { Evaluation, OutputKind } from './evaluate.js';
+import type { OutputKind } from './outputs.js';
 
 const CLIP = 1e-7;
 
 /** What {@link Score} has counted. */
-export type Scores = Pick<Evaluation, 'loss' | 'top1' | 'top5' | 'samples'>;
+export interface Scores {
+  /** Mean of `-log p(label)`, `p` clipped at 1e-7; NaN where an output is. */
+  readonly loss: number;
+  /** Share of samples whose label has the largest output, in [0, 1]; the first of equal outputs counts. */
+  readonly top1: number;
+  /** Share of samples whose label is among the five largest; absent below six classes. */
+  readonly top5?: number;
+  readonly samples: number;
+}
 
 /** Loss and accuracies of a classifier, sample by sample. */
 export class Score {
@@ -39,6 +47,12 @@ export class Score {
     if (above < 5) this.#top5++;
     this.#samples++;
     return answer;
+  }
+
+  /** Counts one sample whose outputs are no numbers. */
+  addWrong(): void {
+    this.#loss = Number.NaN;
+    this.#samples++;
   }
 
   get scores(): Scores {

@@ -1,9 +1,11 @@
 import type { Tensor } from '@tensorflow/tfjs';
 import type { QuantizableModel, WeightInfo } from '../model.js';
-import { quantizedBytes } from '../schemes/quantize.js';
+import type { QuantizedModel } from '../packed/quantized-model.js';
+import { quantizedBytes, SCHEMES } from '../schemes/quantize.js';
 import type { SchemeName } from '../schemes/types.js';
 import { type Granularity, sizeOf } from '../shape.js';
-import { loadLayersModel, pairOwnWeights } from '../tfjs/load.js';
+import { loadNetwork } from '../tfjs/load.js';
+import { callsOf, type Layer, type NodeCall, type RunnableNetwork, runCall } from '../tfjs/run.js';
 import type { TensorFlow } from '../tfjs/types.js';
 import { Activations, type Batches } from './calibrate/activations.js';
 import { algebraFor } from './calibrate/algebra.js';
@@ -18,11 +20,11 @@ import {
 import { divergence } from './calibrate/divergence.js';
 import { fitLayer, momentsOf, setValues } from './calibrate/layer.js';
 import { randomNumbers } from './calibrate/linear.js';
-import { type Layer, type Network, type NetworkCall, networkOf, runCall } from './calibrate/network.js';
 import { sampleBatches } from './calibrate/samples.js';
-import { outputKind } from './evaluate.js';
+import { outputKind } from './outputs.js';
 import { quantizeModel } from './quantize.js';
 import { decide } from './recipe.js';
+import { turns } from './turns.js';
 
 /** One layer at one scheme while all others stay in float. */
 export interface SensitivityRow {
@@ -89,17 +91,19 @@ export async function measureSensitivity(
   });
   const [{ decisions }] = bases as [(typeof bases)[number]];
   const tools = { tf, kernels, algebra: await algebraFor(tf, options) };
-  const float = await loadLayersModel(tf, model);
-  const quantized = await loadLayersModel(tf, model);
+  const loaded = await loadNetwork(tf, model);
+  const float = loaded.model;
+  const other = await loadNetwork(tf, model);
+  const quantized = other.model;
   let inputs: Tensor[] = [];
   let activations: Activations | undefined;
   const wanted: Tensor[][] = [];
   try {
-    const pairs = pairOwnWeights(model);
-    const network = networkOf(float);
-    const twins = networkOf(quantized);
+    const pairs = loaded.own;
+    const network = callsOf(loaded);
+    const twins = callsOf(other);
     const { calls } = network;
-    const given = sampleBatches(tf, float, model.file, options);
+    const given = sampleBatches(tf, float, model, options);
     inputs = given.inputs;
     const kind = outputKind(model);
     let heard = 0;
@@ -117,13 +121,14 @@ export async function measureSensitivity(
     const random = randomNumbers(seed);
     const rows: SensitivityRow[] = [];
     const done = new Set<Layer>();
+    const turn = turns();
     activations.hold(0, nextFitted(calls, plans, 0));
     for (const [index, { layer }] of calls.entries()) {
       const weights = done.has(layer) ? [] : kernelsOf(layer, pairs, decisions);
       done.add(layer);
       if (weights.length > 0) {
         activations.hold(index, nextFitted(calls, plans, index + 1));
-        const twin = (twins.calls[index] as NetworkCall).layer;
+        const twin = (twins.calls[index] as NodeCall).layer;
         const data = dataOf(activations, calls, layer);
         const first = plans.get(layer);
         const moments =
@@ -144,10 +149,7 @@ export async function measureSensitivity(
               if (weight && weights.includes(weight)) setValues(tf, own, base.model.read(weight.id));
           }
           const outputs = rest(tf, network, twins, activations, index, wanted.length);
-          const bytes = weights.reduce((sum, { id }) => {
-            const packed = base.model.weight(id);
-            return sum + (packed.kind === 'quantized' ? quantizedBytes(packed.tensor) : 0);
-          }, 0);
+          const bytes = bytesOf(base.model, weights);
           rows.push({
             ...describe(weights),
             ...{ scheme: base.scheme, granularity, bytes },
@@ -157,6 +159,7 @@ export async function measureSensitivity(
           });
           tf.dispose(outputs);
           for (const { exact, twin: own } of variables) own.write(exact.read());
+          await turn();
         }
       }
       activations.run(index);
@@ -177,8 +180,44 @@ export async function measureSensitivity(
   }
 }
 
+/**
+ * The rows of every layer at the scheme of the fewest bits, before anything is measured: what no choice goes below.
+ * Divergences are 0.
+ */
+export async function leastRows(
+  tf: TensorFlow,
+  model: QuantizableModel,
+  { kernels, schemes = ['binary'] }: Pick<SensitivityOptions, 'kernels' | 'schemes'>,
+): Promise<SensitivityRow[]> {
+  const scheme = schemes.reduce((a, b) => (SCHEMES[b].bits < SCHEMES[a].bits ? b : a));
+  const recipe = { default: { scheme, granularity: 'channel' } } as const;
+  const decisions = decide(recipe, model.weights, model.file);
+  const base = quantizeModel(model, recipe, { kernels }).model;
+  const loaded = await loadNetwork(tf, model);
+  try {
+    const pairs = loaded.own;
+    const layers = new Set(callsOf(loaded).calls.map(({ layer }) => layer));
+    return [...layers].flatMap((layer) => {
+      const weights = kernelsOf(layer, pairs, decisions);
+      if (weights.length === 0) return [];
+      const bytes = bytesOf(base, weights);
+      const saved = 4 * parametersOf(weights) - bytes;
+      return [{ ...describe(weights), scheme, granularity: 'channel', divergence: 0, bytes, saved }];
+    });
+  } finally {
+    loaded.model.dispose();
+  }
+}
+
 const parametersOf = (weights: readonly WeightInfo[]) =>
   weights.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+
+/** Codes and scales. */
+const bytesOf = (model: QuantizedModel, weights: readonly WeightInfo[]) =>
+  weights.reduce((sum, { id }) => {
+    const packed = model.weight(id);
+    return sum + (packed.kind === 'quantized' ? quantizedBytes(packed.tensor) : 0);
+  }, 0);
 
 function describe(weights: readonly WeightInfo[]) {
   const [{ layer, className }] = weights as [WeightInfo];
@@ -193,8 +232,8 @@ function meanError(fits: ReadonlyMap<string, { readonly error: number }>): numbe
 /** The outputs of the twins when call `index` and all after it are theirs, batch by batch. */
 function rest(
   tf: TensorFlow,
-  network: Network,
-  twins: Network,
+  network: RunnableNetwork,
+  twins: RunnableNetwork,
   activations: Activations,
   index: number,
   batches: number,

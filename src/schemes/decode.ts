@@ -52,7 +52,9 @@ export const SCHEME_NAMES = Object.keys(SCHEMES)
  * @throws RangeError
  */
 export function codingOf(options: QuantizeOptions, rank: number, context?: string): Coding {
-  const scheme = Object.hasOwn(SCHEMES, options.scheme) ? SCHEMES[options.scheme] : undefined;
+  // A list of one name would do as a key.
+  const isKnown = typeof options.scheme === 'string' && Object.hasOwn(SCHEMES, options.scheme);
+  const scheme = isKnown ? SCHEMES[options.scheme] : undefined;
   if (!scheme) {
     throw new RangeError(expected('scheme', SCHEME_NAMES, options.scheme, context));
   }

@@ -2,9 +2,7 @@ import { bytesOf } from '../formats/dtypes.js';
 import { floatToHalf } from '../formats/float16.js';
 import type { JsonObject, ModelSource, WeightInfo } from '../model.js';
 import { sizeOf } from '../shape.js';
-import { pairWeights } from './load.js';
-import { modernWeights } from './old-weights.js';
-import { toTopology } from './topology.js';
+import { prepare } from './load.js';
 
 export interface LayersModelOptions {
   /** Weights as float16, half the bytes; TensorFlow.js makes float32 of them. Default: float32. */
@@ -19,6 +17,8 @@ export interface LayersModelOptions {
 export interface LayersModelFiles {
   /** Names and contents; the contents of one file must be taken before those of the next. */
   readonly files: Iterable<{ readonly name: string; readonly pieces: Iterable<Uint8Array> }>;
+  /** Contents of `model.json` where the weight files, in order, are stored under other names than `files` gives them. */
+  readonly jsonFor: (names: readonly string[]) => Uint8Array;
   /** Classes that `registerLayers` provides; empty: plain TensorFlow.js loads the model. */
   readonly registered: readonly string[];
   /** What was left out or kept in float32, and why; known in full once all files are written. */
@@ -48,12 +48,12 @@ export function layersModelFiles(
   if (!Number.isSafeInteger(shardBytes) || shardBytes < 1) {
     throw new RangeError(`"shardBytes" expected a whole number of at least 1, got ${shardBytes}`);
   }
-  const topology = toTopology(source, { keepTraining: true });
-  const model = modernWeights(source);
+  const { topology, source: model } = prepare(source, { keepTraining: true });
   const remarks = [...topology.remarks];
-  const weights = [...pairWeights(model, topology)].map(([name, weight]) => ({
+  const known = new Map(model.weights.map((weight) => [weight.id, weight]));
+  const weights = [...topology.weights].map(([name, id]) => ({
     name,
-    weight,
+    weight: known.get(id) as WeightInfo,
     half: float16,
   }));
   if (float16) {
@@ -70,26 +70,28 @@ export function layersModelFiles(
   );
   const count = Math.ceil(weightBytes / shardBytes);
   const paths = Array.from({ length: count }, (_, i) => `group1-shard${i + 1}of${count}.bin`);
-  const manifest: JsonObject = {
-    paths,
+  const manifest = {
     weights: weights.map(({ name, weight, half }): JsonObject => {
       const spec: JsonObject = { name, shape: [...weight.shape], dtype: 'float32' };
       return half ? { ...spec, quantization: { dtype: 'float16', original_dtype: 'float32' } } : spec;
     }),
   };
-  const json: JsonObject = {
-    format: 'layers-model',
-    generatedBy: `keras v${model.kerasVersion}`,
-    convertedBy,
-    modelTopology: topology.modelTopology,
-    weightsManifest: [manifest],
+  const jsonFor = (names: readonly string[]): Uint8Array => {
+    const json: JsonObject = {
+      format: 'layers-model',
+      generatedBy: `keras v${model.kerasVersion}`,
+      convertedBy,
+      modelTopology: topology.modelTopology,
+      weightsManifest: [{ paths: [...names], ...manifest }],
+    };
+    return new TextEncoder().encode(JSON.stringify(json));
   };
   function* files() {
     const data = new Pieces(values(model, weights));
     for (const name of paths) yield { name, pieces: data.take(shardBytes) };
-    yield { name: jsonName, pieces: [new TextEncoder().encode(JSON.stringify(json))] };
+    yield { name: jsonName, pieces: [jsonFor(paths)] };
   }
-  return { files: files(), registered: topology.registered, remarks, weightBytes };
+  return { files: files(), jsonFor, registered: topology.registered, remarks, weightBytes };
 }
 
 function* values(

@@ -2,13 +2,12 @@ import type { io } from '@tensorflow/tfjs';
 import { BitnibbleError } from '../errors.js';
 import { loadKernels } from '../kernels/index.js';
 import type { Kernels } from '../kernels/types.js';
-import type { ModelSource } from '../model.js';
+import type { ModelSource, WeightInfo } from '../model.js';
+import { planPacked } from '../packed/plan.js';
 import { openPacked } from '../packed/read.js';
-import { ByteInput, bodyOf, type OnProgress } from '../packed/source.js';
-import { pairWeights } from './load.js';
-import { modernWeights } from './old-weights.js';
+import { ByteInput, type ByteStream, bodyOf, type OnProgress, takeHeader } from '../packed/source.js';
+import { prepare } from './load.js';
 import { registerLayers } from './register.js';
-import { toTopology } from './topology.js';
 import type { TensorFlow } from './types.js';
 
 /** A packed file wherever it is, or an open model. A string that begins with a scheme is a URL. */
@@ -19,12 +18,20 @@ export interface PackedHandlerOptions {
   readonly tf?: TensorFlow;
   /** Kernels that decode; default: {@link loadKernels}. Hosts that refuse to compile WebAssembly hand in their own. */
   readonly kernels?: Kernels;
-  /** Bytes read so far and in all; the latter is undefined where a server does not say. */
+  /** Bytes read so far and in all. */
   readonly onProgress?: OnProgress;
+  /** Most bytes of a packed file; 1 GiB unless stated: its values as float32 would not fit into memory. */
+  readonly limit?: number;
+  /** Ends the download. */
+  readonly signal?: AbortSignal;
 }
+
+type FileSystem = typeof import('node:fs/promises');
+type FileHandle = Awaited<ReturnType<FileSystem['open']>>;
 
 /** Bytes per read of a file on disk. */
 const CHUNK = 2 ** 20;
+const LIMIT = 2 ** 30;
 
 /**
  * An IOHandler that makes a model of a packed file: `tf.loadLayersModel(packedHandler('model.safetensors'))`. Weights are
@@ -34,7 +41,8 @@ const CHUNK = 2 ** 20;
  * browsers. A `Response` can be loaded once, anything else again and again.
  *
  * The handler's `load` rejects with a BitnibbleError: `unsupported-layer`, naming every layer that cannot be run, before
- * any weight is decoded; `download`, `not-found`, and what {@link openPacked} throws.
+ * any weight is decoded; `download`, `not-found`, `too-large` where the header states more than the limit, and what
+ * {@link openPacked} throws. The header is read first, then at most the bytes that it states.
  *
  * @throws TypeError for a source of another kind
  */
@@ -53,9 +61,9 @@ export function packedHandler(source: PackedSource, options: PackedHandlerOption
 
 /** What TensorFlow.js loads: topology, names and shapes, values. */
 function artifactsOf(given: ModelSource): io.ModelArtifacts {
-  const topology = toTopology(given);
-  const model = modernWeights(given);
-  const pairs = [...pairWeights(model, topology)];
+  const { topology, source: model } = prepare(given);
+  const known = new Map(model.weights.map((weight) => [weight.id, weight]));
+  const pairs = [...topology.weights].map(([name, id]) => [name, known.get(id) as WeightInfo] as const);
   return {
     modelTopology: topology.modelTopology,
     format: 'layers-model',
@@ -92,60 +100,95 @@ function nameOf(source: PackedSource): string {
 async function bytesOf(
   source: Exclude<PackedSource, ModelSource>,
   name: string,
-  { onProgress }: PackedHandlerOptions,
+  options: PackedHandlerOptions,
 ): Promise<Uint8Array> {
   if (source instanceof Uint8Array) return source;
   if (source instanceof ArrayBuffer) return new Uint8Array(source);
-  if (source instanceof Blob) return new ByteInput(source.stream(), name, source.size, onProgress).all();
-  if (source instanceof Response) return ofResponse(source, name, onProgress);
+  if (source instanceof Blob) return wholeFile(source.stream(), name, source.size, options);
+  if (source instanceof Response) return ofResponse(source, name, options);
   const hasScheme = source instanceof URL || /^[a-z][a-z\d+.-]+:/i.test(source);
   const isFile = hasScheme ? /^file:/i.test(String(source)) : typeof document === 'undefined';
-  if (isFile) return readFile(hasScheme ? new URL(source) : (source as string), onProgress);
+  if (isFile) return readFile(hasScheme ? new URL(source) : (source as string), options);
   let response: Response;
   try {
-    response = await fetch(source);
+    response = await fetch(source, options.signal ? { signal: options.signal } : {});
   } catch (cause) {
     throw new BitnibbleError('download', `${name}: cannot be downloaded: ${(cause as Error).message}`, {
       cause,
     });
   }
-  return ofResponse(response, name, onProgress);
+  return ofResponse(response, name, options);
 }
 
-async function ofResponse(response: Response, name: string, onProgress?: OnProgress): Promise<Uint8Array> {
+async function ofResponse(
+  response: Response,
+  name: string,
+  options: PackedHandlerOptions,
+): Promise<Uint8Array> {
   const { stream, total } = bodyOf(response, name);
-  return new ByteInput(stream, name, total, onProgress).all();
+  return wholeFile(stream, name, total, options);
+}
+
+/** The header, then at most as many bytes as it states. */
+async function wholeFile(
+  stream: ByteStream,
+  name: string,
+  total: number | undefined,
+  { onProgress, limit = LIMIT }: PackedHandlerOptions,
+): Promise<Uint8Array> {
+  const input = new ByteInput(stream, name, total, onProgress);
+  try {
+    const { header, head } = await takeHeader(input);
+    const { fileSize } = header;
+    if (fileSize > limit) {
+      const fault = `the header states a file of ${fileSize} bytes, the limit is ${limit}`;
+      throw new BitnibbleError('too-large', `${name}: ${fault}`);
+    }
+    planPacked(header, name);
+    const bytes = await input.take(fileSize, false, head);
+    await input.end();
+    return bytes;
+  } finally {
+    await input.stop();
+  }
 }
 
 /** Reads a file where there is a file system. The module's name is data, so that no bundler looks for it. */
-async function readFile(path: string | URL, onProgress?: OnProgress): Promise<Uint8Array> {
+async function readFile(path: string | URL, options: PackedHandlerOptions): Promise<Uint8Array> {
   const specifier = 'node:fs/promises';
-  let fs: typeof import('node:fs/promises');
+  let fs: FileSystem;
   try {
     fs = await import(/* webpackIgnore: true */ /* @vite-ignore */ specifier);
   } catch (cause) {
     const hint = 'hand in a URL, a Response or bytes';
     throw new BitnibbleError('not-found', `${path}: there is no file system here: ${hint}`, { cause });
   }
+  let file: FileHandle;
   try {
-    const file = await fs.open(path);
-    try {
-      const { size } = await file.stat();
-      const bytes = new Uint8Array(size);
-      for (let at = 0; at < size; ) {
-        const { bytesRead } = await file.read(bytes, at, Math.min(CHUNK, size - at), at);
-        if (bytesRead === 0) return bytes.subarray(0, at);
-        at += bytesRead;
-        onProgress?.(at, size);
-      }
-      return bytes;
-    } finally {
-      await file.close();
-    }
+    const about = await fs.stat(path);
+    if (about.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
+    // Pipes and devices have no end.
+    if (!about.isFile()) throw new Error('it is no regular file');
+    file = await fs.open(path);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     const reason =
       code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a folder' : message;
     throw new BitnibbleError('not-found', `${path}: cannot be read: ${reason}`, { cause });
+  }
+  try {
+    const { size } = await file.stat();
+    return await wholeFile(chunksOf(file), String(path), size, options);
+  } finally {
+    await file.close();
+  }
+}
+
+async function* chunksOf(file: FileHandle): AsyncGenerator<Uint8Array> {
+  for (let at = 0; ; ) {
+    const { bytesRead, buffer } = await file.read(new Uint8Array(CHUNK), 0, CHUNK, at);
+    if (bytesRead === 0) return;
+    at += bytesRead;
+    yield buffer.subarray(0, bytesRead);
   }
 }

@@ -6,5 +6,5 @@ export { type LayersModelFiles, type LayersModelOptions, layersModelFiles } from
 export { type PackedHandlerOptions, type PackedSource, packedHandler } from './handler.js';
 export { loadLayersModel } from './load.js';
 export { registerLayers } from './register.js';
-export { type LayerWeightNames, type Topology, type TopologyOptions, toTopology } from './topology.js';
+export { type Topology, type TopologyOptions, toTopology } from './topology.js';
 export type { TensorFlow } from './types.js';

@@ -1,60 +1,36 @@
 import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import { BitnibbleError } from '../errors.js';
 import type { ModelSource, WeightInfo } from '../model.js';
-import { modernWeights, ownWeights } from './old-weights.js';
+import { ownWeights } from '../network/old-weights.js';
+import { type OpenNetwork, openNetwork } from '../network/open.js';
 import { registerLayers } from './register.js';
-import { type Topology, toTopology } from './topology.js';
+import { type Topology, type TopologyOptions, topologyOf } from './topology.js';
 import type { TensorFlow } from './types.js';
 
 type Layer = LayersModel['layers'][number];
 type Variable = Layer['weights'][number];
 
-/**
- * Pairs the weights of a model with those of its topology: by layer, and within a layer by position, since both sides
- * list trainable weights before the others.
- *
- * @returns name in TensorFlow.js -> weight of the model
- * @throws BitnibbleError `missing-weight` where a layer has another number of weights than its class needs
- */
-export function pairWeights(source: ModelSource, { weights: layers }: Topology): Map<string, WeightInfo> {
-  const byLayer = new Map<string, WeightInfo[]>();
-  for (const weight of source.weights) {
-    const list = byLayer.get(weight.layer);
-    if (list) list.push(weight);
-    else byLayer.set(weight.layer, [weight]);
-  }
-  const pairs = new Map<string, WeightInfo>();
-  for (const { layer, className, names } of layers) {
-    if (names === 'any') continue;
-    const found = byLayer.get(layer) ?? [];
-    const needed = names.filter((name) => name !== null).length;
-    if (found.length !== names.length && found.length !== needed) {
-      throw new BitnibbleError(
-        'missing-weight',
-        `${source.file}: layer ${layer} (${className}) expected ${needed} weights, got ${found.length}`,
-      );
-    }
-    for (const [i, weight] of found.entries()) {
-      const name = names[i];
-      if (name) pairs.set(name, weight);
-    }
-  }
-  return pairs;
+/** A model as TensorFlow.js takes it: its network, its topology, and where its weights are read. */
+export interface Prepared extends OpenNetwork {
+  readonly topology: Topology;
 }
 
 /**
- * {@link pairWeights} of the weights that a model stores as TensorFlow.js runs them. Those of Keras 1 that are joined,
- * transposed or turned round are left out.
+ * The network and the topology of a model.
+ * @throws BitnibbleError what {@link topologyOf} throws, before any weight is read
  */
-export function pairOwnWeights(source: ModelSource): Map<string, WeightInfo> {
-  const modern = modernWeights(source);
-  const own = ownWeights(source, modern);
-  const pairs = new Map<string, WeightInfo>();
-  for (const [name, { id }] of pairWeights(modern, toTopology(source))) {
-    const weight = own.get(id);
-    if (weight) pairs.set(name, weight);
-  }
-  return pairs;
+export function prepare(model: ModelSource, options: TopologyOptions = {}): Prepared {
+  const opened = openNetwork(model);
+  return { ...opened, topology: topologyOf(opened.network, model, options) };
+}
+
+/** A model of TensorFlow.js, and which of its layers each node of the network is. */
+export interface LoadedNetwork extends Prepared {
+  readonly model: LayersModel;
+  /** Layers by the node's place in the network. */
+  readonly layers: readonly Layer[];
+  /** Weights that the file stores as they are run, by name in TensorFlow.js: those of Keras 1 that are joined or turned are not. */
+  readonly own: ReadonlyMap<string, WeightInfo>;
 }
 
 /**
@@ -64,10 +40,17 @@ export function pairOwnWeights(source: ModelSource): Map<string, WeightInfo> {
  * @param tf whichever TensorFlow.js package the caller uses
  * @throws BitnibbleError `unsupported-layer` before any weight is read; `missing-weight`, `shape-mismatch`
  */
-export async function loadLayersModel(tf: TensorFlow, given: ModelSource): Promise<LayersModel> {
-  const topology = toTopology(given);
-  const source = modernWeights(given);
-  const pairs = pairWeights(source, topology);
+export async function loadLayersModel(tf: TensorFlow, source: ModelSource): Promise<LayersModel> {
+  return (await loadNetwork(tf, source)).model;
+}
+
+/**
+ * {@link loadLayersModel}, with what its layers are in the network.
+ * @throws BitnibbleError as {@link loadLayersModel}
+ */
+export async function loadNetwork(tf: TensorFlow, given: ModelSource): Promise<LoadedNetwork> {
+  const prepared = prepare(given);
+  const { topology, source } = prepared;
   registerLayers(tf);
   const { modelTopology } = topology;
   let model: LayersModel;
@@ -80,13 +63,45 @@ export async function loadLayersModel(tf: TensorFlow, given: ModelSource): Promi
       { cause: error },
     );
   }
+  const weights = new Map(source.weights.map((weight) => [weight.id, weight]));
+  const pairs = new Map([...topology.weights].map(([name, id]) => [name, weights.get(id) as WeightInfo]));
   try {
     setWeights(tf, model.weights, pairs, source);
   } catch (error) {
     model.dispose();
     throw error;
   }
-  return model;
+  const stored = ownWeights(given, source);
+  const own = new Map(
+    [...pairs].flatMap(([name, { id }]) => {
+      const weight = stored.get(id);
+      return weight ? [[name, weight] as const] : [];
+    }),
+  );
+  disposeShared(model, topology);
+  const byName = new Map(model.layers.map((layer) => [layer.name, layer]));
+  const layers = topology.layers.map((name) => byName.get(name) as Layer);
+  return { ...prepared, model, layers, own };
+}
+
+/**
+ * Has a model give up the weights of layers that are called several times: TensorFlow.js counts their calls, and takes off
+ * one when the model is disposed of.
+ */
+function disposeShared(model: LayersModel, { layers }: Topology): void {
+  const calls = new Map<string, number>();
+  for (const name of layers) calls.set(name, (calls.get(name) ?? 0) + 1);
+  const shared = model.layers.filter(({ name }) => (calls.get(name) ?? 0) > 1);
+  if (shared.length === 0) return;
+  const dispose = model.dispose.bind(model);
+  model.dispose = () => {
+    const result = dispose();
+    let { numDisposedVariables } = result;
+    for (const layer of shared)
+      for (let left = (calls.get(layer.name) ?? 1) - 1; left > 0; left--)
+        numDisposedVariables += layer.dispose().numDisposedVariables;
+    return { ...result, numDisposedVariables };
+  };
 }
 
 function setWeights(

@@ -3,8 +3,11 @@ import { attentionLayers } from './layers/attention.js';
 import { convLayers } from './layers/conv.js';
 import { convLstmLayers } from './layers/conv-lstm.js';
 import { defineLayer, type LayerSpec, PREFIX } from './layers/define.js';
+import { imageLayers } from './layers/images.js';
+import { maskLayers } from './layers/masks.js';
 import { normalizationLayers } from './layers/normalization.js';
 import { operationLayers } from './layers/operations.js';
+import { poolingLayers } from './layers/pooling.js';
 import { recurrentLayers } from './layers/recurrent.js';
 import { shapingLayers } from './layers/shaping.js';
 import type { TensorFlow } from './types.js';
@@ -16,8 +19,11 @@ export const LAYERS: readonly LayerSpec[] = [
   ...recurrentLayers,
   ...normalizationLayers,
   ...attentionLayers,
+  ...imageLayers,
+  ...poolingLayers,
   ...shapingLayers,
   ...operationLayers,
+  ...maskLayers,
 ];
 
 /**

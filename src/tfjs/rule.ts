@@ -1,20 +1,19 @@
-import type { TensorShape } from '../keras/shapes.js';
-import type { Json, JsonObject } from '../model.js';
+import type { JsonObject } from '../model.js';
+import type { Shape } from '../network/types.js';
 import { PREFIX } from './layers/define.js';
 
-/** A layer to be converted, its config clean. */
+/** A node of a network to be converted. */
 export interface Given {
+  /** Its operation. */
   readonly className: string;
+  /** Its attributes in the words of TensorFlow.js, with name, initializers and regularizers. */
   readonly config: JsonObject;
-  readonly isKeras3: boolean;
-  /** What its inputs are, call by call the same. */
+  /** What its inputs are. */
   readonly roles: readonly string[];
-  /** Arguments of its calls. */
-  readonly flags: JsonObject;
-  /** Output shape where it is known, batch included. */
-  readonly shape: TensorShape | undefined;
-  /** Converts the layer inside a wrapper. */
-  readonly inner: (entry: Json | undefined) => Converted | undefined;
+  /** Shape of its first output where it is known, batch included, without the axes of TimeDistributed. */
+  readonly shape: Shape | undefined;
+  /** The same of its first input. */
+  readonly inputShape?: Shape | undefined;
 }
 
 /** A layer for TensorFlow.js. */
@@ -22,16 +21,13 @@ export interface Converted {
   readonly className: string;
   readonly config: JsonObject;
   /**
-   * Names of its weights in TensorFlow.js, in the order in which Keras stores them, without the layer's own name;
-   * null: stored by Keras and not needed. `any`: whatever Keras stores is not needed.
+   * Names of its weights in TensorFlow.js in the order of the operation's roles, those of no use left out, without the
+   * layer's own name.
    */
-  readonly weights: readonly (string | null)[] | 'any';
+  readonly weights: readonly string[];
 }
 
-/** The layer inside a wrapper cannot be run, which was said of it. */
-export const INSIDE = 'the layer inside';
-
-/** What a layer becomes, or why it cannot be run. */
+/** What a node becomes, or why it cannot be run. */
 export type Rule = (given: Given) => Converted | string;
 
 /** The name of the bias, where there is one. */

@@ -1,19 +1,18 @@
-import type { TensorShape } from '../keras/shapes.js';
 import type { Json, JsonObject } from '../model.js';
-import { OPERATION } from './graph.js';
-import { OPERATIONS } from './layers/operations.js';
-import { bias, type Converted, type Given, INSIDE, native, own, type Rule } from './rule.js';
-import { bidirectional, convLstm, rnn, rnnOfCell } from './rules-recurrent.js';
+import { slopeOf } from '../network/operations/layers.js';
+import type { Shape } from '../network/types.js';
+import { addsMany, mayOverrun, normalizesMany } from './faults.js';
+import { attributesOf, operationName, refusedOperation } from './layers/operations.js';
+import { bias, type Converted, type Given, native, own, type Rule } from './rule.js';
+import { bidirectional, convLstm, rnn } from './rules-recurrent.js';
 
 /** The class of TensorFlow.js of the same name, whatever its config. */
 const same: Rule = ({ className, config }) => native(className, config);
 /** bitnibble's class of the same name. */
 const mine: Rule = ({ className, config }) => own(className, config);
 /** An image-augmenting or regularizing layer does nothing outside of training. */
-const identity: Rule = ({ config: { name = null, trainable = true, batch_input_shape } }) => {
-  const config: JsonObject = { name, trainable, dtype: 'float32', activation: 'linear' };
-  return native('Activation', batch_input_shape ? { ...config, batch_input_shape } : config, 'any');
-};
+const identity: Rule = ({ config: { name = null, trainable = true } }) =>
+  native('Activation', { name, trainable, dtype: 'float32', activation: 'linear' });
 
 const first = (value: Json | undefined): Json | undefined => (Array.isArray(value) ? value[0] : value);
 const isMany = (value: Json | undefined) =>
@@ -27,15 +26,12 @@ const conv: Rule = ({ className, config }) => {
     Number(config.groups ?? 1) > 1 ||
     config.padding === 'causal' ||
     (rank === 1 && isChannelsFirst(config)) ||
-    (rank === 3 && isMany(config.dilation_rate));
+    (rank === 3 && isMany(config.dilation_rate)) ||
+    mayOverrun(config, rank);
   return needs ? own(className, config, weights) : native(className, config, weights);
 };
 
-const convTranspose: Rule = ({ className, config: { output_shape: output, ...config }, shape }) => {
-  // Keras 1 was told what Keras 2 computes.
-  const differs = (n: Json, axis: number) =>
-    axis > 0 && n !== null && shape?.[axis] != null && shape[axis] !== n;
-  if (Array.isArray(output) && output.some(differs)) return `output_shape: ${JSON.stringify(output)}`;
+const convTranspose: Rule = ({ className, config: { output_shape: _, ...config } }) => {
   const weights = ['kernel', ...bias(config)];
   // TensorFlow.js's WebAssembly backend computes Conv3DTranspose wrongly.
   const needs =
@@ -47,43 +43,26 @@ const convTranspose: Rule = ({ className, config: { output_shape: output, ...con
 
 const depthwise: Rule = ({ className, config }) => {
   const weights = ['depthwise_kernel', ...bias(config)];
-  const needs = className === 'DepthwiseConv1D' || isMany(config.dilation_rate);
+  const needs = className === 'DepthwiseConv1D' || isMany(config.dilation_rate) || mayOverrun(config, 2);
   return needs ? own(className, config, weights) : native(className, config, weights);
 };
 
 const separable: Rule = ({ className, config }) => {
   const { kernel_initializer: _, kernel_regularizer: __, groups: ___, ...rest } = config;
   const weights = ['depthwise_kernel', 'pointwise_kernel', ...bias(config)];
-  const needs = className === 'SeparableConv1D' || isChannelsFirst(config) || isMany(config.dilation_rate);
+  const needs =
+    className === 'SeparableConv1D' ||
+    isChannelsFirst(config) ||
+    isMany(config.dilation_rate) ||
+    mayOverrun(config, 2);
   return needs ? own(className, rest, weights) : native(className, rest, weights);
-};
-
-/** Kernels are stored normalized; outside of training the layer inside is all there is. */
-const spectralNorm: Rule = ({ config, inner }) => {
-  const layer = inner(config.layer);
-  if (!layer) return INSIDE;
-  if (layer.weights === 'any') return `${layer.className} inside`;
-  if (layer.className === 'Embedding') return 'an Embedding inside, whose outputs Keras makes whole numbers';
-  return { ...layer, weights: [...layer.weights, null] };
-};
-
-const timeDistributed: Rule = ({ config, inner }) => {
-  const layer = inner(config.layer);
-  if (!layer) return INSIDE;
-  return native(
-    'TimeDistributed',
-    { ...config, layer: { class_name: layer.className, config: layer.config } },
-    layer.weights,
-  );
 };
 
 /** Rank of input and output, where both are the same and the shape is known. */
 const rankOf = ({ shape }: Given) => shape?.length;
 
 const batchNorm: Rule = (given) => {
-  // Keras 1: the statistics of each sample, or of the batch.
-  if (given.config.mode) return `mode: ${String(given.config.mode)}`;
-  const config: JsonObject = { ...given.config, axis: first(given.config.axis) ?? -1 };
+  const { mode: _, renorm: __, ...config } = given.config;
   const weights = [
     ...(config.scale === false ? [] : ['gamma']),
     ...(config.center === false ? [] : ['beta']),
@@ -105,7 +84,11 @@ const layerNorm: Rule = (given) => {
     ? ['gamma']
     : [...(config.scale === false ? [] : ['gamma']), ...(config.center === false ? [] : ['beta'])];
   const rank = rankOf(given);
-  const needs = config.rms_scaling === true || rank === undefined || rank > 4;
+  const needs =
+    config.rms_scaling === true ||
+    rank === undefined ||
+    rank > 4 ||
+    normalizesMany(config.axis, given.shape ?? []);
   return needs ? own('LayerNormalization', config, weights) : native('LayerNormalization', config, weights);
 };
 
@@ -118,8 +101,7 @@ const groupNorm: Rule = ({ config }) =>
 const normalization: Rule = ({ config }) => {
   const isGiven = (config.mean ?? null) !== null;
   const axis = config.axis === null ? [] : (config.axis ?? -1);
-  // Keras stores the number of samples seen behind mean and variance.
-  return own('Normalization', { ...config, axis }, isGiven ? 'any' : ['mean', 'variance', null]);
+  return own('Normalization', { ...config, axis }, isGiven ? [] : ['mean', 'variance']);
 };
 
 const relu: Rule = ({ config }) =>
@@ -132,31 +114,26 @@ const softmax: Rule = ({ config, shape }) => {
   return isLast && isOne ? native('Softmax', { ...config, axis: -1 }) : own('Softmax', config);
 };
 
-const globalPooling: Rule = ({ className, config, roles }) => {
+const globalPooling: Rule = ({ className, config, roles, inputShape }) => {
   const masked = roles.includes('mask');
   const isThree = className.endsWith('3D');
   const needs =
-    masked || isThree || config.keepdims === true || (className.endsWith('1D') && isChannelsFirst(config));
+    masked ||
+    isThree ||
+    config.keepdims === true ||
+    (className.endsWith('1D') && isChannelsFirst(config)) ||
+    addsMany(className, config, inputShape);
   return needs ? own(className, { ...config, masked }) : native(className, config);
 };
 
-const attention: Rule = ({ className, config, roles, flags, isKeras3 }) => {
+const attention: Rule = ({ className, config, roles }) => {
   const camel = (name: string) => name.replace(/_(\w)/g, (_, c: string) => c.toUpperCase());
-  const full: JsonObject = { ...config, ...flags, roles: roles.map(camel) };
-  if (!roles.includes('value')) return 'a call without value';
-  if (className !== 'MultiHeadAttention') {
-    if (config.score_mode === 'concat') return 'score_mode: concat';
-    const isScaled = className === 'Attention' ? config.use_scale === true : config.use_scale !== false;
-    return own(className, { ...full, use_scale: isScaled }, isScaled ? ['scale'] : []);
-  }
-  const axes = config.attention_axes;
-  if (Array.isArray(axes) && axes.some((axis, i) => axis !== i + 1))
-    return `attention_axes: ${JSON.stringify(axes)}`;
-  if (Array.isArray(config.output_shape) && config.output_shape.length > 1)
-    return 'an output_shape of several axes';
-  if (config.use_gate === true) return 'use_gate: true';
-  if ((config.sliding_window ?? null) !== null) return 'a sliding window';
-  full.zero_masked = isKeras3 && (Number(config.dropout ?? 0) > 0 || flags.return_attention_scores === true);
+  const full: JsonObject = { ...config, roles: roles.map(camel) };
+  if (className !== 'MultiHeadAttention')
+    return own(className, full, config.use_scale === true ? ['scale'] : []);
+  full.zero_masked =
+    config.zero_masked === true &&
+    (Number(config.dropout ?? 0) > 0 || config.return_attention_scores === true);
   const weights = ['query', 'key', 'value', 'attention_output'].flatMap((part) => [
     `${part}/kernel`,
     ...bias(config).map((b) => `${part}/${b}`),
@@ -164,12 +141,25 @@ const attention: Rule = ({ className, config, roles, flags, isKeras3 }) => {
   return own(className, full, weights);
 };
 
+/** One pair, without the list around it. */
+const edges1d: Rule = ({ className, config }) => {
+  const key = className === 'Cropping1D' ? 'cropping' : 'padding';
+  const [pair = null] = config[key] as Json[];
+  return own(className, { ...config, [key]: pair });
+};
+
+const dot: Rule = ({ config }) => {
+  const { axes } = config;
+  const isOne = Array.isArray(axes) && axes.length === 1;
+  return native('Dot', isOne ? { ...config, axes: axes[0] ?? -1 } : config);
+};
+
 const reshaped = (config: JsonObject, target: Json): JsonObject => {
   const { data_format: _, ...rest } = config;
   return { ...rest, target_shape: target };
 };
 
-const isKnown = (shape: TensorShape | undefined): shape is TensorShape =>
+const isKnown = (shape: Shape | undefined): shape is Shape =>
   shape?.slice(1).every((n) => n !== null) ?? false;
 
 const flatten: Rule = ({ config, shape }) =>
@@ -183,8 +173,6 @@ const reshape: Rule = ({ config, shape }) =>
   native('Reshape', isKnown(shape) ? { ...config, target_shape: shape.slice(1) } : config);
 
 const resizing: Rule = ({ className, config }) => {
-  if (config.crop_to_aspect_ratio || config.pad_to_aspect_ratio || config.antialias)
-    return 'cropping, padding or antialiasing';
   if (className === 'Resizing' && !/^(bilinear|nearest)$/.test(String(config.interpolation ?? 'bilinear'))) {
     return `interpolation: ${String(config.interpolation)}`;
   }
@@ -200,19 +188,62 @@ const upSampling: Rule = ({ className, config }) => {
   return how === 'nearest' || how === 'bilinear' ? own(className, config) : `interpolation: ${String(how)}`;
 };
 
-const CODE = 'it holds code, which is never executed';
+/** What TensorFlow's functions have otherwise than Keras's, in the words of the latter. */
+function kerasWords(className: string, { operands: _, ...config }: JsonObject): JsonObject {
+  if (className === 'ops.GetItem') {
+    const items = (config.key as Json[]).map((item) =>
+      item === null ? 'newaxis' : item === '...' ? 'ellipsis' : item,
+    );
+    return { index: items };
+  }
+  if (className === 'ops.Split') {
+    const { sizes, indices_or_sections: cuts, axis = 0 } = config;
+    if (!Array.isArray(sizes)) return { indices_or_sections: sizes ?? cuts ?? 1, axis };
+    let at = 0;
+    const ends = sizes.slice(0, -1).map((size) => {
+      at += Number(size);
+      return at;
+    });
+    return { indices_or_sections: ends, axis };
+  }
+  // x / sqrt(max(sum x^2, e)) of TensorFlow is x / max(|x|, sqrt(e)).
+  if (className === 'ops.L2Normalize') {
+    const [axis = -1, ...more] = (config.axis ?? []) as Json[];
+    return {
+      axis: more.length > 0 ? (config.axis ?? null) : axis,
+      order: 2,
+      epsilon: Math.sqrt(Number(config.epsilon)),
+    };
+  }
+  if (className === 'ops.Norm' && config.ord === 'euclidean') return { ...config, ord: null };
+  if (className === 'ops.Silu' && config.beta === 1) return {};
+  return config;
+}
 
-/** `x + y`, `1 - x`, `keras.ops.relu(x)`: element by element. */
-const operation: Rule = ({ className, config, flags }) => {
-  const name = className.replace(OPERATION, '').replace(/^./, (c) => c.toLowerCase());
-  return Object.hasOwn(OPERATIONS, name)
-    ? own('Operation', { ...config, ...flags, operation: name })
-    : 'an operation that is not among those converted';
+/** Keys that are of the layer, and not of the operation. */
+const LAYER_KEYS = ['name', 'trainable', 'dtype'];
+
+/** `x + y`, `1 - x`, `keras.ops.mean(x, axis=1)`. */
+const operation: Rule = ({ className, config }) => {
+  const { operands = [], ...words } = config;
+  const ownConfig = Object.fromEntries(
+    Object.entries(words).filter(
+      ([key]) => !LAYER_KEYS.includes(key) || (key === 'dtype' && className === 'ops.Cast'),
+    ),
+  );
+  const called = className === 'ops.L2Normalize' ? 'normalize' : operationName(className);
+  const attributes = attributesOf(called, kerasWords(className, ownConfig));
+  const given = Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== null));
+  const count = Array.isArray(operands) ? operands.length : 0;
+  return (
+    refusedOperation(called, given, count) ??
+    own('Operation', { operation: called, operands, attributes: given, dtype: 'float32' })
+  );
 };
 
 /** Rules by class. What stands in no row is not supported. */
 const RULES: readonly (readonly [RegExp, Rule])[] = [
-  [/^keras\.ops\./, operation],
+  [/^ops\./, operation],
   [/^Conv[123]D$/, conv],
   [/^Conv[123]DTranspose$/, convTranspose],
   [/^DepthwiseConv[12]D$/, depthwise],
@@ -225,24 +256,21 @@ const RULES: readonly (readonly [RegExp, Rule])[] = [
   // Masks travel as inputs: see masks.ts.
   [/^Embedding$/, ({ config }) => native('Embedding', { ...config, mask_zero: false }, ['embeddings'])],
   [/^(LSTM|GRU|SimpleRNN)$/, rnn],
-  [/^RNN$/, rnnOfCell],
-  [/^(LSTM|GRU|SimpleRNN)Cell$/, ({ className, config }) => native(className, config)],
   [/^ConvLSTM[123]D$/, convLstm],
   [/^Bidirectional$/, bidirectional],
-  [/^TimeDistributed$/, timeDistributed],
-  [/^SpectralNormalization$/, spectralNorm],
   [/^(MultiHeadAttention|Attention|AdditiveAttention)$/, attention],
-  [/^(Sync)?BatchNormalization$/, batchNorm],
+  [/^BatchNormalization$/, batchNorm],
   [/^LayerNormalization$/, layerNorm],
   [/^GroupNormalization$/, groupNorm],
   [/^RMSNormalization$/, ({ config }) => own('RMSNormalization', config, ['scale'])],
-  [/^(UnitNormalization|Masking|Subtract|ComputeMask|ZeroPadding[13]D|Cropping[13]D)$/, mine],
+  [
+    /^(UnitNormalization|Masking|Subtract|ComputeMask|CombineMasks|ConcatenateMasks|ZeroPadding3D|Cropping3D)$/,
+    mine,
+  ],
+  [/^(ZeroPadding|Cropping)1D$/, edges1d],
   [/^Normalization$/, normalization],
   [/^ReLU$/, relu],
-  [
-    /^LeakyReLU$/,
-    ({ config }) => native('LeakyReLU', { ...config, alpha: config.negative_slope ?? config.alpha ?? 0.3 }),
-  ],
+  [/^LeakyReLU$/, ({ config }) => native('LeakyReLU', { ...config, alpha: slopeOf(config) })],
   [/^ELU$/, ({ config }) => ((config.alpha ?? 1) === 1 ? native('ELU', config) : own('ELU', config))],
   [/^PReLU$/, ({ config }) => native('PReLU', config, ['alpha'])],
   [/^Softmax$/, softmax],
@@ -253,20 +281,19 @@ const RULES: readonly (readonly [RegExp, Rule])[] = [
   [/^Reshape$/, reshape],
   [/^MaxPooling3D$/, mine],
   [/^(Max|Average)Pooling1D$/, (given) => (isChannelsFirst(given.config) ? mine(given) : same(given))],
-  [/^(MaxPooling2D|AveragePooling[23]D)$/, same],
-  [/^(Add|Multiply|Average|Maximum|Minimum|Concatenate|Dot)$/, same],
-  [/^(InputLayer|Activation|ThresholdedReLU|Permute|RepeatVector|Rescaling|ZeroPadding2D|Cropping2D)$/, same],
+  [/^AveragePooling3D$/, (given) => (mayOverrun(given.config, 3, 'pool_size') ? mine(given) : same(given))],
+  [/^(Max|Average)Pooling2D$/, same],
+  [/^(Add|Multiply|Average|Maximum|Minimum|Concatenate)$/, same],
+  [/^Dot$/, dot],
+  [/^(Activation|ThresholdedReLU|Permute|RepeatVector|Rescaling|ZeroPadding2D|Cropping2D)$/, same],
   [
     /^(Dropout|SpatialDropout1D|GaussianNoise|GaussianDropout|AlphaDropout)$/,
-    ({ className, config }) => native(className, config, 'any'),
+    ({ className, config }) => native(className, config),
   ],
+  [/^AutoContrast$/, mine],
   [
-    /^(SpatialDropout[23]D|ActivityRegularization|Identity|Random[A-Z]\w*|AutoContrast|AugMix|CutMix|MixUp|RandAugment|MaxNumBoundingBoxes)$/,
+    /^(SpatialDropout[23]D|ActivityRegularization|Identity|AugMix|CutMix|MaxNumBoundingBoxes|MixUp|RandAugment|Solarization|Random[A-Z]\w*)$/,
     identity,
-  ],
-  [
-    /^(Lambda|TFOpLambda|SlicingOpLambda|TensorFlowOpLayer|TorchModuleWrapper|JaxLayer|FlaxLayer|TFSMLayer)$/,
-    () => CODE,
   ],
 ];
 

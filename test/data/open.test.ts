@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -353,6 +363,45 @@ shared('CIFAR-10 as it lies beside the project', async ({ shared: data }) => {
   assert.equal([...counts], new Array(10).fill(1000));
   // The mean of CIFAR-10's test pixels is about 0.4765 (0.4942, 0.4851, 0.4504 by channel).
   assert.ok(Math.abs(sum / (10_000 * 3072) - 0.4765) < 0.003, String(sum / (10_000 * 3072)));
+});
+
+test('large data is read where it lies, a sample at a time; what is larger and compressed is refused', async () => {
+  // Holes in the files: hundreds of megabytes that nobody writes.
+  const size = 300 * 2 ** 20;
+  const samples = size / 2 ** 20;
+  const shape = [
+    0,
+    0,
+    13,
+    4,
+    ...[samples, 512, 512, 1].flatMap((d) => [d >>> 24, d >>> 16, d >>> 8, d].map((b) => b & 255)),
+  ];
+  const at = folder({
+    'big.idx': Uint8Array.from(shape),
+    'big.gz': Uint8Array.of(0x1f, 0x8b, 8),
+    'big.bin': Uint8Array.of(0),
+  });
+  const file = path.join(at, 'big.idx');
+  truncateSync(file, shape.length + size);
+  const handle = openSync(file, 'r+');
+  const value = Buffer.alloc(4);
+  value.writeFloatBE(2.5);
+  writeSync(handle, value, 0, 4, shape.length + 7 * 2 ** 20);
+  closeSync(handle);
+  const before = process.memoryUsage.rss();
+  const data = await openDataset({ images: file });
+  assert.equal([data.count, [...data.inputShape], data.dtype], [samples, [512, 512, 1], 'float32']);
+  const [batch] = [...data.batches({ indices: [7, 299], batchSize: 2 })];
+  assert.equal([batch?.x[0], batch?.x[1], batch?.x.length], [2.5, 0, 2 * 2 ** 18]);
+  assert.ok(process.memoryUsage.rss() - before < 2 ** 27);
+  data.close?.();
+  for (const [name, most] of [
+    ['big.gz', 268435456],
+    ['big.bin', 199745000],
+  ] as const) {
+    truncateSync(path.join(at, name), size);
+    await rejects(openDataset(path.join(at, name)), 'too-large', name, String(most));
+  }
 });
 
 test.run();

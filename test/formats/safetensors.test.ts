@@ -123,8 +123,10 @@ test('what is no safetensors file is told so', () => {
     hex('ffffffffffffffff 7b'),
     hex('0200000000000080 7b7d'),
   ];
-  // 100,000,000 is the longest header: such a file is cut off, one byte more is something else
-  throwsCode(() => read(hex('00e1f50500000000 7b')), 'corrupt-file', 'cut off in the header');
+  // 50,000,000 is the longest header that is read, 100,000,000 the longest of the format.
+  throwsCode(() => read(hex('80f0fa0200000000 7b')), 'corrupt-file', 'cut off in the header');
+  throwsCode(() => read(hex('81f0fa0200000000 7b')), 'too-large', '50000001 bytes');
+  throwsCode(() => read(hex('00e1f50500000000 7b')), 'too-large', 'expected at most 50000000');
   throwsCode(() => read(hex('01e1f50500000000 7b')), 'not-safetensors');
   for (const bytes of bad) throwsCode(() => read(bytes), 'not-safetensors', 'some.safetensors');
 });

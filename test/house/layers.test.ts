@@ -14,9 +14,11 @@ const LEVELS: Readonly<Record<string, number>> = {
   kernels: 1,
   formats: 1,
   schemes: 2,
+  network: 2,
   keras: 3,
   packed: 3,
   tfjs: 4,
+  runtime: 4,
   data: 4,
   pipeline: 5,
   report: 5.5,
@@ -128,7 +130,7 @@ test('the reader pulls in no writer and none of the kernels that quantize', () =
 test('files stay under about 400 lines', () => {
   const long = files.filter((file) => readFileSync(path.join(source, file), 'utf8').split('\n').length > 401);
   assert.equal(
-    long.filter((file) => !/embedded(-reader)?\.ts$/.test(file)),
+    long.filter((file) => !/embedded[-a-z]*\.ts$/.test(file)),
     [],
   );
 });

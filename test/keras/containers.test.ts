@@ -18,7 +18,7 @@ import { loadKernels } from '../../src/kernels/index.js';
 import { openKeras, openModel, saveModelWeights, saveQuantized } from '../../src/node/models.js';
 import { packedBytes } from '../../src/packed/index.js';
 import { openPacked } from '../../src/packed/read.js';
-import { outputKind } from '../../src/pipeline/evaluate.js';
+import { outputKind } from '../../src/pipeline/outputs.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
 import { root, tempDir } from '../support/needs.js';
 
@@ -108,19 +108,23 @@ test('a filter that cannot be decoded is named, and no garbage is read', () =>
     );
   }));
 
-test('quantized by Keras: integers are kept, and named so', async () => {
+test('quantized by Keras: kernels are floats, which are quantized again', async () => {
   const kernels = await loadKernels();
   for (const mode of ['int8', 'int4']) {
     await opened(`${mode}.keras`, (model) => {
-      const names = model.weights
-        .filter(({ layer }) => layer === model.weights[0]?.layer)
-        .map(({ name }) => name);
-      const common = ['kernel', 'bias', 'kernel_scale'];
-      assert.equal(names, mode === 'int8' ? common : [...common, 'kernel_zero', 'g_idx']);
+      const own = model.weights.filter(({ layer }) => layer === model.weights[0]?.layer);
+      assert.equal(
+        own.map(({ name, stored }) => [name, stored?.as]),
+        [
+          ['kernel', mode === 'int8' ? mode : 'int4/128'],
+          ['bias', undefined],
+        ],
+      );
       const { report } = quantizeModel(model, { default: { scheme: 'int4' } }, { kernels });
-      assert.equal(new Set(report.tensors.map(({ result }) => result)), new Set(['kept']));
-      const kernel = report.tensors.find(({ id }) => id.endsWith('/kernel'));
-      assert.is(kernel?.reason, 'integers');
+      assert.equal(
+        report.tensors.map(({ result }) => result),
+        ['int4', 'kept', 'int4', 'kept'],
+      );
     });
   }
 });

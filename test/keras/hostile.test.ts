@@ -7,6 +7,8 @@ import * as assert from 'uvu/assert';
 import { BitnibbleError } from '../../src/errors.js';
 import { layerTree } from '../../src/keras/config.js';
 import { bytesSource, openKeras } from '../../src/keras/index.js';
+import type { JsonObject } from '../../src/model.js';
+import { checkCalls } from '../../src/network/index.js';
 import { h5 } from '../support/crafted-h5.js';
 import { fakeKeras } from '../support/h5.js';
 
@@ -61,7 +63,7 @@ test('a legacy layer that leads over a link is refused', async () => {
   assert.match(message, 'legacy.h5: /dense_1 is a link');
 });
 
-test('groups that hold themselves end at a depth', async () => {
+test('one object of two names is refused: groups in themselves, weights that are one', async () => {
   const bytes = await h5((file) => {
     const group = dense(file, 'dense');
     group.create_hard_link('/dense', 'again');
@@ -69,7 +71,73 @@ test('groups that hold themselves end at a depth', async () => {
   });
   const { code, message } = await refused(bytes, 'cycle.h5');
   assert.is(code, 'corrupt-file');
-  assert.match(message, 'nested out of all reason');
+  assert.match(message, '/dense/again, which /dense leads to too');
+  const root = await h5((file) => void file.create_hard_link('/', 'root'));
+  assert.match((await refused(root, 'root.h5')).message, '/root, which / leads to too');
+  const twins = await h5((file) => {
+    dense(file, 'dense').get('vars');
+    (file.get('dense/vars') as Group).create_hard_link('/dense/vars/0', '1');
+  });
+  assert.match((await refused(twins, 'twins.h5')).message, '/dense/vars/1, which /dense/vars/0 leads to too');
+  const listed = await h5((file) => {
+    file.create_attribute('layer_names', ['a', 'b']);
+    for (const name of ['a', 'b']) file.create_group(name).create_attribute('weight_names', ['kernel']);
+    (file.get('a') as Group).create_dataset({ name: 'kernel', data, shape: [2, 3] });
+    (file.get('b') as Group).create_hard_link('/a/kernel', 'kernel');
+  });
+  assert.match((await refused(listed, 'listed.h5')).message, '/b/kernel, which /a/kernel leads to too');
+});
+
+test('an object has one name however its path is spelled', async () => {
+  const bytes = await h5((file) => void dense(file, 'dense'));
+  const model = await openKeras(bytes, 'spelled.h5');
+  const [file] = model.files.h5;
+  for (const path of ['dense', '/dense/', '//dense/./vars', 'dense/vars/'])
+    assert.is(file?.kind(path), 'group', path);
+  assert.is(file?.kind('dense//vars/0'), 'dataset');
+  assert.is(file?.kind('dense/none'), undefined);
+  model.close();
+});
+
+test('names are no longer than there is reason for', async () => {
+  const long = 'n'.repeat(1025);
+  const object = await h5((file) => void dense(file, long));
+  const listed = await h5((file) => {
+    file.create_attribute('layer_names', ['n'.repeat(4097)]);
+    dense(file, 'dense');
+  });
+  const named = await h5((file) => {
+    (dense(file, 'dense').get('vars') as Group).create_attribute('name', long);
+  });
+  const nested = await h5((file) => {
+    let group: File | Group = file;
+    for (let i = 0; i < 5; i++) group = group.create_group(`${i}`.padStart(1000, 'n'));
+    dense(group, 'dense');
+  });
+  const architecture = (layer: JsonObject): JsonObject => ({
+    class_name: 'Sequential',
+    config: { name: 's', layers: [layer] },
+  });
+  for (const [bytes, text] of [
+    [object, 'an object of / has a name of 1025 characters, expected at most 1024: "nnnn'],
+    [listed, 'an item of /@layer_names has a name of 4097 characters, expected at most 4096'],
+    [named, '/dense/vars@name has a name of 1025 characters'],
+    [nested, 'a weight has a name of 50'],
+  ] as const) {
+    const { code, message } = await refused(bytes, 'long.h5');
+    assert.is(code, 'too-large', message);
+    assert.match(message, text);
+    assert.ok(message.length < 300, message);
+  }
+  for (const layer of [
+    { class_name: 'Dense', config: { name: long } },
+    { class_name: long, config: { name: 'a' } },
+    { class_name: 'Dense', registered_name: `P>${long}`, config: { name: 'a' } },
+  ] as JsonObject[])
+    assert.throws(
+      () => layerTree(architecture(layer), 'm'),
+      /a layer of the architecture has a name of 102\d/,
+    );
 });
 
 test('names are only names', async () => {
@@ -404,6 +472,12 @@ function graph(layers: Record<string, Call[]>, isModern = false) {
   return { class_name: 'Functional', config: { name: 'm', layers: entries } };
 }
 
+/** What opening a file checks of its graph. */
+function check(architecture: unknown, file: string, isModern = false): void {
+  const kerasVersion = isModern ? '3.8.0' : '2.15.0';
+  checkCalls({ file, architecture: architecture as JsonObject, kerasVersion, backend: '' });
+}
+
 test('a graph of layers that leads back to itself is refused, inside other models too', () => {
   const x: Call = [['x', 0]];
   const cases: [string, Record<string, Call[]>][] = [
@@ -446,7 +520,7 @@ test('a graph of layers that leads back to itself is refused, inside other model
       const outer = { class_name: 'Sequential', config: { name: 's', layers: [inner] } };
       for (const architecture of [inner, outer]) {
         assert.throws(
-          () => layerTree(architecture as never, 'cycle.h5'),
+          () => check(architecture, 'cycle.h5', isModern),
           (error: BitnibbleError) => {
             const named = /^cycle\.h5: layers of m are called on their own outputs: (.*)$/.exec(
               error.message,
@@ -462,7 +536,7 @@ test('a graph of layers that leads back to itself is refused, inside other model
   const many = Object.fromEntries(
     Array.from({ length: 1000 }, (_, i) => [`n${i}`, [[[`n${(i + 1) % 1000}`, 0]]] as Call[]]),
   );
-  assert.throws(() => layerTree(graph(many) as never, 'cycle.h5'), /outputs: (n\d+, ){5}n\d+$/);
+  assert.throws(() => check(graph(many), 'cycle.h5'), /outputs: (n\d+, ){5}n\d+$/);
 });
 
 test('shared layers called on what they made, and layers listed backwards, are no circles', () => {
@@ -472,11 +546,11 @@ test('shared layers called on what they made, and layers listed backwards, are n
       shared: [[['x', 0]], [['b', 0]], [['b', 1]]],
       b: [[['shared', 0]], [['shared', 1]]],
     } as Record<string, Call[]>;
-    assert.is(layerTree(graph(shared, isModern) as never, 'shared.h5').length, 3);
+    check(graph(shared, isModern), 'shared.h5', isModern);
     const backwards = Object.fromEntries(
       Array.from({ length: 3000 }, (_, i) => [`n${i}`, [[[i === 2999 ? 'x' : `n${i + 1}`, 0]]] as Call[]]),
     );
-    assert.is(layerTree(graph({ ...backwards, x: [] }, isModern) as never, 'backwards.h5').length, 3001);
+    check(graph({ ...backwards, x: [] }, isModern), 'backwards.h5', isModern);
   }
   // Calls of a model inside count from 1 in Keras 2, from 0 in Keras 3.
   for (const [from, config] of [
@@ -490,7 +564,7 @@ test('shared layers called on what they made, and layers listed backwards, are n
     const last = { class_name: 'ReLU', name: 'c', config: {}, inbound_nodes: [[['inner', from + 1, 0, {}]]] };
     const layers = [{ ...inner, name: 'inner', inbound_nodes: calls }, b, last];
     const model = { class_name: 'Functional', config: { name: 'm', layers } };
-    assert.is(layerTree(model as never, 'inner.h5').length, 3);
+    check(model, 'inner.h5');
   }
 });
 

@@ -4,9 +4,11 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BitnibbleError } from '../../src/errors.js';
 import { openNpz } from '../../src/formats/npz.js';
+import { bytesAccess } from '../../src/formats/random-access.js';
 import { loadKernels } from '../../src/kernels/index.js';
 import { openKeras } from '../../src/node/models.js';
 import { openPacked, type PackedWeight, packedBytes, QuantizedModel } from '../../src/packed/index.js';
+import { openPackedSource } from '../../src/packed/read-source.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
 import { quantizeTensor } from '../../src/schemes/quantize.js';
 import type { QuantizeOptions, SchemeName } from '../../src/schemes/types.js';
@@ -163,6 +165,160 @@ test('metadata that contradicts itself is refused', () => {
   assert.is(replace('\\"id\\":\\"d/bias\\"', '\\"id\\":\\"d/signs\\"'), 'corrupt-file');
   assert.is(replace('\\"id\\":\\"d/bias\\"', '\\"id\\":\\"d/other\\"'), 'missing-weight');
   assert.is(replace(/"data_offsets":\[0,8\]/, '"data_offsets":[4,12]'), 'corrupt-file');
+});
+
+test('every field of FORMAT.md is checked by its type', () => {
+  const entry = (n: number, change: (fields: Record<string, unknown>) => void) =>
+    faultOf(
+      edited((header) => {
+        const json = JSON.parse(header);
+        const weights = JSON.parse(json.__metadata__.weights);
+        change(weights[n]);
+        json.__metadata__.weights = JSON.stringify(weights);
+        return JSON.stringify(json);
+      }),
+    );
+  const odd = [['int4'], {}, 4, null, true, undefined, [[]]];
+  const texts = {
+    id: 'a weight',
+    layer: '',
+    class: '',
+    name: '',
+    dtype: '',
+    scheme: '',
+    granularity: '',
+    scale: '',
+  };
+  for (const [field, whose] of Object.entries(texts)) {
+    for (const value of odd) {
+      const fault = entry(0, (fields) => Object.assign(fields, { [field]: value }));
+      assert.match(fault, `${whose || 'weight d/kernel'}: ${field} is not text`);
+    }
+  }
+  for (const value of odd)
+    assert.match(
+      entry(3, (fields) => Object.assign(fields, { reason: value })),
+      'reason',
+    );
+  for (const axes of [...odd, ['1'], [0.5], [1, 1, 1], '1'])
+    assert.match(
+      entry(0, (fields) => Object.assign(fields, { axes })),
+      /damaged packed model: .*axes/,
+    );
+  assert.match(
+    entry(0, (fields) => Object.assign(fields, { axes: [-1] })),
+    /"axes" expected/,
+  );
+  assert.match(
+    entry(0, (fields) => Object.assign(fields, { group_size: 2 })),
+    'weight d/kernel has 2 group_size',
+  );
+  assert.match(
+    entry(1, (fields) => Object.assign(fields, { axes: [0] })),
+    'weight d/quarters has [0] axes',
+  );
+  for (const group_size of [['2'], '2', 0, 1.5, null, undefined]) {
+    const fault = entry(0, (fields) => Object.assign(fields, { granularity: 'group', group_size }));
+    assert.match(fault, /damaged packed model: .*group_?size/i);
+  }
+  for (const shape of [...odd, ['3', 2], [3, -2], [3, 2.5], new Array(65).fill(1)])
+    assert.match(
+      entry(0, (fields) => Object.assign(fields, { shape })),
+      'has no proper shape',
+    );
+  const whole = (change: (json: Record<string, Record<string, unknown>>) => void) =>
+    faultOf(
+      edited((header) => {
+        const json = JSON.parse(header);
+        change(json);
+        return JSON.stringify(json);
+      }),
+    );
+  for (const key of ['format', 'format_version', 'keras_version', 'keras_backend', 'architecture', 'weights'])
+    for (const value of [['1'], 1, null, {}])
+      assert.match(
+        whole((json) => Object.assign(json.__metadata__ as object, { [key]: value })),
+        `${key} is not text`,
+      );
+  for (const text of ['[]', '7', '"Sequential"', '{"class_name": ["Sequential"]}'])
+    assert.match(
+      whole((json) => Object.assign(json.__metadata__ as object, { architecture: text })),
+      /architecture is not/,
+    );
+  for (const [field, values] of Object.entries({
+    dtype: [['F32'], 1, null, undefined],
+    shape: ['2', [null], ['2'], [2.5], undefined],
+    data_offsets: ['0', [0], ['0', '8'], [0, 8, 8], undefined],
+  }))
+    for (const value of values)
+      assert.match(
+        whole((json) => Object.assign(json['d/bias'] as object, { [field]: value })),
+        `tensor d/bias has no proper ${field}`,
+      );
+});
+
+test('names beyond reason are refused', () => {
+  const long = 'n'.repeat(4097);
+  const fault = faultOf(edited((header) => header.replaceAll('d/bias', long)));
+  assert.match(fault, /name of 4097 characters, expected at most 4096: "nnn/);
+  assert.ok(fault.length < 200);
+  assert.is(codeOf(edited((header) => header.replaceAll('d/bias', 'n'.repeat(4096)))), 'ok');
+});
+
+test('scales that make infinity of a code are refused where the code is there', () => {
+  for (const scheme of ['int4', 'int2', 'binary'] as const) {
+    const model = new QuantizedModel(info, [weight('d/kernel', [0.5, -1, 7, 0], [4], { scheme })], kernels);
+    const bytes = packedBytes(model);
+    const at = 8 + new DataView(bytes.buffer).getUint32(0, true);
+    new DataView(bytes.buffer).setFloat32(at, 3e38, true);
+    // A sign alone does not overflow.
+    assert.is(codeOf(bytes), scheme === 'binary' ? 'ok' : 'not-finite');
+    if (scheme !== 'binary')
+      assert.match(faultOf(bytes), /x\.safetensors: tensor d\/kernel: .* make Infinity at index \d/);
+    // 7 times this is the largest float, and the code -8 is not there.
+    new DataView(bytes.buffer).setFloat32(at, 4.8e37, true);
+    assert.is(codeOf(bytes), 'ok');
+  }
+});
+
+test('a file is read where it lies: its header at first, weights when asked for', () => {
+  const bytes = packedBytes(small);
+  const asked: [from: number, length: number][] = [];
+  const source = {
+    size: bytes.length,
+    read(target: Uint8Array, position: number) {
+      asked.push([position, target.length]);
+      return bytesAccess(bytes).read(target, position);
+    },
+  };
+  const model = openPackedSource(source, kernels, 'x.safetensors');
+  const start = 8 + new DataView(bytes.buffer).getUint32(0, true);
+  const data = asked.filter(([from]) => from >= start);
+  // Of the data: the scales and the last byte of codes.
+  assert.ok(
+    data.every(([, length]) => length <= 8),
+    JSON.stringify(data),
+  );
+  assert.equal(packedBytes(model), bytes);
+  for (const { id } of small.weights) assert.equal(model.read(id), small.read(id), id);
+  const codes = (changed: Uint8Array) => {
+    try {
+      openPackedSource(bytesAccess(changed), kernels, 'x');
+    } catch (error) {
+      return (error as BitnibbleError).code;
+    }
+    return 'ok';
+  };
+  for (let length = 0; length < bytes.length; length++)
+    assert.is(codes(bytes.subarray(0, length)), codeOf(bytes.subarray(0, length)), `${length}`);
+  let state = 1;
+  for (let flip = 0; flip < 500; flip++) {
+    state = (state * 1664525 + 1013904223) >>> 0;
+    const copy = bytes.slice();
+    copy[state % copy.length] = (copy[state % copy.length] as number) ^ (1 << (state >>> 29));
+    const whole = codeOf(copy);
+    if (whole !== 'not-finite') assert.is(codes(copy), whole);
+  }
 });
 
 test('padding bits that are not zero and scales that are not finite are refused', () => {

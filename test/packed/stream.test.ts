@@ -183,7 +183,10 @@ test('1,000 seeded bit flips end in a coded error or in what openPacked reads', 
     const at = state % copy.length;
     copy[at] = (copy[at] as number) ^ (1 << (state >>> 29));
     const streamed = await codeOf(() => all(pieces(copy, 333).stream));
-    const whole = await codeOf(async () => openPacked(copy, kernels));
+    const whole = await codeOf(async () => {
+      const model = openPacked(copy, kernels);
+      for (const { id } of model.weights) model.read(id);
+    });
     assert.is(streamed === 'ok', whole === 'ok', `byte ${at}: ${streamed}, ${whole}`);
     assert.ok(!/Error$/.test(streamed), `byte ${at}: ${streamed}`);
   }
@@ -308,10 +311,63 @@ test('another origin that shows no Content-Range', async () => {
     ranges()(request, response, bytes);
   };
   await serving(ordered, hide, async (url) => {
-    const remote = await openRemotePacked(url, decoder);
+    assert.is(
+      await codeOf(() => openRemotePacked(url, decoder)),
+      'no-ranges',
+      'nothing tells versions apart',
+    );
+    const remote = await openRemotePacked(url, decoder, { allowUnversioned: true });
     assert.is(remote.bytes, ordered.length);
     assert.equal(await remote.read('head/kernel'), openPacked(ordered, kernels).read('head/kernel'));
   });
+});
+
+test('a server without versions: the header is compared with every weight', async () => {
+  const plain = { etag: '' };
+  let file = ordered;
+  const answer: Answer = (request, response) => {
+    const { writeHead } = response;
+    response.writeHead = ((status: number, { etag: _, ...headers }: Record<string, string>) =>
+      writeHead.call(response, status, headers)) as typeof writeHead;
+    ranges(() => plain)(request, response, file);
+  };
+  await serving(ordered, answer, async (url, count) => {
+    const remote = await openRemotePacked(url, decoder, { allowUnversioned: true });
+    count.requests = 0;
+    await remote.read('head/kernel');
+    assert.is(count.requests, 3);
+    file = ordered.slice();
+    const at = Buffer.from(file).indexOf('keras_version');
+    file[at] = 0x4b;
+    assert.is(await codeOf(() => remote.read('head/kernel')), 'download');
+  });
+  const dated: Answer = (request, response, bytes) => {
+    const { writeHead } = response;
+    response.writeHead = ((status: number, { etag: _, ...headers }: Record<string, string>) =>
+      writeHead.call(response, status, {
+        ...headers,
+        'last-modified': 'Sun, 29 Nov 2026 00:00:00 GMT',
+      })) as typeof writeHead;
+    ranges()(request, response, bytes);
+  };
+  await serving(ordered, dated, async (url) => {
+    assert.ok((await (await openRemotePacked(url, decoder)).read('head/kernel')).length > 0);
+  });
+});
+
+test('the length of the transport is for progress alone', async () => {
+  // As a page of another origin sees a compressed response: its length, and not that it is compressed.
+  for (const length of [10, 10 ** 9]) {
+    const response = new Response(ordered, { headers: { 'content-length': String(length) } });
+    const seen: (number | undefined)[] = [];
+    const found = await all(response, { onProgress: (_, total) => seen.push(total) });
+    assert.is(found.size, openPacked(ordered, kernels).weights.length);
+    assert.is(seen[0], length);
+  }
+  const seen: (number | undefined)[] = [];
+  await all(pieces(ordered, 100).stream, { onProgress: (_, total) => seen.push(total) });
+  assert.is(seen[0], undefined);
+  assert.is(seen.at(-1), ordered.length);
 });
 
 test('servers that do no ranges, or do them wrong', async () => {

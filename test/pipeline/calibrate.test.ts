@@ -11,7 +11,7 @@ import { openKeras } from '../../src/node/models.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
 import { calibrateModel } from '../../src/pipeline/calibrate/calibrate.js';
 import { divergence } from '../../src/pipeline/calibrate/divergence.js';
-import { outputKind } from '../../src/pipeline/evaluate.js';
+import { outputKind } from '../../src/pipeline/outputs.js';
 import { root } from '../support/needs.js';
 import { fileOf } from '../tfjs/support.js';
 

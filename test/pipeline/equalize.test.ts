@@ -31,11 +31,21 @@ const PAIRS: Readonly<Record<string, readonly [asItIs: number, folded: number]>>
   conv1d: [6, 6],
   conv2d: [6, 6],
   conv3d: [4, 4],
+  graph_autoencoder: [2, 2],
+  graph_dictionaries: [1, 1],
+  graph_frozen: [2, 2],
+  graph_renorm: [1, 1],
+  graph_siamese: [1, 1],
+  k2_autoencoder: [2, 2],
+  k2_normalized: [2, 2],
+  k2_siamese: [1, 1],
   merges: [4, 4],
   mixed_float16: [1, 1],
   mobilenet_v2: [1, 1],
   resnet: [2, 2],
+  spectral: [1, 1],
   unet: [3, 3],
+  wrappers: [1, 1],
 };
 
 const counts: Record<string, [number, number]> = {};

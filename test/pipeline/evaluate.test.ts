@@ -8,7 +8,9 @@ import { openNpz } from '../../src/formats/npz.js';
 import { openKeras } from '../../src/keras/index.js';
 import type { ModelSource } from '../../src/model.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
-import { evaluateModel, outputKind, scalesItself } from '../../src/pipeline/evaluate.js';
+import { evaluateModel } from '../../src/pipeline/evaluate.js';
+import { scalesItself } from '../../src/pipeline/inputs.js';
+import { outputKind } from '../../src/pipeline/outputs.js';
 import { root } from '../support/needs.js';
 
 const folder = path.join(root, 'test/fixtures/keras');
@@ -135,6 +137,36 @@ test('a Rescaling layer is noticed', () => {
     }),
     true,
   );
+});
+
+const codeOf = async (work: Promise<unknown>) => {
+  const error = await work.then(
+    () => undefined,
+    (thrown) => thrown as BitnibbleError,
+  );
+  return `${error?.code}: ${error?.message}`;
+};
+
+test('images and outputs that are NaN or infinite are refused', async () => {
+  for (const [value, name] of [
+    [Number.NaN, 'NaN'],
+    [Number.NEGATIVE_INFINITY, '-Infinity'],
+  ] as const) {
+    const values = x.slice();
+    values[2 * 128 + 5] = value;
+    const fault = await codeOf(evaluateModel(tf, model, dataset({ values }), { batchSize: 3 }));
+    assert.is(fault, `data-mismatch: d: expected finite samples, got ${name} at value 5 of sample 2`);
+  }
+  const spoilt: ModelSource = {
+    ...endingWith('linear'),
+    read: (id) =>
+      id === 'dense/bias' ? Float32Array.of(0, Number.POSITIVE_INFINITY, 0, 0, 0, 0) : model.read(id),
+  };
+  const fault = await codeOf(evaluateModel(tf, spoilt, dataset()));
+  assert.is(fault, "not-finite: m.h5 and d: the model's output for sample 0 is Infinity");
+  const counted = await evaluateModel(tf, spoilt, dataset(), { allowNotFinite: true });
+  assert.equal([counted.notFinite, counted.samples, counted.top1, counted.loss], [4, 4, 0, Number.NaN]);
+  assert.is((await evaluateModel(tf, model, dataset())).notFinite, 0);
 });
 
 test.run();

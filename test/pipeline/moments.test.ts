@@ -5,9 +5,9 @@ import * as assert from 'uvu/assert';
 import { roleOf } from '../../src/keras/axes.js';
 import type { JsonObject } from '../../src/model.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
-import type { LayerPlan } from '../../src/pipeline/calibrate/layer.js';
-import { type Layer, runCall } from '../../src/pipeline/calibrate/network.js';
+import type { LayerPlan } from '../../src/pipeline/calibrate/types.js';
 import { blockLayout, layoutSize, sizeOf } from '../../src/shape.js';
+import { type Layer, runCall } from '../../src/tfjs/run.js';
 import { input, type SmallLayer } from './support.js';
 import { assertMoments, layerOf, momentsFor, tensorOf } from './twins.js';
 
@@ -24,6 +24,8 @@ interface Case {
   /** Config of the layer itself, where it is in a TimeDistributed. */
   readonly inner?: JsonObject;
   readonly stage?: number;
+  /** Letters of an equation's output that are columns of the kernel's matrix. */
+  readonly columns?: string;
 }
 
 const conv = (className: string, shape: number[], kernel: number[], config: JsonObject = {}): Case => {
@@ -102,8 +104,8 @@ const CASES: readonly Case[] = [
         output_shape: outputOf(equation, shape, kernel),
         bias_axes: null,
         activation: 'linear',
-        ...{ note: axes },
       },
+      columns: axes,
     }),
   ),
   ...(
@@ -162,7 +164,7 @@ function rowsOf(
   });
 }
 
-for (const { name, className, label, shape, weights, config, inner, stage = 0 } of CASES) {
+for (const { name, className, label, shape, weights, config, inner, columns: letters, stage = 0 } of CASES) {
   test(`${name}: a probe of the layer gives the same rows`, async () => {
     const layer: SmallLayer = {
       className,
@@ -180,7 +182,7 @@ for (const { name, className, label, shape, weights, config, inner, stage = 0 } 
     const own = Object.keys(weights).filter((key) => key.includes('kernel'))[stage] as string;
     const isFirst = config.data_format === 'channels_first';
     const equation = typeof config.equation === 'string' ? config.equation.split('->')[1] : undefined;
-    const columns = equation && [...String(config.note)].map((c) => axisOf(equation, c, shape.length + 1));
+    const columns = equation && [...(letters ?? '')].map((c) => axisOf(equation, c, shape.length + 1));
     const wanted = columns ? columns : undefined;
     const set = (to: Layer, suffix: string, values: Tensor) => {
       const index = Object.keys(weights).indexOf(suffix);

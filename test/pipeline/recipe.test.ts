@@ -5,8 +5,9 @@ import * as assert from 'uvu/assert';
 import { BitnibbleError } from '../../src/errors.js';
 import { openKeras } from '../../src/keras/index.js';
 import { loadKernels } from '../../src/kernels/index.js';
+import { matcher } from '../../src/pipeline/pattern.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
-import { decide, matcher, parseRecipe, type Recipe } from '../../src/pipeline/recipe.js';
+import { decide, parseRecipe, type Recipe } from '../../src/pipeline/recipe.js';
 import { dense, fakeKeras } from '../support/h5.js';
 import { root } from '../support/needs.js';
 

@@ -104,7 +104,7 @@ for (const variant of VARIANTS) {
         name: 'own',
         units: UNITS,
         activation: 'tanh',
-        recurrent_activation: 'sigmoid',
+        ...(cell === 'SimpleRNN' ? {} : { recurrent_activation: 'sigmoid' }),
         use_bias: !noBias,
       },
       ...{ return_sequences: true, go_backwards: isBack, reset_after: isAfter, dtype: 'float32' },

@@ -6,14 +6,14 @@ import type { JsonObject } from '../../src/model.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
 import { algebraFor } from '../../src/pipeline/calibrate/algebra.js';
 import { plansOf } from '../../src/pipeline/calibrate/calibrate.js';
-import { type LayerPlan, momentsOf } from '../../src/pipeline/calibrate/layer.js';
+import { momentsOf } from '../../src/pipeline/calibrate/layer.js';
 import { randomNumbers } from '../../src/pipeline/calibrate/linear.js';
-import { type Layer, networkOf } from '../../src/pipeline/calibrate/network.js';
+import type { LayerPlan } from '../../src/pipeline/calibrate/types.js';
 import { decide } from '../../src/pipeline/recipe.js';
 import type { Moments } from '../../src/schemes/fit/calibrated.js';
 import { sizeOf } from '../../src/shape.js';
-import { loadLayersModel, pairWeights } from '../../src/tfjs/load.js';
-import { toTopology } from '../../src/tfjs/topology.js';
+import { loadNetwork } from '../../src/tfjs/load.js';
+import { callsOf, type Layer } from '../../src/tfjs/run.js';
 import { random, type SmallLayer, smallModel } from './support.js';
 
 const { tf } = await loadTensorFlow();
@@ -28,16 +28,16 @@ export async function layerOf(layers: readonly SmallLayer[], inner?: JsonObject,
   const [model, other] = [1, 2].map((seed) => smallModel(layers, [last], { seed, version }));
   if (!model || !other) throw new Error('two models');
   if (inner) for (const weight of model.weights) Object.assign(weight, { config: inner });
-  const [exact, rounded] = [await loadLayersModel(tf, model), await loadLayersModel(tf, other)];
-  const networks = [networkOf(exact), networkOf(rounded)] as const;
-  const pairs = pairWeights(model, toTopology(model));
+  const [exact, rounded] = [await loadNetwork(tf, model), await loadNetwork(tf, other)];
+  const networks = [callsOf(exact), callsOf(rounded)] as const;
+  const pairs = exact.own;
   const decisions = decide({ default: { scheme: 'int4' } }, model.weights, 'small');
   const plans = plansOf(networks[0], networks[1], pairs, decisions);
   const own = networks.map(({ calls }) => calls.at(-1)?.layer) as [Layer, Layer];
   const plan = plans.get(own[0]);
   const dispose = () => {
-    exact.dispose();
-    rounded.dispose();
+    exact.model.dispose();
+    rounded.model.dispose();
   };
   return { plan, exact: own[0], rounded: own[1], dispose, model, other };
 }

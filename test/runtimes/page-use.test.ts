@@ -1,13 +1,15 @@
 // The page in use: with the keyboard alone, with a large model, and when the next file comes too soon.
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Page } from 'playwright-core';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { loadKernels, openPacked } from '../../src/index.js';
+import { loadKernels, openPacked, packedBytes } from '../../src/index.js';
+import { openKeras } from '../../src/keras/index.js';
+import { quantizeModel } from '../../src/pipeline/index.js';
 import { dense, fakeKeras } from '../support/h5.js';
 import { need, tempDir } from '../support/needs.js';
-import { answers, choose, digitsFile, download, openSite, type Site } from './support/page.js';
+import { answers, choose, digitsFile, download, drop, openSite, type Site } from './support/page.js';
 
 const test = suite('the page in use');
 const withChromium = need(test, 'chromium');
@@ -210,6 +212,26 @@ inPage('a new file ends the work on the one before', async (page) => {
   await page.waitForTimeout(1000);
   assert.is(await page.getByText('large.h5').count(), 0);
   assert.is(page.workers().length, 1);
+});
+
+inPage('a packed file is said to be packed, with what is in it', async (page) => {
+  const kernels = await loadKernels();
+  const model = await openKeras(readFileSync(digitsFile), 'digits.h5');
+  const { model: packed, report } = quantizeModel(model, { default: { scheme: 'int4' } }, { kernels });
+  const bytes = packedBytes(packed);
+  model.close();
+  await drop(page, 'digits.safetensors', bytes);
+  await page.getByRole('heading', { name: 'digits.safetensors' }).waitFor();
+  const facts = await page.locator('section.model p').textContent();
+  assert.match(facts ?? '', 'Already packed');
+  assert.match(facts ?? '', `at ${report.bitsPerWeight.toFixed(2)} bits`);
+  assert.is(await page.locator('section.layers tbody tr').count(), report.tensors.length);
+  const row = page.locator('section.layers tr', { hasText: 'conv1/kernel' });
+  assert.match((await row.textContent()) ?? '', 'int4, one scale per channel, absmax');
+  assert.is(await page.getByRole('alert').count(), 0);
+  // The next file is rounded as ever.
+  await drop(page, 'digits.h5', readFileSync(digitsFile));
+  await page.getByTestId('ratio').waitFor();
 });
 
 test.run();

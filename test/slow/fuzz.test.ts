@@ -6,8 +6,8 @@ import { root, run } from '../support/needs.js';
 
 test('thousands of damaged files: a code or a valid model each', async () => {
   const script = path.join(root, 'scripts', 'fuzz.ts');
-  const args = ['--import', 'tsx', script, '--mutations', '6000', '--seconds', '90'];
-  const { status, output } = await run(process.execPath, args, { timeout: 120_000 });
+  const args = ['--import', 'tsx', script, '--mutations', '6000', '--share', '0.1', '--seconds', '150'];
+  const { status, output } = await run(process.execPath, args, { timeout: 200_000 });
   assert.is(status, 0, output);
   const cases = Number(/^(\d+) of \d+ cases/m.exec(output)?.[1]);
   assert.ok(cases >= 2000, output);
@@ -18,6 +18,10 @@ test('thousands of damaged files: a code or a valid model each', async () => {
       assert.ok(count >= 500, output);
       if (how === 'mutated') mutated += count;
     }
+  }
+  for (const kind of ['crafted h5', 'packed fields', 'servers', 'data files', 'recipes']) {
+    const count = Number(new RegExp(`^(\\d+) ${kind}: at most \\d+ ms`, 'm').exec(output)?.[1]);
+    assert.ok(count >= 10, `${kind}: ${output}`);
   }
   const valid = Number(/^ {2}valid: (\d+)$/m.exec(output)?.[1]);
   // A file that is cut is never whole; of those with changed bytes some still make sense.

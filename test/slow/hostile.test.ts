@@ -5,6 +5,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { openKeras, saveModelWeights } from '../../src/node/models.js';
 import { type Command, CRAFTED_H5 } from '../support/crafted-h5.js';
 import { CRAFTED_ZIP } from '../support/crafted-zip.js';
 import { need, root, runCli, runPython, tempDir } from '../support/needs.js';
@@ -96,9 +97,35 @@ need(test, 'keras')('values in other files are not read', async () => {
   }
 });
 
+const LOSSY = `
+import sys, h5py, numpy as np
+with h5py.File(sys.argv[1], "w") as f:
+    f.create_dataset("layers/dense/vars/0", data=np.arange(6, dtype="<f4").reshape(2, 3) / 7, scaleoffset=2, chunks=(2, 3))
+`;
+
+need(test, 'keras')('what a lossy filter stores is read, and not written through it', async () => {
+  const file = path.join(folder, 'lossy.h5');
+  await runPython(LOSSY, [file]);
+  const model = await openKeras(file);
+  const id = model.weights[0]?.id as string;
+  // h5py reads the same: two decimal digits of n / 7.
+  const digits = [0, 0.14, 0.29, 0.43, 0.57, 0.71];
+  const values = model.read(id);
+  assert.ok(
+    values.every((value, i) => Math.abs(value - (digits[i] as number)) < 1e-6),
+    String(values),
+  );
+  const target = path.join(folder, 'lossy-out.h5');
+  const error = await saveModelWeights(model, new Map([[id, digits]]), target).catch((thrown) => thrown);
+  model.close();
+  assert.is(error.code, 'unsupported-filter');
+  assert.match(error.message, /\/layers\/dense\/vars\/0 is stored through HDF5 filter 6/);
+  assert.not.ok(existsSync(target));
+});
+
 test('nothing was written beside the outputs, or where a name points', () => {
   const made = [...CRAFTED_H5, ...CRAFTED_ZIP].map(({ name }) => name);
-  const known = new Set([...made, 'secret.bin', ...ELSEWHERE_NAMES.map((name) => `${name}.h5`)]);
+  const known = new Set([...made, 'secret.bin', 'lossy.h5', ...ELSEWHERE_NAMES.map((name) => `${name}.h5`)]);
   const strays = readdirSync(folder).filter(
     (name) => !known.has(name.replace(/-(quantize|inspect|convert)(\.json)?$/, '')),
   );

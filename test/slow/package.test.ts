@@ -52,7 +52,7 @@ test('holds what is used and nothing else', () => {
     assert.ok(packed.includes(file), `${file} is missing`);
   }
   const known =
-    /^(package\.json|LICENSE|README\.md|CHANGELOG\.md|build\/(kernels|reader|linalg)\.wasm|(dist|docs|examples\/digits)\/.+)$/;
+    /^(package\.json|LICENSE|README\.md|CHANGELOG\.md|SECURITY\.md|build\/(kernels|reader|linalg)\.wasm|(dist|docs|examples\/digits)\/.+)$/;
   assert.equal(
     packed.filter((file) => !known.test(file) || file.startsWith('docs/api/')),
     [],

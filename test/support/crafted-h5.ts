@@ -203,13 +203,55 @@ const crowd = (count: number) =>
     );
     file.create_attribute('layer_names', ['inner']);
     const group = file.create_group('inner');
-    const first = group.create_group('dense_0');
-    first.create_dataset({ name: 'kernel', data: new Float32Array(6).fill(1), shape: [2, 3] });
-    for (let n = 1; n < count; n++) group.create_hard_link('/inner/dense_0', `dense_${n}`);
+    for (let n = 0; n < count; n++) {
+      const data = new Float32Array(6).fill(1);
+      group.create_group(`dense_${n}`).create_dataset({ name: 'kernel', data, shape: [2, 3] });
+    }
     const names = Array.from({ length: count }, (_, n) => `dense_${n}/kernel`);
     for (let chunk = 0; chunk * 1000 < count; chunk++)
       group.create_attribute(`weight_names${chunk}`, names.slice(chunk * 1000, chunk * 1000 + 1000));
   });
+
+/** One dataset that is two weights. */
+const twoNames = () =>
+  h5((file) => {
+    const vars = dense(file, 'a').get('vars') as Group;
+    vars.create_hard_link('/a/vars/0', '1');
+  });
+
+/** A group that is in itself under a thousand names. */
+const wideCycle = (count: number) =>
+  h5((file) => {
+    const layers = file.create_group('layers');
+    dense(layers, 'dense');
+    for (let n = 0; n < count; n++) layers.create_hard_link('/layers', `again_${n}`);
+  });
+
+/** Weights at the end of a long path: HDF5 looks at all beginnings of each. */
+const deep = (depth: number, count: number) =>
+  h5((file) => {
+    let group: File | Group = file;
+    for (let n = 0; n < depth; n++) group = group.create_group('g');
+    const vars = group.create_group('vars');
+    for (let n = 0; n < count; n++)
+      vars.create_dataset({ name: `${n}`, data: new Float32Array(1), shape: [1] });
+  });
+
+/** A layer with a name of many megabytes, in the configuration. */
+const longName = (length: number) =>
+  legacy(
+    `{"class_name": "Sequential", "config": {"name": "s", "layers": [{"class_name": "Dense", "config": {"name": "${'n'.repeat(length)}", "units": 3}}]}}`,
+  );
+
+/** The same in the list of layers, in the file without a configuration. */
+const longLayerName = (length: number) =>
+  h5((file) => {
+    file.create_attribute('layer_names', ['n'.repeat(length)]);
+    dense(file, 'dense');
+  });
+
+/** A group of the longest name that old groups have room for. */
+const longNames = (length: number) => h5((file) => void dense(file, 'n'.repeat(length)));
 
 const linked = (link: (file: File) => void) =>
   h5((file) => {
@@ -247,7 +289,33 @@ export const CRAFTED_H5: readonly Crafted[] = [
         group.create_hard_link('/dense', 'and_again');
       }),
     code: 'corrupt-file',
-    names: 'nested out of all reason',
+    names: '/dense/again, which /dense leads to too',
+  },
+  {
+    name: 'two-names.h5',
+    make: twoNames,
+    code: 'corrupt-file',
+    names: '/a/vars/1, which /a/vars/0 leads to too',
+  },
+  { name: 'wide-cycle.h5', make: () => wideCycle(1000), code: 'corrupt-file', names: 'leads to too' },
+  { name: 'deep.h5', make: () => deep(60, 3000), code: 'corrupt-file', names: 'nested deep' },
+  {
+    name: 'long-name.h5',
+    make: () => longName(20_000_000),
+    code: 'too-large',
+    names: 'a name of 20000000 characters',
+  },
+  {
+    name: 'long-layer-name.h5',
+    make: () => longLayerName(20_000_000),
+    code: 'too-large',
+    names: 'characters',
+  },
+  {
+    name: 'long-names.h5',
+    make: () => longNames(64_000),
+    code: 'too-large',
+    names: 'a name of 64000 characters',
   },
   { name: 'many-names.h5', make: () => manyNames(60_000), code: 'corrupt-file' },
   { name: 'aliases.h5', make: () => aliases(3000), code: 'corrupt-file', names: 'twice' },

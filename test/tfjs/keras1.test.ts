@@ -91,8 +91,8 @@ test('classes and words of Keras 1 become those of Keras 2', () => {
     padding: [1, 2],
   });
   has(converted('MaxPooling1D', { ...sequence, pool_length: 3, stride: null, border_mode: 'valid' }), {
-    pool_size: 3,
-    strides: 3,
+    pool_size: [3],
+    strides: [3],
   });
   has(converted('GaussianNoise', { sigma: 0.25 }), { stddev: 0.25 });
   has(converted('Dropout', { p: 0.25 }), { rate: 0.25 });
@@ -132,7 +132,7 @@ test('what Keras 2 has no counterpart for is refused by name', () => {
     [
       'MaxoutDense',
       { output_dim: 2, nb_feature: 4 },
-      'maxoutdense (MaxoutDense): TensorFlow.js has no such layer',
+      'maxoutdense (MaxoutDense): a layer that bitnibble does not know',
     ],
     ['Merge', { mode: 'dot', dot_axes: 1 }, 'merge (Merge): '],
     ['Merge', { mode: 'sum', layers: [sequential([])] }, 'merge (Merge): '],

@@ -10,10 +10,10 @@ const { tf } = await loadTensorFlow();
 const kernels = await loadKernels();
 
 test('there are enough architectures, in small files', () => {
-  assert.ok(names.length >= 20, String(names.length));
+  assert.ok(names.length >= 60, String(names.length));
   const sizes = readdirSync(folder).map((file) => statSync(path.join(folder, file)).size);
   assert.ok(Math.max(...sizes) < 80_000, `${Math.max(...sizes)} bytes`);
-  assert.ok(sizes.reduce((a, b) => a + b, 0) < 1_500_000);
+  assert.ok(sizes.reduce((a, b) => a + b, 0) < 2_500_000);
 });
 
 for (const name of names) {

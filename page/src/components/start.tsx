@@ -39,7 +39,7 @@ export function OpenButtons({ onFile, onFailure, quiet = false }: OpenProps & { 
         type="file"
         hidden
         aria-label="Keras model"
-        accept=".h5,.hdf5,.keras"
+        accept=".h5,.hdf5,.keras,.safetensors"
         onChange={({ currentTarget }) => {
           const file = currentTarget.files?.[0];
           // The same file again is a change, too.

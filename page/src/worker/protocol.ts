@@ -12,12 +12,33 @@ export type OnProgress = (progress: Progress) => void;
 
 /** What is known of a model before it is rounded. */
 export interface ModelFacts {
+  readonly kind: 'keras';
   readonly file: string;
   readonly bytes: number;
   readonly name: string;
   readonly kerasVersion: string;
   readonly layers: number;
   readonly parameters: number;
+}
+
+/** What the header of a packed file says: there is nothing left to round. */
+export interface PackedFacts {
+  readonly kind: 'packed';
+  readonly file: string;
+  readonly bytes: number;
+  readonly kerasVersion: string;
+  /** Layers with weights. */
+  readonly layers: number;
+  readonly parameters: number;
+  /** Those that are codes. */
+  readonly packedParameters: number;
+  /** Of those, scales included. */
+  readonly bitsPerWeight: number;
+  readonly tensors: readonly {
+    readonly id: string;
+    readonly shape: readonly number[];
+    readonly coding: string;
+  }[];
 }
 
 /** A rounded model. */
@@ -60,8 +81,8 @@ export interface Score {
 
 /** What the page asks of the worker. */
 export interface Api {
-  /** Opens a model; the one before is closed. */
-  open(file: File, onProgress: OnProgress): Promise<ModelFacts>;
+  /** Opens a model, or says what is in a packed file; the one before is closed. */
+  open(file: File, onProgress: OnProgress): Promise<ModelFacts | PackedFacts>;
   round(choice: Choice, onProgress: OnProgress): Promise<Rounded>;
   /** Of the model as it was last rounded. */
   histogram(id: string, block?: number): Promise<LevelHistogram>;

@@ -1,10 +1,12 @@
 import { type Kernels, loadKernels, writePacked } from 'bitnibble';
 import { type KerasModel, openKeras } from 'bitnibble/keras';
 import { type LevelHistogram, levelHistogram, quantizeModel } from 'bitnibble/pipeline';
+import { isPacked } from '../../../src/keras/open.js';
 import { SCHEMES } from '../../../src/schemes/quantize.js';
 import type { Choice } from '../schemes.js';
 import { fileSource } from './file-source.js';
-import type { ModelFacts, OnProgress, Progress, Rounded } from './protocol.js';
+import { packedFacts } from './packed.js';
+import type { ModelFacts, OnProgress, PackedFacts, Progress, Rounded } from './protocol.js';
 
 type Quantized = ReturnType<typeof quantizeModel>['model'];
 
@@ -36,16 +38,26 @@ export class Session {
     return this.#kernels;
   }
 
-  async open(file: File, onProgress: OnProgress): Promise<ModelFacts> {
+  async open(file: File, onProgress: OnProgress): Promise<ModelFacts | PackedFacts> {
     this.#model?.close();
     this.#model = undefined;
     this.#quantized = undefined;
     onProgress({ stage: 'opening', part: 0 });
-    const model = await openKeras(fileSource(file), file.name);
+    const source = fileSource(file);
+    if (isPacked(source)) return packedFacts(source, file.name);
+    const model = await openKeras(source, file.name);
     this.#model = model;
     onProgress({ stage: 'opening', part: 1 });
     const { name, kerasVersion, layers, parameters } = model;
-    return { file: file.name, bytes: file.size, name, kerasVersion, layers: layers.length, parameters };
+    return {
+      kind: 'keras',
+      file: file.name,
+      bytes: file.size,
+      name,
+      kerasVersion,
+      layers: layers.length,
+      parameters,
+    };
   }
 
   async round({ scheme, granularity, groupSize, scale }: Choice, listener: OnProgress): Promise<Rounded> {

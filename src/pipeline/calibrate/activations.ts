@@ -1,6 +1,6 @@
 import type { Tensor } from '@tensorflow/tfjs';
+import { type Layer, lastUses, type RunnableNetwork as Network, runCall } from '../../tfjs/run.js';
 import type { TensorFlow } from '../../tfjs/types.js';
-import { type Layer, lastUses, type Network, runCall } from './network.js';
 
 /** A value in the float network and in the quantized one. */
 export interface Twin<T> {

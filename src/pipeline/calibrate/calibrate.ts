@@ -5,18 +5,20 @@ import type { Kernels } from '../../kernels/types.js';
 import type { QuantizableModel, WeightInfo } from '../../model.js';
 import { type PackedWeight, QuantizedModel } from '../../packed/quantized-model.js';
 import type { CalibrateOptions } from '../../schemes/fit/calibrated.js';
-import { loadLayersModel, pairOwnWeights } from '../../tfjs/load.js';
+import { loadLayersModel, loadNetwork } from '../../tfjs/load.js';
+import { callsOf, type Layer, type NodeCall, type RunnableNetwork } from '../../tfjs/run.js';
 import type { TensorFlow } from '../../tfjs/types.js';
-import { outputKind } from '../evaluate.js';
+import { outputKind } from '../outputs.js';
 import { type QuantizeReport, quantizeModel, reportOf, reportRow } from '../quantize.js';
 import { type Decision, decide, parseRecipe, type Recipe } from '../recipe.js';
+import { turns } from '../turns.js';
 import { Activations, type Batches } from './activations.js';
 import { algebraFor } from './algebra.js';
-import { divergence } from './divergence.js';
-import { type CallData, fitLayer, type LayerFit, type LayerPlan, planOf } from './layer.js';
+import { divergence, requireFiniteOutputs } from './divergence.js';
+import { fitLayer, planOf } from './layer.js';
 import { randomNumbers } from './linear.js';
-import { type Layer, type Network, type NetworkCall, networkOf } from './network.js';
 import { type SampleOptions, sampleBatches } from './samples.js';
+import type { CallData, LayerFit, LayerPlan } from './types.js';
 
 export interface CalibrationOptions extends CalibrateOptions, SampleOptions {
   readonly kernels: Kernels;
@@ -84,16 +86,18 @@ export async function calibrateModel(
   const decisions = decide(parseRecipe(recipe), model.weights, model.file);
   const base = quantizeModel(model, recipe, { kernels });
   const tools = { tf, kernels, algebra: await algebraFor(tf, options) };
-  const float = await loadLayersModel(tf, model);
-  const quantized = await loadLayersModel(tf, base.model);
+  const loaded = await loadNetwork(tf, model);
+  const float = loaded.model;
+  const other = await loadNetwork(tf, base.model);
+  const quantized = other.model;
   let inputs: Tensor[] = [];
   let activations: Activations | undefined;
   try {
-    const pairs = pairOwnWeights(model);
+    const pairs = loaded.own;
     const isPaired = new Set([...pairs.values()].map(({ id }) => id));
-    const network = networkOf(float);
-    const twins = networkOf(quantized);
-    const given = sampleBatches(tf, float, model.file, options);
+    const network = callsOf(loaded);
+    const twins = callsOf(other);
+    const given = sampleBatches(tf, float, model, options);
     inputs = given.inputs;
     const { warnings, count: samples } = given;
     activations = new Activations(tf, network, twins, inputs, {
@@ -107,6 +111,7 @@ export async function calibrateModel(
     const rows: CalibrationRow[] = [];
     const random = randomNumbers(seed);
     const { calls } = network;
+    const turn = turns();
     activations.hold(0, nextFitted(calls, plans, 0));
     for (const [index, { layer }] of calls.entries()) {
       const plan = fits.has(layer) ? undefined : plans.get(layer);
@@ -121,6 +126,7 @@ export async function calibrateModel(
       }
       activations.run(index);
       onProgress?.(index + 1, calls.length, layer.name);
+      await turn();
     }
     activations.hold(calls.length, calls.length);
     for (const { id, kind } of base.model.weights)
@@ -128,6 +134,7 @@ export async function calibrateModel(
     warnings.push(...shortOf(rows));
     const kind = outputKind(model);
     const outputs = network.outputs.map((value) => activations?.of(value) as Batches);
+    requireFiniteOutputs(tf, outputs, `${model.file} and ${options.dataset.name}`);
     const calibrated = divergence(tf, outputs, kind);
     const plain = await loadLayersModel(tf, base.model);
     const predicted = outputs.map(({ float: exact }, i) => ({
@@ -174,33 +181,33 @@ export const ACTIVATION_BYTES = 384 * 2 ** 20;
 
 /** How each layer that is called is to be fitted, or why it cannot be; layers without quantized weights are left out. */
 export function plansOf(
-  network: Network,
-  twins: Network,
+  network: RunnableNetwork,
+  twins: RunnableNetwork,
   pairs: ReadonlyMap<string, WeightInfo>,
   decisions: ReadonlyMap<string, Decision>,
 ): Map<Layer, LayerPlan | string> {
   const plans = new Map<Layer, LayerPlan | string>();
-  for (const [index, { layer }] of network.calls.entries()) {
-    const plan = planOf(layer, (twins.calls[index] as NetworkCall).layer, pairs, decisions);
-    if (plan) plans.set(layer, plan);
+  for (const [index, call] of network.calls.entries()) {
+    const plan = planOf(call, (twins.calls[index] as NodeCall).layer, pairs, decisions);
+    if (plan) plans.set(call.layer, plan);
   }
   return plans;
 }
 
 /** The first call from `index` on whose layer is fitted to data. */
 export function nextFitted(
-  calls: readonly NetworkCall[],
+  calls: readonly NodeCall[],
   plans: ReadonlyMap<Layer, LayerPlan | string>,
   index: number,
 ): number {
   let next = index;
-  while (next < calls.length && typeof (plans.get((calls[next] as NetworkCall).layer) ?? '') === 'string')
+  while (next < calls.length && typeof (plans.get((calls[next] as NodeCall).layer) ?? '') === 'string')
     next++;
   return next;
 }
 
 /** What all calls of a layer take whose inputs are known by now. */
-export function dataOf(activations: Activations, calls: readonly NetworkCall[], layer: Layer): CallData[] {
+export function dataOf(activations: Activations, calls: readonly NodeCall[], layer: Layer): CallData[] {
   return calls
     .filter((call) => call.layer === layer)
     .flatMap(({ inputs }) => {

@@ -1,114 +1,121 @@
-import { roleOf } from '../../keras/axes.js';
-import { isObject } from '../../keras/config.js';
-import { plainClass } from '../../keras/variables.js';
 import type { JsonObject, WeightInfo } from '../../model.js';
+import type { NetworkNode } from '../../network/types.js';
+import { activationName } from '../../tfjs/layers/activations.js';
 import type { CellName, RnnConfig } from '../../tfjs/layers/recurrent.js';
 import { type Calling, convolution, depthwise, separable, transposed } from './convolution.js';
 import { einsumDense } from './einsum.js';
 import type { Linear } from './linear.js';
-import type { Layer } from './network.js';
 import { recurrent } from './recurrent.js';
 
 const CONVOLUTION = /^(Depthwise|Separable)?Conv([123])D(Transpose)?$/;
 const CELL = /^(SimpleRNN|LSTM|GRU)$/;
 
-/** Classes that have kernels and are fitted without data, and why. */
+/** Operations that have kernels and are fitted without data, and why. */
 const REASONS: readonly (readonly [RegExp, string])[] = [
   [/Attention$/, 'what its kernels take is known inside of it only'],
   [/^ConvLSTM[123]D$/, 'its steps are convolutions of states, which are not computed'],
-  [/^RNN$/, 'it is a cell of its own'],
 ];
 
 /**
- * The linear maps of a layer, in the order in which they are applied, or why calibration does not know them.
+ * The linear maps of a node, in the order in which they are applied, or why calibration does not know them.
  *
- * @param layer as TensorFlow.js runs it
- * @param weights all of its weights in the order of `layer.weights`, as Keras stores them
+ * @param weights by their role
  * @param takesShift whether a bias may be changed
  */
 export function linearsOf(
-  layer: Layer,
-  weights: readonly WeightInfo[],
+  { operation, attributes, steps, roles }: NetworkNode,
+  weights: ReadonlyMap<string, WeightInfo>,
   takesShift: (bias: WeightInfo) => boolean,
 ): readonly Linear[] | string {
-  const [first] = weights as [WeightInfo];
-  const [name = '', around] = first.className.split('/').reverse();
-  // Outside of training, spectral normalization is the layer inside; an RNN of a cell is the layer of that name.
-  const wrapper = /^(SpectralNormalization|RNN)$/.test(around ?? '') ? undefined : around;
-  const className = plainClass(name).replace(/^(SimpleRNN|LSTM|GRU)Cell$/, '$1');
-  if (/(TimeDistributed|Bidirectional)$/.test(layer.getClassName()) && wrapper === undefined)
-    return 'a model inside a wrapper is fitted without data';
-  const config = first.config ?? {};
-  const isTimed = wrapper === 'TimeDistributed';
-  if (wrapper === 'Bidirectional' && CELL.test(className))
-    return bothWays(layer, className, weights, takesShift);
-  const kernels = weights.filter((weight) => roleOf(weight).kind === 'kernel');
-  const bias = weights.find((weight) => /^(bias|b)$/.test(weight.name) && takesShift(weight));
-  const calling: Calling = { isTimed, isFirst: config.data_format === 'channels_first' };
-  const dense = kernels[0] as WeightInfo;
-  const match = CONVOLUTION.exec(className);
-  const inside = `a layer inside ${wrapper} is fitted without data`;
-  if (wrapper !== undefined && !(isTimed && (match || className === 'Dense'))) return inside;
-  if (className === 'Dense') return [convolution(dense, bias, {}, 0, { ...calling, isFirst: false })];
+  const given = weights.get('bias');
+  const bias = given && takesShift(given) ? given : undefined;
+  const calling: Calling = { isTimed: steps > 0, isFirst: attributes.data_format === 'channels_first' };
+  const match = CONVOLUTION.exec(operation);
+  const inside = 'a layer inside TimeDistributed is fitted without data';
+  const [dense, second] = kernelsOf(operation, weights);
+  const isMap = operation === 'Dense' || operation === 'EinsumDense' || match !== null;
+  if (isMap && !dense) return 'its kernels are not those of the class';
+  // Axes of a dense layer between batch and channels are all alike.
+  if (operation === 'Dense')
+    return [convolution(dense as WeightInfo, bias, {}, 0, { isTimed: false, isFirst: false })];
+  if (steps > 0 && !(match && steps === 1)) return inside;
   if (match) {
     const [, kind, digit, isTransposed] = match;
     const rank = Number(digit);
-    if (isTimed && rank === 3) return inside;
-    if (kind === 'Depthwise') return [depthwise(dense, bias, config, rank, calling)];
+    if (calling.isTimed && rank === 3) return inside;
+    const kernel = dense as WeightInfo;
+    if (kind === 'Depthwise') return [depthwise(kernel, bias, attributes, rank, calling)];
     if (kind === 'Separable')
-      return separable(kernels as unknown as [WeightInfo, WeightInfo], bias, config, rank, calling);
-    return [(isTransposed ? transposed : convolution)(dense, bias, config, rank, calling)];
+      return second
+        ? separable([kernel, second], bias, attributes, rank, calling)
+        : 'its kernels are not those of the class';
+    return [(isTransposed ? transposed : convolution)(kernel, bias, attributes, rank, calling)];
   }
-  if (className === 'EinsumDense') {
-    const map = einsumDense(dense, bias, config);
+  if (operation === 'EinsumDense') {
+    const map = einsumDense(dense as WeightInfo, bias, attributes);
     return typeof map === 'string' ? map : [map];
   }
-  if (CELL.test(className)) return oneWay(rnnConfigOf(className, layer.getConfig()), weights, takesShift);
-  const why = REASONS.find(([classes]) => classes.test(className))?.[1];
-  return `the class ${className} is fitted without data${why ? `: ${why}` : ''}`;
+  if (CELL.test(operation))
+    return oneWay(rnnConfigOf(operation, attributes, roles), attributes, weights, takesShift, '');
+  const cell = String(attributes.cell);
+  if (operation === 'Bidirectional' && CELL.test(cell)) {
+    const found: Linear[] = [];
+    for (const way of ['forward', 'backward'] as const) {
+      const config = rnnConfigOf(cell, attributes, roles);
+      const goBackwards = (config.goBackwards === true) !== (way === 'backward');
+      const maps = oneWay({ ...config, goBackwards }, attributes, weights, takesShift, way);
+      if (typeof maps === 'string') return maps;
+      found.push(...maps);
+    }
+    return found;
+  }
+  const name = operation === 'Bidirectional' ? cell : operation;
+  const why = REASONS.find(([operations]) => operations.test(name))?.[1];
+  return `the class ${name} is fitted without data${why ? `: ${why}` : ''}`;
 }
 
-/** What `run` needs of the config of a recurrent layer, which TensorFlow.js and bitnibble's classes spell alike. */
-function rnnConfigOf(className: string, config: object): RnnConfig & { readonly stateful?: boolean } {
-  return { ...(config as RnnConfig), cell: className as CellName };
+/** Kernels of a layer of one map or two. */
+function kernelsOf(operation: string, weights: ReadonlyMap<string, WeightInfo>): (WeightInfo | undefined)[] {
+  const isDepthwise = /^(Depthwise|Separable)/.test(operation);
+  return [weights.get(isDepthwise ? 'depthwise_kernel' : 'kernel'), weights.get('pointwise_kernel')];
 }
 
+/** What `runRnn` needs of a node. */
+function rnnConfigOf(cell: string, attributes: JsonObject, roles: readonly string[]): RnnConfig {
+  const name = (key: string) => activationName(String(attributes[key] ?? 'linear')) ?? null;
+  return {
+    cell: cell as CellName,
+    units: Number(attributes.units),
+    activation: name('activation'),
+    recurrentActivation: name('recurrent_activation'),
+    useBias: attributes.use_bias !== false,
+    resetAfter: attributes.reset_after === true,
+    goBackwards: attributes.go_backwards === true,
+    returnSequences: attributes.return_sequences === true,
+    returnState: attributes.return_state === true,
+    zeroOutputForMask: attributes.zero_output_for_mask === true,
+    masked: roles.includes('mask'),
+  };
+}
+
+/** One direction: of a Bidirectional layer the forward one has the first half of the states. */
 function oneWay(
-  config: RnnConfig & { readonly stateful?: boolean },
-  [kernel, own, bias]: readonly WeightInfo[],
+  config: RnnConfig,
+  { stateful }: JsonObject,
+  weights: ReadonlyMap<string, WeightInfo>,
   takesShift: (bias: WeightInfo) => boolean,
-  half?: 'first' | 'second',
+  way: '' | 'forward' | 'backward',
 ): Linear[] | string {
-  if (config.stateful) return 'a stateful layer is fitted without data';
+  if (stateful === true) return 'a stateful layer is fitted without data';
+  const prefix = way === '' ? '' : `${way}/`;
+  const [kernel, own, bias] = ['kernel', 'recurrent_kernel', 'bias'].map((role) =>
+    weights.get(prefix + role),
+  );
   if (!kernel || !own) return 'its kernels are not those of the class';
+  const half = way === '' ? undefined : way === 'forward' ? 'first' : 'second';
   return recurrent(
     { kernel, recurrent: own, bias, takesShift: bias !== undefined && takesShift(bias) },
     config,
     half,
   );
-}
-
-/** Forwards, then backwards: TensorFlow.js and bitnibble's class list weights so. */
-function bothWays(
-  layer: Layer,
-  className: string,
-  weights: readonly WeightInfo[],
-  takesShift: (bias: WeightInfo) => boolean,
-): Linear[] | string {
-  const { layer: inner, masked } = layer.getConfig() as unknown as {
-    layer: { config: JsonObject };
-    masked?: boolean;
-  };
-  if (!isObject(inner.config)) return 'its layer is not known';
-  const half = weights.length / 2;
-  const found: Linear[] = [];
-  for (const isBack of [false, true]) {
-    const given = rnnConfigOf(className, { ...inner.config, masked: masked === true });
-    const config = { ...given, goBackwards: (given.goBackwards === true) !== isBack };
-    const own = isBack ? weights.slice(half) : weights.slice(0, half);
-    const maps = oneWay(config, own, takesShift, isBack ? 'second' : 'first');
-    if (typeof maps === 'string') return maps;
-    found.push(...maps);
-  }
-  return found;
 }

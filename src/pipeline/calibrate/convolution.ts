@@ -169,17 +169,12 @@ export function depthwise(
     ...{ weight, groups: channels, taps, k: taps.length, n, strides },
     ...(bias ? { bias: { weight: bias, from: 0 } } : {}),
     input: (tf, [x]) => padded(tf, imageOf(tf, x as Tensor, rank, isTimed, isFirst), geometry),
-    outputs: (tf, image, values) =>
-      flat(tf, image, (x) =>
-        tf.depthwiseConv2d(
-          x,
-          tf.reshape(values(weight), [size[1], size[2], channels, n]) as Tensor4D,
-          [step, step],
-          'valid',
-          'NHWC',
-          [dilation[1], dilation[2]],
-        ),
-      ),
+    outputs: (tf, image, values) => {
+      const kernel = tf.reshape(values(weight), [size[1], size[2], channels, n]);
+      // TensorFlow's own kernel for processors has no dilations; zeros between the taps are the same.
+      const spread = dilated(tf, kernel, [dilation[1], dilation[2]]) as Tensor4D;
+      return flat(tf, image, (x) => tf.depthwiseConv2d(x, spread, [step, step], 'valid', 'NHWC'));
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Scalar, Tensor } from '@tensorflow/tfjs';
+import { BitnibbleError } from '../../errors.js';
 import type { TensorFlow } from '../../tfjs/types.js';
-import type { OutputKind } from '../evaluate.js';
+import type { OutputKind } from '../outputs.js';
 
 /** Outputs of two networks, batch by batch. */
 export interface OutputPair {
@@ -53,4 +54,25 @@ export function divergence(tf: TensorFlow, outputs: readonly OutputPair[], kind:
     }
   }
   return classifies ? sum / count : total > 0 ? sum / total : sum;
+}
+
+/**
+ * The float network is the yardstick: what it makes of the samples has to be numbers.
+ * @throws BitnibbleError `not-finite`
+ */
+export function requireFiniteOutputs(
+  tf: TensorFlow,
+  outputs: readonly Pick<OutputPair, 'float'>[],
+  what: string,
+): void {
+  for (const { float } of outputs) {
+    for (const output of float) {
+      const [sum] = tf.tidy(() => tf.mul(output, 0).sum().dataSync());
+      if (sum === 0) continue;
+      throw new BitnibbleError(
+        'not-finite',
+        `${what}: the model's outputs for these samples are NaN or infinite`,
+      );
+    }
+  }
 }

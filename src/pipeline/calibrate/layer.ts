@@ -15,71 +15,39 @@ import { packLevels } from '../../schemes/levels.js';
 import { codingOf, dequantizeTensor } from '../../schemes/quantize.js';
 import type { QuantizedTensor, QuantizeOptions } from '../../schemes/types.js';
 import { type BlockLayout, blockLayout } from '../../shape.js';
+import type { Layer, NodeCall } from '../../tfjs/run.js';
 import type { TensorFlow } from '../../tfjs/types.js';
 import type { Decision } from '../recipe.js';
 import type { Batches } from './activations.js';
 import { linearsOf } from './classes.js';
 import { addMoments, type Linear, type Values } from './linear.js';
-import type { Layer } from './network.js';
 import { fitTable } from './table.js';
-
-export type Variable = Layer['weights'][number];
-
-/** A layer to be fitted: its maps in order, or its table; and its variables in both networks. */
-export interface LayerPlan {
-  readonly linears: readonly Linear[];
-  /** The table of an Embedding, which has no maps. */
-  readonly table?: WeightInfo;
-  readonly options: ReadonlyMap<string, QuantizeOptions>;
-  readonly exact: ReadonlyMap<string, Variable>;
-  readonly rounded: ReadonlyMap<string, Variable>;
-}
-
-/** What one call of a layer takes: each of its inputs. */
-export type CallData = readonly Batches[];
-
-/** A kernel fitted to data. */
-export interface KernelFit {
-  readonly tensor: QuantizedTensor;
-  /** Share of the variance of the outputs that is lost. */
-  readonly error: number;
-  readonly inputs: number;
-  readonly deadInputs: number;
-  readonly positions: number;
-}
-
-/** A layer's new values; they are set in the quantized network as well. */
-export interface LayerFit {
-  readonly tensors: ReadonlyMap<string, KernelFit>;
-  /** New values of biases, by id. */
-  readonly biases: ReadonlyMap<string, Float32Array>;
-}
+import type { CallData, KernelFit, LayerFit, LayerPlan, Variable } from './types.js';
 
 /** How a layer is to be fitted; a reason where it cannot be; undefined where none of its weights is quantized. */
 export function planOf(
-  layer: Layer,
+  { node, layer }: NodeCall,
   twin: Layer,
   pairs: ReadonlyMap<string, WeightInfo>,
   decisions: ReadonlyMap<string, Decision>,
 ): LayerPlan | string | undefined {
   const exact = new Map<string, Variable>();
   const rounded = new Map<string, Variable>();
-  const weights: WeightInfo[] = [];
+  const weights = new Map<string, WeightInfo>();
   for (const [i, variable] of layer.weights.entries()) {
     const weight = pairs.get(variable.originalName);
     if (!weight) continue;
-    weights.push(weight);
+    weights.set(weight.id, weight);
     exact.set(weight.id, variable);
     rounded.set(weight.id, twin.weights[i] as Variable);
   }
   const options = new Map<string, QuantizeOptions>();
-  for (const { id } of weights) {
+  for (const id of weights.keys()) {
     const decision = decisions.get(id);
     if (decision && !('keep' in decision)) options.set(id, decision.options);
   }
   if (options.size === 0) return undefined;
-  const [first] = weights as [WeightInfo];
-  for (const weight of weights) {
+  for (const weight of weights.values()) {
     const own = options.get(weight.id);
     const role = roleOf(weight);
     const { shape = [] } = exact.get(weight.id) ?? {};
@@ -89,9 +57,16 @@ export function planOf(
     if (own?.axes && role.kind === 'kernel' && own.axes.join() !== role.axes.join())
       return 'channels along other axes are fitted without data';
   }
+  const roles = new Map(
+    Object.entries(node.weights).flatMap(([role, id]) => {
+      const weight = weights.get(id);
+      return weight ? [[role, weight] as const] : [];
+    }),
+  );
   const rest = { options, exact, rounded };
-  if (first.className === 'Embedding') return { linears: [], table: first, ...rest };
-  const linears = linearsOf(layer, weights, ({ id }) => !options.has(id));
+  const table = node.operation === 'Embedding' ? roles.get('embeddings') : undefined;
+  if (table) return { linears: [], table, ...rest };
+  const linears = linearsOf(node, roles, ({ id }) => !options.has(id));
   if (typeof linears === 'string') return linears;
   const bytes = Math.max(...linears.map(bytesOf));
   if (bytes > FIT_BYTES)

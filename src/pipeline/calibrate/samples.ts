@@ -1,8 +1,10 @@
 import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import type { Dataset, Preprocess } from '../../data/index.js';
 import { BitnibbleError } from '../../errors.js';
+import type { ModelSource } from '../../model.js';
 import type { TensorFlow } from '../../tfjs/types.js';
 import { inputShapeOf } from '../evaluate.js';
+import { unscaled } from '../inputs.js';
 
 /** Unlabelled samples to calibrate with. */
 export interface SampleOptions {
@@ -23,9 +25,10 @@ export interface SampleOptions {
 export function sampleBatches(
   tf: TensorFlow,
   model: LayersModel,
-  file: string,
+  source: ModelSource,
   { dataset, preprocess, samples = 2048, batchSize = 64 }: SampleOptions,
 ): { inputs: Tensor[]; count: number; warnings: string[] } {
+  const { file } = source;
   const mismatch = (fault: string) =>
     new BitnibbleError('data-mismatch', `${file} and ${dataset.name}: ${fault}`);
   const shape = inputShapeOf(model, file, dataset);
@@ -45,10 +48,8 @@ export function sampleBatches(
     tf.dispose(inputs);
     throw error;
   }
-  if (most > 30)
-    warnings.push(
-      `inputs reach ${most.toPrecision(3)}: they look unscaled; most networks expect 0 to 1, or a deviation of 1`,
-    );
+  const warning = unscaled(source, most);
+  if (warning) warnings.push(warning);
   if (count < 64) warnings.push(`${count} samples are few: 256 to 2048 are usual`);
   return { inputs, count, warnings };
 }

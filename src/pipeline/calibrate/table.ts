@@ -1,7 +1,7 @@
 import type { Kernels } from '../../kernels/types.js';
 import type { WeightInfo } from '../../model.js';
 import { codingOf, dequantizeTensor, quantizeTensor } from '../../schemes/quantize.js';
-import type { CallData, LayerFit, LayerPlan, Variable } from './layer.js';
+import type { CallData, LayerFit, LayerPlan, Variable } from './types.js';
 
 /**
  * An Embedding's table `[rows, width]`, scales per row or per group in a row. A row is an output as it is, `count` times on

@@ -11,10 +11,9 @@ import { packLevels, unpackLevels } from '../../schemes/levels.js';
 import type { QuantizedTensor } from '../../schemes/types.js';
 import { blockShape, sizeOf } from '../../shape.js';
 import { addConvolutionGradients } from '../../tfjs/gradients.js';
-import { loadLayersModel, pairWeights } from '../../tfjs/load.js';
-import { toTopology } from '../../tfjs/topology.js';
+import { loadLayersModel, prepare } from '../../tfjs/load.js';
 import type { TensorFlow } from '../../tfjs/types.js';
-import { type OutputKind, outputKind } from '../evaluate.js';
+import { type OutputKind, outputKind } from '../outputs.js';
 import { type Augmentation, augment } from './augment.js';
 import { divergence, isClassifier, klSum } from './divergence.js';
 import { randomNumbers, sample } from './linear.js';
@@ -106,7 +105,7 @@ export async function tuneModel(
   let tunables: ReadonlyMap<string, Tunable> = new Map();
   const optimizers = [tf.train.adam(latentRate), tf.train.adam(rate)] as const;
   try {
-    const given = sampleBatches(tf, teacher, float.file, options);
+    const given = sampleBatches(tf, teacher, float, options);
     inputs = given.inputs;
     const tuned = tunedSamples(given.count);
     const checked = given.count - tuned;
@@ -203,11 +202,11 @@ function tunablesOf(
   quantized: QuantizedModel,
   kernels: Kernels,
 ): Map<string, Tunable> {
-  const pairs = pairWeights(quantized, toTopology(quantized));
+  const { weights } = prepare(quantized).topology;
   const tunables = new Map<string, Tunable>();
   for (const variable of student.weights) {
-    const info = pairs.get(variable.originalName);
-    const weight = info && quantized.weight(info.id);
+    const id = weights.get(variable.originalName);
+    const weight = id === undefined ? undefined : quantized.weight(id);
     if (weight?.kind === 'quantized')
       tunables.set(weight.id, codedTunable(tf, variable, weight.tensor, float.read(weight.id), kernels));
     else if (weight && /^(bias|gamma|beta)$/.test(weight.name) && variable.dtype === 'float32')

@@ -1,16 +1,17 @@
 import type { Tensor } from '@tensorflow/tfjs';
 import type { ModelSource } from '../../model.js';
-import { loadLayersModel, pairOwnWeights } from '../../tfjs/load.js';
+import { operationOf } from '../../network/index.js';
+import { loadNetwork } from '../../tfjs/load.js';
+import { callsOf } from '../../tfjs/run.js';
 import type { TensorFlow } from '../../tfjs/types.js';
 import { Activations, type Batches } from '../calibrate/activations.js';
-import { networkOf } from '../calibrate/network.js';
 import { type SampleOptions, sampleBatches } from '../calibrate/samples.js';
 import { rangeOf } from './ranges.js';
 import type { ActivationRange } from './types.js';
 
 /** Layers that hand their values on as they are, in this order or another. */
 const PASSING =
-  /^(Dropout|SpatialDropout[123]D|GaussianNoise|GaussianDropout|AlphaDropout|ActivityRegularization|Identity|Flatten|Reshape|Permute|RepeatVector|InputLayer)$/;
+  /^(Flatten|Reshape|Permute|RepeatVector|ComputeMask|CombineMasks|ConcatenateMasks|ops\.(Reshape|Squeeze|ExpandDims|Transpose|GetItem))$/;
 
 export interface ActivationRangeOptions extends SampleOptions {
   /** Bytes of activations held at most, but for one batch at least. */
@@ -29,13 +30,13 @@ export async function measureActivations(
   model: ModelSource,
   { bytes, onProgress, ...samples }: ActivationRangeOptions,
 ): Promise<ActivationRange[]> {
-  const float = await loadLayersModel(tf, model);
+  const loaded = await loadNetwork(tf, model);
+  const float = loaded.model;
   let inputs: Tensor[] = [];
   let activations: Activations | undefined;
   try {
-    const owners = new Map([...pairOwnWeights(model)].map(([name, { layer }]) => [name, layer]));
-    const network = networkOf(float);
-    ({ inputs } = sampleBatches(tf, float, model.file, samples));
+    const network = callsOf(loaded);
+    ({ inputs } = sampleBatches(tf, float, model, samples));
     activations = new Activations(tf, network, network, inputs, { bytes, isChanged: () => false });
     const rows: ActivationRange[] = [];
     const { calls } = network;
@@ -45,15 +46,14 @@ export async function measureActivations(
       if (range) rows.push({ layer, className, ...range, samples: count });
     };
     take(inputs, 'input', 'InputLayer');
-    for (const [index, { layer, outputs }] of calls.entries()) {
+    for (const [index, { node, outputs }] of calls.entries()) {
       activations.hold(index, index + 1);
       activations.run(index);
       onProgress?.(index + 1, calls.length);
-      if (PASSING.test(layer.getClassName())) continue;
-      const owner = layer.weights.map(({ originalName }) => owners.get(originalName)).find(Boolean);
+      if (PASSING.test(node.operation) || operationOf(node.operation)?.isIdentity) continue;
       for (const value of outputs) {
         const known: Batches | undefined = activations.of(value);
-        if (known) take(known.float, owner ?? layer.name, layer.getClassName());
+        if (known) take(known.float, node.layer, node.className);
       }
     }
     return rows;

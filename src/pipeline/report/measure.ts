@@ -8,9 +8,9 @@ import type { TensorFlow } from '../../tfjs/types.js';
 import { ACTIVATION_BYTES } from '../calibrate/calibrate.js';
 import { isClassifier } from '../calibrate/divergence.js';
 import { CALIBRATED_VARIANTS, VARIANTS } from '../compare.js';
-import { outputKind } from '../evaluate.js';
 import { levelHistogram } from '../histogram.js';
 import { mixesOf } from '../mixed.js';
+import { outputKind } from '../outputs.js';
 import { quantizeModel } from '../quantize.js';
 import { measureSensitivity, type SensitivityRow } from '../sensitivity.js';
 import { foldBatchNorm } from '../transform/fold.js';
@@ -84,7 +84,11 @@ export async function measureReport(
   const warnings = new Set<string>();
 
   const float = await timed('float model', () =>
-    predictAll(tf, model, dataset, { ...predict, onProgress: reporting('float') }),
+    predictAll(tf, model, dataset, {
+      ...predict,
+      onProgress: reporting('float'),
+      onWarning: (text) => warnings.add(text),
+    }),
   );
   const task = taskOf(model, dataset, float);
   const outputs = outputKind(model);

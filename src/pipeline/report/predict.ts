@@ -5,8 +5,11 @@ import { sizeOf } from '../../shape.js';
 import { loadLayersModel } from '../../tfjs/load.js';
 import type { TensorFlow } from '../../tfjs/types.js';
 import { divergence } from '../calibrate/divergence.js';
-import { inputShapeOf, type OutputKind } from '../evaluate.js';
+import { inputShapeOf } from '../evaluate.js';
+import { inputWatch } from '../inputs.js';
+import type { OutputKind } from '../outputs.js';
 import { Score, type Scores } from '../score.js';
+import { turns } from '../turns.js';
 
 /** Outputs of a model on all samples. */
 export interface Predictions {
@@ -21,6 +24,8 @@ export interface PredictOptions {
   readonly limit?: number;
   readonly preprocess?: Preprocess;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Told once if inputs look unscaled. */
+  readonly onWarning?: (text: string) => void;
 }
 
 /**
@@ -32,7 +37,7 @@ export async function predictAll(
   tf: TensorFlow,
   source: ModelSource,
   dataset: Dataset,
-  { batchSize = 100, limit = dataset.count, preprocess, onProgress }: PredictOptions,
+  { batchSize = 100, limit = dataset.count, preprocess, onProgress, onWarning }: PredictOptions,
 ): Promise<Predictions> {
   const model = await loadLayersModel(tf, source);
   try {
@@ -40,8 +45,11 @@ export async function predictAll(
     const samples = Math.min(limit, dataset.count);
     const outputs: { values: Float32Array; shape: number[] }[] = [];
     const start = performance.now();
+    const watch = inputWatch(source, onWarning);
+    const turn = turns();
     let done = 0;
     for (const { x, size } of dataset.batches({ batchSize, limit: samples, preprocess })) {
+      watch(x);
       const made = tf.tidy(() => [model.predict(tf.tensor(x, [size, ...shape]))].flat()) as Tensor[];
       for (const [i, tensor] of made.entries()) {
         const own = tensor.shape.slice(1);
@@ -51,6 +59,7 @@ export async function predictAll(
       tf.dispose(made);
       done += size;
       onProgress?.(done, samples);
+      await turn();
     }
     return { outputs, samples, seconds: (performance.now() - start) / 1000 };
   } finally {

@@ -2,7 +2,7 @@ import type { Dataset } from '../../data/index.js';
 import type { QuantizableModel } from '../../model.js';
 import type { TensorFlow } from '../../tfjs/types.js';
 import { type AppliedVariant, applyVariant, type Variant, type VariantOptions } from '../compare.js';
-import type { OutputKind } from '../evaluate.js';
+import type { OutputKind } from '../outputs.js';
 import { accuracyByClass, compareAnswers, confusionOf, movedCounts } from './classes.js';
 import { paretoFront } from './pareto.js';
 import { distanceOf, type Predictions, type PredictOptions, predictAll, scoreOf } from './predict.js';

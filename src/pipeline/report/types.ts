@@ -1,7 +1,7 @@
 import type { SchemeName } from '../../schemes/types.js';
 import type { Granularity } from '../../shape.js';
-import type { OutputKind } from '../evaluate.js';
 import type { LevelHistogram } from '../histogram.js';
+import type { OutputKind } from '../outputs.js';
 import type { Recipe } from '../recipe.js';
 import type { SensitivityRow } from '../sensitivity.js';
 import type { ValueRange } from './ranges.js';

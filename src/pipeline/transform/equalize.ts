@@ -1,7 +1,8 @@
 import type { ModelSource } from '../../model.js';
-import type { LeftLayer } from './fold.js';
-import { type KernelView, magnitudes, scaleKernel } from './kernel-view.js';
-import { findPairs, type Pair } from './pairs.js';
+import type { LeftLayer } from '../../network/passes/fold-norms.js';
+import { inputChannel, type Kernel, outputChannel } from '../../network/passes/kernel.js';
+import { findPairs, type Pair } from '../../network/passes/pairs.js';
+import { networkOf, scalingOf, weightsOf } from './network.js';
 import { type Scaling, TransformedModel } from './transformed-model.js';
 
 /** Two kernels whose channels were scaled against each other. */
@@ -35,9 +36,9 @@ const TOLERANCE = 1e-2;
 const MAX_FACTOR = 2 ** 40;
 
 /** A kernel while its factors are being found. */
-interface Kernel {
-  readonly view: KernelView;
-  /** `max |w|` over spatial positions, `[A, B]`. */
+interface Balanced {
+  readonly kernel: Kernel;
+  /** `max |w|` over spatial positions, `[rows, columns]`. */
   readonly sizes: Float32Array;
   readonly inputs: Float64Array;
   readonly outputs: Float64Array;
@@ -60,21 +61,25 @@ interface Kernel {
  * @throws BitnibbleError `corrupt-file` for an architecture that cannot be read
  */
 export function equalize(source: ModelSource): EqualizeResult {
-  const { pairs, left } = findPairs(source);
-  const kernels = new Map<string, Kernel>();
-  const kernelOf = (view: KernelView): Kernel => {
-    const found = kernels.get(view.weight.id);
+  const { pairs, left } = pairsOf(source);
+  const kernels = new Map<string, Balanced>();
+  const balancedOf = (kernel: Kernel): Balanced => {
+    const found = kernels.get(kernel.id);
     if (found) return found;
-    const kernel = {
-      view,
-      sizes: magnitudes(view, source.read(view.weight.id)),
-      inputs: new Float64Array(view.inputs).fill(1),
-      outputs: new Float64Array(view.outputs).fill(1),
+    const balanced = {
+      kernel,
+      sizes: magnitudes(kernel, source.read(kernel.id)),
+      inputs: new Float64Array(kernel.inputs).fill(1),
+      outputs: new Float64Array(kernel.outputs).fill(1),
     };
-    kernels.set(view.weight.id, kernel);
-    return kernel;
+    kernels.set(kernel.id, balanced);
+    return balanced;
   };
-  const linked = pairs.map((pair) => ({ pair, first: kernelOf(pair.first), second: kernelOf(pair.second) }));
+  const linked = pairs.map((pair) => ({
+    pair,
+    first: balancedOf(pair.first),
+    second: balancedOf(pair.second),
+  }));
   const before = linked.map(({ pair, first, second }) => sharing(pair, first, second));
   let rounds = 0;
   for (let change = Number.POSITIVE_INFINITY; change > TOLERANCE && rounds < MAX_ROUNDS; ) {
@@ -85,10 +90,10 @@ export function equalize(source: ModelSource): EqualizeResult {
     if (linked.length === 0) break;
   }
   const scaled = new Map<string, Scaling>();
-  for (const [id, { view, inputs, outputs }] of kernels)
-    scaled.set(id, (values, from) => scaleKernel(view, values, from, inputs, outputs));
+  for (const [id, { kernel, inputs, outputs }] of kernels)
+    scaled.set(id, scalingOf({ kernel, inputs, outputs }));
   for (const { pair, first } of linked) {
-    for (const { id } of pair.vectors)
+    for (const id of pair.vectors)
       scaled.set(id, (values, from) => {
         for (let i = 0; i < values.length; i++)
           values[i] = (values[i] as number) * (first.outputs[(from + i) % pair.channels] as number);
@@ -97,8 +102,8 @@ export function equalize(source: ModelSource): EqualizeResult {
   return {
     source: new TransformedModel(source, { scaled }),
     pairs: linked.map(({ pair, first, second }, i) => ({
-      first: first.view.weight.id,
-      second: second.view.weight.id,
+      first: first.kernel.id,
+      second: second.kernel.id,
       through: pair.through,
       channels: pair.channels,
       before: before[i] as number,
@@ -109,35 +114,72 @@ export function equalize(source: ModelSource): EqualizeResult {
   };
 }
 
+/** The pairs of a model, and every layer with a kernel that is the first of none. */
+function pairsOf(source: ModelSource): { pairs: readonly Pair[]; left: readonly LeftLayer[] } {
+  const network = networkOf(source);
+  if (!network) {
+    const why = 'the file holds no architecture';
+    return { pairs: [], left: [{ layer: source.file, className: 'model', why }] };
+  }
+  const { pairs, left } = findPairs(network, weightsOf(source));
+  const inPairs = new Set(pairs.flatMap(({ first, second }) => [first.id, second.id]));
+  const seen = new Set(left.map(({ layer }) => layer));
+  for (const { id, layer } of source.weights) if (inPairs.has(id)) seen.add(layer);
+  const known = new Set(network.nodes.map(({ layer }) => layer));
+  const more: LeftLayer[] = [];
+  for (const { layer, className, shape } of source.weights) {
+    if (seen.has(layer) || shape.length < 2) continue;
+    seen.add(layer);
+    const why = known.has(layer)
+      ? 'a class without a kernel of known axes'
+      : 'it is part of another layer, or no output of the model needs it';
+    more.push({ layer, className, why });
+  }
+  return { pairs, left: [...left, ...more] };
+}
+
+/** `max |w|` over the spatial positions: `[rows, columns]`, C order. */
+function magnitudes({ rows, columns }: Kernel, values: Float32Array): Float32Array {
+  const out = new Float32Array(rows * columns);
+  for (let i = 0, at = 0; i < values.length; i++) {
+    const size = Math.abs(values[i] as number);
+    if (size > (out[at] as number)) out[at] = size;
+    if (++at === out.length) at = 0;
+  }
+  return out;
+}
+
 /** `max |w|` of each output channel. */
-function outputRanges({ view, sizes, inputs, outputs }: Kernel): Float64Array {
-  const ranges = new Float64Array(view.outputs);
-  eachElement(view, (at, a, b) => {
-    const o = view.outputOf(a, b);
-    const size = (sizes[at] as number) * (inputs[view.inputOf(a, b)] as number) * (outputs[o] as number);
+function outputRanges({ kernel, sizes, inputs, outputs }: Balanced): Float64Array {
+  const ranges = new Float64Array(kernel.outputs);
+  const [inputOf, outputOf] = [inputChannel(kernel), outputChannel(kernel)];
+  eachElement(kernel, (at, a, b) => {
+    const o = outputOf(a, b);
+    const size = (sizes[at] as number) * (inputs[inputOf(a, b)] as number) * (outputs[o] as number);
     if (size > (ranges[o] as number)) ranges[o] = size;
   });
   return ranges;
 }
 
 /** `max |w|` of each channel of the inputs; input `j` is of channel `j mod channels`. */
-function inputRanges({ view, sizes, inputs, outputs }: Kernel, channels: number): Float64Array {
+function inputRanges({ kernel, sizes, inputs, outputs }: Balanced, channels: number): Float64Array {
   const ranges = new Float64Array(channels);
-  eachElement(view, (at, a, b) => {
-    const i = view.inputOf(a, b);
+  const [inputOf, outputOf] = [inputChannel(kernel), outputChannel(kernel)];
+  eachElement(kernel, (at, a, b) => {
+    const i = inputOf(a, b);
     const c = i % channels;
-    const size = (sizes[at] as number) * (inputs[i] as number) * (outputs[view.outputOf(a, b)] as number);
+    const size = (sizes[at] as number) * (inputs[i] as number) * (outputs[outputOf(a, b)] as number);
     if (size > (ranges[c] as number)) ranges[c] = size;
   });
   return ranges;
 }
 
-function eachElement({ rows, columns }: KernelView, visit: (at: number, a: number, b: number) => void): void {
+function eachElement({ rows, columns }: Kernel, visit: (at: number, a: number, b: number) => void): void {
   for (let a = 0, at = 0; a < rows; a++) for (let b = 0; b < columns; b++) visit(at++, a, b);
 }
 
 /** One step for one pair; returns how much the factor furthest from 1 changes a range. Channels that are zero on a side stay. */
-function balance(channels: number, first: Kernel, second: Kernel): number {
+function balance(channels: number, first: Balanced, second: Balanced): number {
   const r1 = outputRanges(first);
   const r2 = inputRanges(second, channels);
   const steps = new Float64Array(channels).fill(1);
@@ -156,7 +198,7 @@ function balance(channels: number, first: Kernel, second: Kernel): number {
 }
 
 /** Mean of `r1_i r2_i / (R1 R2)` over the channels; 0 for a kernel of zeros. */
-function sharing({ channels }: Pair, first: Kernel, second: Kernel): number {
+function sharing({ channels }: Pair, first: Balanced, second: Balanced): number {
   const r1 = outputRanges(first);
   const r2 = inputRanges(second, channels);
   const largest = (ranges: Float64Array) => ranges.reduce((a, b) => Math.max(a, b), 0);

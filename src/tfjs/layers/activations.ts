@@ -65,13 +65,13 @@ const KERAS_NAMES: ReadonlyMap<string, string> = new Map(
 );
 
 /**
- * The name under which TensorFlow.js finds an activation of Keras, or undefined.
- *
- * `hard_sigmoid` is `clip(0.2 x + 0.5, 0, 1)` in Keras 2 and in TensorFlow.js, `relu6(x + 3) / 6` in Keras 3.
+ * The name under which TensorFlow.js finds an activation of a network, or undefined: `hard_sigmoid_2` is what Keras 2 and
+ * TensorFlow.js call `hard_sigmoid`.
  */
-export function activationName(keras: string, isKeras3: boolean): string | undefined {
-  const name = KERAS_NAMES.get(keras) ?? keras;
-  if (name === 'hardSigmoid') return isKeras3 ? `${PREFIX}${name}` : name;
+export function activationName(activation: string): string | undefined {
+  if (activation === 'hard_sigmoid_2') return 'hardSigmoid';
+  const name = KERAS_NAMES.get(activation) ?? activation;
+  if (name === 'hardSigmoid') return PREFIX + name;
   if (Object.hasOwn(NATIVE, name)) return name;
   return Object.hasOwn(OWN, name) ? PREFIX + name : undefined;
 }

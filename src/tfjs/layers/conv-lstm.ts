@@ -15,12 +15,13 @@ interface ConvLstmConfig extends ConvConfig {
   readonly recurrentActivation?: string | null;
   readonly goBackwards?: boolean;
   readonly returnSequences?: boolean;
+  readonly returnState?: boolean;
 }
 
 /** A shape without its time. */
 const frame = (shape: Shape): Shape => [shape[0] ?? null, ...shape.slice(2)];
 
-/** ConvLSTM1D and ConvLSTM3D: an LSTM whose products are convolutions, gates `i f c o`. */
+/** ConvLSTM1D to ConvLSTM3D: an LSTM whose products are convolutions, gates `i f c o`. */
 const convLstm = (rank: number): LayerSpec<ConvLstmConfig> => ({
   className: `ConvLSTM${rank}D`,
   weights(config, [shape = []]) {
@@ -34,7 +35,9 @@ const convLstm = (rank: number): LayerSpec<ConvLstmConfig> => ({
   },
   outputShape(config, [shape = []]) {
     const [batch = null, ...rest] = convShape(config, rank, frame(shape), config.filters);
-    return config.returnSequences ? [batch, shape[1] ?? null, ...rest] : [batch, ...rest];
+    const last: Shape = [batch, ...rest];
+    const output: Shape = config.returnSequences ? [batch, shape[1] ?? null, ...rest] : last;
+    return config.returnState ? [output, last, last] : output;
   },
   call({ tf, config, inputs, has, weight }) {
     const kernel = dilated(tf, weight('kernel'), perAxis(config.dilationRate, rank, 1));
@@ -56,9 +59,11 @@ const convLstm = (rank: number): LayerSpec<ConvLstmConfig> => ({
       states = [tf.mul(gate(o), act(carry)), carry];
       return channelsBack(tf, states[0], config);
     });
-    return config.returnSequences ? tf.stack(outputs, 1) : (outputs.at(-1) as Tensor);
+    const output = config.returnSequences ? tf.stack(outputs, 1) : (outputs.at(-1) as Tensor);
+    if (!config.returnState) return output;
+    return [output, ...(states as [Tensor, Tensor]).map((state) => channelsBack(tf, state, config))];
   },
 });
 
-/** ConvLSTM of the dimensions that TensorFlow.js lacks. */
-export const convLstmLayers: readonly LayerSpec[] = [1, 3].map((rank) => spec(convLstm(rank)));
+/** ConvLSTM of the dimensions and options that TensorFlow.js lacks. */
+export const convLstmLayers: readonly LayerSpec[] = [1, 2, 3].map((rank) => spec(convLstm(rank)));

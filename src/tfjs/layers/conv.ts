@@ -13,6 +13,7 @@ import {
   spatialShape,
   spec,
 } from './define.js';
+import { seen } from './windows.js';
 
 export interface ConvConfig extends DataFormat {
   readonly filters: number;
@@ -68,11 +69,12 @@ function causal(tf: TensorFlow, x: Tensor, config: ConvConfig): Tensor {
 export function convolve(
   tf: TensorFlow,
   rank: number,
-  x: Tensor,
+  input: Tensor,
   kernel: Tensor,
   strides: number[],
   pad: 'same' | 'valid',
 ): Tensor {
+  const x = seen(tf, input, kernel.shape.slice(0, rank), strides, pad);
   if (rank === 1) return tf.conv1d(x as Tensor3D, kernel as Tensor3D, strides[0] as number, pad);
   if (rank === 2) return tf.conv2d(x as Tensor4D, kernel as Tensor4D, strides as [number, number], pad);
   return tf.conv3d(x as Tensor5D, kernel as Tensor5D, strides as [number, number, number], pad);
@@ -105,7 +107,10 @@ export function convShape(config: ConvConfig, rank: number, shape: Shape, filter
   );
 }
 
-/** Conv1D to Conv3D with what TensorFlow.js ignores or refuses: groups, causal padding, any dilation and data format. */
+/**
+ * Conv1D to Conv3D with what TensorFlow.js ignores or refuses: groups, causal padding, any dilation and data format,
+ * kernels shorter than their stride.
+ */
 function convolution(rank: number): LayerSpec<ConvConfig> {
   return {
     className: `Conv${rank}D`,
@@ -219,9 +224,10 @@ function transposed(rank: number): LayerSpec<ConvConfig> {
 }
 
 /** One kernel per channel; a row of an image where `rank` is 1. */
-function depthwise(tf: TensorFlow, rank: number, x: Tensor, kernel: Tensor, config: ConvConfig): Tensor {
+function depthwise(tf: TensorFlow, rank: number, input: Tensor, kernel: Tensor, config: ConvConfig): Tensor {
   const spread = dilated(tf, kernel, perAxis(config.dilationRate, rank, 1));
   const strides = perAxis(config.strides, rank, 1);
+  const x = seen(tf, input, spread.shape.slice(0, rank), strides, padOf(config));
   if (rank === 2)
     return tf.depthwiseConv2d(x as Tensor4D, spread as Tensor4D, strides as [number, number], padOf(config));
   // Depthwise kernels need equal strides on both axes; the single row is not affected.

@@ -1,6 +1,7 @@
 import type { Tensor } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../types.js';
 import { type Context, type LayerSpec, positiveAxis, spec, type WeightSpec } from './define.js';
+import { mean, moments, sum } from './sums.js';
 
 interface NormConfig {
   readonly axis?: number | number[];
@@ -79,8 +80,8 @@ const layer: LayerSpec<NormConfig> = {
     const { tf, config, inputs } = context;
     const x = inputs[0] as Tensor;
     const axes = axesOf(config.axis, x.rank, [x.rank - 1]);
-    const { mean, variance } = tf.moments(x, axes, true);
-    return normalized(context, x, config.rmsScaling ? 0 : mean, variance, (value) =>
+    const { mean: center, variance } = moments(tf, x, axes);
+    return normalized(context, x, config.rmsScaling ? 0 : center, variance, (value) =>
       along(tf, value, x.shape, axes),
     );
   },
@@ -95,7 +96,7 @@ const rms: LayerSpec<NormConfig> = {
   call({ tf, config, inputs, weight }) {
     const x = inputs[0] as Tensor;
     const axes = axesOf(config.axis, x.rank, [x.rank - 1]);
-    const factor = tf.rsqrt(tf.add(tf.mean(tf.square(x), axes, true), config.epsilon ?? 1e-6));
+    const factor = tf.rsqrt(tf.add(mean(tf, tf.square(x), axes, true), config.epsilon ?? 1e-6));
     return tf.mul(tf.mul(x, factor), along(tf, weight('scale'), x.shape, axes));
   },
 };
@@ -118,13 +119,13 @@ const group: LayerSpec<NormConfig> = {
     const shape = [...x.shape.slice(0, axis), groups, channels / groups, ...x.shape.slice(axis + 1)];
     const reduced = shape.map((_, i) => i).filter((i) => i !== 0 && i !== axis);
     const grouped = tf.reshape(x, shape);
-    const { mean, variance } = tf.moments(grouped, reduced, true);
+    const { mean: center, variance } = moments(tf, grouped, reduced);
     const spread = (value: Tensor) =>
       tf.reshape(
         value,
         shape.map((n, i) => (i === axis || i === axis + 1 ? n : 1)),
       );
-    return tf.reshape(normalized(context, grouped, mean, variance, spread), x.shape);
+    return tf.reshape(normalized(context, grouped, center, variance, spread), x.shape);
   },
 };
 
@@ -134,7 +135,7 @@ const unit: LayerSpec<NormConfig> = {
   call({ tf, config, inputs }) {
     const x = inputs[0] as Tensor;
     const axes = axesOf(config.axis, x.rank, [x.rank - 1]);
-    return tf.mul(x, tf.rsqrt(tf.maximum(tf.sum(tf.square(x), axes, true), 1e-12)));
+    return tf.mul(x, tf.rsqrt(tf.maximum(sum(tf, tf.square(x), axes, true), 1e-12)));
   },
 };
 

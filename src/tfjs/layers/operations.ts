@@ -1,68 +1,96 @@
 import type { Tensor } from '@tensorflow/tfjs';
-import type { TensorFlow } from '../types.js';
-import { activate } from './activations.js';
-import { type LayerSpec, type Shape, spec } from './define.js';
+import type { Json } from '../../model.js';
+import { type LayerSpec, spec } from './define.js';
+import { elementwise } from './ops/elementwise.js';
+import { products } from './ops/products.js';
+import { reductions } from './ops/reductions.js';
+import { shapes } from './ops/shapes.js';
+import type { Attributes, TensorOperation } from './ops/spec.js';
 
-type Operation = (tf: TensorFlow, ...operands: [Tensor, Tensor]) => Tensor;
+export { indexOf } from './ops/slices.js';
+export type { Attributes, TensorOperation };
 
-const activation =
-  (name: string): Operation =>
-  (tf, x) =>
-    activate(tf, name, x);
-
-/** Operations of keras.ops that work element by element, operands spread as in NumPy. TensorFlow.js's files keep camel case only. */
-export const OPERATIONS: Readonly<Record<string, Operation>> = {
-  add: (tf, x, y) => tf.add(x, y),
-  subtract: (tf, x, y) => tf.sub(x, y),
-  multiply: (tf, x, y) => tf.mul(x, y),
-  divide: (tf, x, y) => tf.div(x, y),
-  trueDivide: (tf, x, y) => tf.div(x, y),
-  maximum: (tf, x, y) => tf.maximum(x, y),
-  minimum: (tf, x, y) => tf.minimum(x, y),
-  power: (tf, x, y) => tf.pow(x, y),
-  negative: (tf, x) => tf.neg(x),
-  absolute: (tf, x) => tf.abs(x),
-  square: (tf, x) => tf.square(x),
-  sqrt: (tf, x) => tf.sqrt(x),
-  rsqrt: (tf, x) => tf.rsqrt(x),
-  exp: (tf, x) => tf.exp(x),
-  log: (tf, x) => tf.log(x),
-  sin: (tf, x) => tf.sin(x),
-  cos: (tf, x) => tf.cos(x),
-  tanh: (tf, x) => tf.tanh(x),
-  relu: activation('relu'),
-  relu6: activation('relu6'),
-  sigmoid: activation('sigmoid'),
-  silu: activation('swish'),
-  softplus: activation('softplus'),
+/** Operations of keras.ops and keras.activations on tensors, by {@link operationName}. */
+export const TENSOR_OPERATIONS: Readonly<Record<string, TensorOperation>> = {
+  ...elementwise,
+  ...reductions,
+  ...shapes,
+  ...products,
 };
+
+/** The name of an operation by its class in Keras: `GetItem` is `getItem`. TensorFlow.js's files keep camel case only. */
+export const operationName = (className: string): string =>
+  className.replace(/^.*[>.]/, '').replace(/^./, (c) => c.toLowerCase());
+
+/**
+ * Attributes out of the config that Keras writes for an operation, in camel case. Keys that say nothing of what is
+ * computed (`name`, `trainable`, the `dtype` of all but `Cast`) are left out.
+ */
+export function attributesOf(name: string, config: Readonly<Record<string, Json>>): Attributes {
+  const known = Object.hasOwn(TENSOR_OPERATIONS, name) ? TENSOR_OPERATIONS[name]?.attributes : undefined;
+  const out: Record<string, Json> = {};
+  for (const [key, value] of Object.entries(config)) {
+    const camel = key.replace(/_(\w)/g, (_, c: string) => c.toUpperCase());
+    const isAside = ['name', 'trainable', 'dtype', 'batchInputShape'].includes(camel);
+    if (!isAside || (known && Object.hasOwn(known, camel))) out[camel] = value;
+  }
+  return out;
+}
+
+/** Why an operation cannot be computed with such attributes and so many operands; undefined: it can. */
+export function refusedOperation(name: string, attributes: Attributes, operands: number): string | undefined {
+  const operation = Object.hasOwn(TENSOR_OPERATIONS, name) ? TENSOR_OPERATIONS[name] : undefined;
+  if (!operation) return 'an operation that is not among those converted';
+  if (typeof operation.operands === 'number' && operands !== operation.operands)
+    return `${operands} operands, where ${operation.operands} were expected`;
+  if (operands === 0) return 'no operands';
+  const strange = Object.keys(attributes).find(
+    (key) => !Object.hasOwn(operation.attributes, key) && attributes[key] !== null,
+  );
+  if (strange !== undefined) return `the argument ${strange}`;
+  return operation.refuse?.({ ...operation.attributes, ...attributes });
+}
 
 interface OperationConfig {
   readonly operation: string;
-  /** A number, or null for the next input. */
-  readonly operands: readonly (number | null)[];
+  /** A number or an array of numbers, or null for the next input. */
+  readonly operands: readonly Json[];
+  readonly attributes?: Attributes;
 }
 
-/** Shapes aligned at their last axes; 1 gives way to any length. */
-function spread(shapes: readonly Shape[]): Shape {
-  const rank = Math.max(...shapes.map(({ length }) => length));
-  return Array.from({ length: rank }, (_, i) => {
-    const sizes = shapes
-      .map((shape) => shape[shape.length - rank + i])
-      .filter((n) => n !== undefined && n !== 1);
-    return sizes.length === 0 ? 1 : (sizes.find((n) => n !== null) ?? null);
-  });
+const parts = (config: OperationConfig) => {
+  const operation = TENSOR_OPERATIONS[config.operation] as TensorOperation;
+  return { operation, attributes: { ...operation.attributes, ...config.attributes } };
+};
+
+function shapeOf(value: Json): number[] {
+  return Array.isArray(value) ? [value.length, ...shapeOf(value[0] ?? 0)] : [];
 }
+
+const isWhole = (value: Json): boolean =>
+  Array.isArray(value) ? value.every(isWhole) : Number.isInteger(value);
 
 const operation: LayerSpec<OperationConfig> = {
   className: 'Operation',
-  outputShape: (_, shapes) => spread(shapes),
-  call({ tf, config, inputs }) {
-    const rest = [...inputs];
-    const operands = config.operands.map((value) =>
-      value === null ? (rest.shift() as Tensor) : tf.scalar(value),
+  outputShape(config, given) {
+    const { operation, attributes } = parts(config);
+    const rest = [...given];
+    return operation.shape(
+      config.operands.map((value) => (value === null ? (rest.shift() ?? []) : shapeOf(value))),
+      attributes,
     );
-    return (OPERATIONS[config.operation] as Operation)(tf, ...(operands as [Tensor, Tensor]));
+  },
+  call({ tf, config, inputs }) {
+    const { operation, attributes } = parts(config);
+    const rest = [...inputs];
+    // Beside integers, a whole number is one of them; the result has their type.
+    const areWhole = inputs.every(({ dtype }) => dtype === 'int32');
+    const operands = config.operands.map((value) =>
+      value === null
+        ? (rest.shift() as Tensor)
+        : tf.tensor(value as number[], shapeOf(value), areWhole && isWhole(value) ? 'int32' : 'float32'),
+    );
+    return operation.compute(tf, operands, attributes);
   },
 };
 

@@ -1,0 +1,309 @@
+import { Command, type CommanderError } from 'commander';
+import {
+  backendOption,
+  choice,
+  common,
+  dataOptions,
+  ending,
+  GRANULARITIES,
+  positive,
+  SCALES,
+  SCHEMES,
+  some,
+  UsageError,
+  upTo,
+  whole,
+} from './options.js';
+import type { CommonOptions } from './output.js';
+
+/** Steps of tuning unless told otherwise; `test/slow/cli.test.ts` holds it to the library's. */
+const TUNING_STEPS = 300;
+const AUGMENTATIONS = ['flip', 'shift', 'cutmix'] as const;
+
+const HINT = '(add --help for the options)';
+
+type Work = (...args: never[]) => Promise<void>;
+
+/** What commander would print by itself: one line, and with `--json` a document, as for every other error. */
+function leave(error: CommanderError): never {
+  const isHelp = error.exitCode === 0 || error.code === 'commander.help';
+  throw isHelp ? error : new UsageError(`${error.message.replace(/^error: /, '')} ${HINT}`);
+}
+
+/** Where an error and what caused it come from. */
+function traceOf(error: unknown): string {
+  if (!(error instanceof Error)) return '';
+  return `${error.stack}\n${error.cause ? `caused by ${traceOf(error.cause)}` : ''}`;
+}
+
+/** The work of a command is loaded when it runs: `--help` and `--version` take none of it. */
+function runs(command: Command, load: () => Promise<Work>, examples: readonly string[]): Command {
+  const shown = examples.map((line) => `  $ npx bitnibble ${line}\n`).join('');
+  command.addHelpText('after', `\nExamples:\n${shown}`);
+  return command.action(async (...args: unknown[]) => {
+    const { quiet, verbose } = command.opts<CommonOptions>();
+    if (quiet && verbose) throw new UsageError('--quiet and --verbose exclude each other');
+    try {
+      const work = await load();
+      await work(...(args as never[]));
+    } catch (error) {
+      if (verbose) process.stderr.write(traceOf(error));
+      const { asTyped } = await import('./typed.js');
+      throw asTyped(error, command);
+    }
+  });
+}
+
+/** For commands that run a network: they let the event loop turn, so that Ctrl-C is heard. */
+async function interruptibly(load: () => Promise<Work>): Promise<Work> {
+  const { interruptible } = await import('./interrupt.js');
+  const work = await load();
+  return (...args) => interruptible(() => work(...args));
+}
+
+function addInspect(program: Command): void {
+  const command = program
+    .command('inspect')
+    .description('layers, shapes, parameters and what would be quantized')
+    .argument('<file>', 'Keras .h5, .keras, .weights.h5 or .weights.json, or packed .safetensors');
+  runs(common(command), async () => (await import('./inspect.js')).inspect, [
+    'inspect model.h5',
+    'inspect model.safetensors --json',
+  ]);
+}
+
+function addQuantize(program: Command): void {
+  const command = program
+    .command('quantize')
+    .description('rounds the weights of Keras models to 1, 2 or 4 bits')
+    .argument(
+      '<files...>',
+      'Keras .h5, .keras, .weights.h5 or .weights.json; quoted patterns such as "models/*.h5"; - for standard input',
+    )
+    .requiredOption(
+      '-o, --output <file>',
+      '.safetensors: packed codes and scales; .h5 or .keras: the same Keras file, decoded; a folder that is there, or a name with {name} in it, for several files; -: packed, to standard output',
+    )
+    .option('--scheme <name>', 'binary, int2 or int4', choice('--scheme', SCHEMES))
+    .option(
+      '--granularity <name>',
+      'one scale per tensor, channel or group (default: channel)',
+      choice('--granularity', GRANULARITIES),
+    )
+    .option('--group-size <n>', 'rows that share a scale, with --granularity group', positive('--group-size'))
+    .option(
+      '--scale <rule>',
+      'none, mean, lsq or hqq for binary (default: mean); lsq, absmax or hqq for int2 (default: lsq); absmax, lsq or hqq for int4 (default: absmax)',
+      choice('--scale', SCALES),
+    )
+    .option(
+      '--scale-dtype <type>',
+      'f32 or f16: how scales are stored (default: f32)',
+      choice('--scale-dtype', ['f32', 'f16']),
+    )
+    .option('--recipe <file>', 'JSON rules that choose a scheme by layer, class or weight')
+    .option(
+      '--fold',
+      'fold batch normalizations into the layers before them (default: into packed files, where no recipe is given and no scale serves a whole tensor)',
+    )
+    .option('--no-fold', 'leave batch normalizations as they are')
+    .option('--equalize', 'even out the ranges of layers that follow each other, for one scale per tensor');
+  runs(common(command), async () => (await import('./quantize.js')).quantize, [
+    'quantize model.h5 -o model.safetensors --scheme int4',
+    'quantize model.keras -o same.keras --recipe recipe.json',
+    'quantize "models/*.h5" -o packed/ --scheme int4 --scale lsq',
+    'quantize a.h5 b.h5 -o "{name}-1bit.safetensors" --scheme binary',
+    'quantize - -o - --scheme int4 < model.h5 > model.safetensors',
+  ]);
+}
+
+function addCalibrate(program: Command): void {
+  const command = program
+    .command('calibrate')
+    .description(
+      'fits 1, 2 or 4 bits to what each layer sees: far better than rounding, from unlabelled samples',
+    )
+    .argument('<file>', 'Keras .h5 or .keras')
+    .requiredOption(
+      '-o, --output <file>',
+      '.safetensors: packed; .h5 or .keras: the same Keras file, decoded',
+      ending('--output', /\.(safetensors|h5|hdf5|h5f|keras)$/i, '.safetensors, .h5 or .keras'),
+    )
+    .option('--scheme <name>', 'binary, int2 or int4', choice('--scheme', SCHEMES))
+    .option(
+      '--granularity <name>',
+      'one scale per channel or group (default: channel)',
+      choice('--granularity', ['channel', 'group']),
+    )
+    .option('--group-size <n>', 'rows that share a scale, with --granularity group', positive('--group-size'))
+    .option(
+      '--scale-dtype <type>',
+      'f32 or f16: how scales are stored (default: f32)',
+      choice('--scale-dtype', ['f32', 'f16']),
+    )
+    .option('--recipe <file>', 'JSON rules that choose a scheme by layer, class or weight')
+    .option(
+      '--tune [steps]',
+      `then tune codes, scales and biases toward the float model's outputs (${TUNING_STEPS} steps)`,
+      positive('--tune'),
+    )
+    .option(
+      '--augment <list>',
+      `images changed while tuning: ${AUGMENTATIONS.join(', ')} or none (default: flip,cutmix)`,
+      some('--augment', AUGMENTATIONS, 'none'),
+    )
+    .option('--seed <n>', 'of the positions that are sampled', whole('--seed'), 0)
+    .option('--no-fold', 'leave batch normalizations as they are');
+  const load = async () => (await import('./calibrate.js')).calibrate;
+  runs(common(dataOptions(command, { split: 'train', limit: '2048' })), () => interruptibly(load), [
+    'calibrate model.h5 -o one-bit.safetensors --scheme binary --data samples.npz',
+    'calibrate model.h5 -o model.safetensors --scheme binary --tune --data cifar10',
+    'calibrate model.h5 -o model.safetensors --recipe recipe.json --data samples.npz --limit 512',
+  ]);
+}
+
+function addSensitivity(program: Command): void {
+  const command = program
+    .command('sensitivity')
+    .description(
+      'each layer alone at each scheme: bytes saved, outputs moved; chooses a scheme for each layer',
+    )
+    .argument('<file>', 'Keras .h5 or .keras')
+    .option('--schemes <list>', 'schemes to try', some('--schemes', SCHEMES), [...SCHEMES])
+    .option(
+      '--bits <n>',
+      'choose: this many bits per weight on average at most, scales included',
+      upTo('--bits', 32),
+    )
+    .option(
+      '--target-bytes <n>',
+      'choose: a packed file of at most this many bytes',
+      positive('--target-bytes'),
+    )
+    .option(
+      '--max-drop <share>',
+      'choose: the fewest bytes that lose at most this share of accuracy; needs labels',
+      upTo('--max-drop', 1),
+    )
+    .option(
+      '--check <n>',
+      'samples behind those to calibrate with, for --max-drop (default: 2000)',
+      positive('--check'),
+    )
+    .option('-o, --output <file>', 'writes the recipe chosen, for calibrate and quantize --recipe')
+    .option('--no-fold', 'leave batch normalizations as they are');
+  const load = async () => (await import('./sensitivity.js')).sensitivity;
+  runs(common(dataOptions(command, { split: 'train', limit: '1024' })), () => interruptibly(load), [
+    'sensitivity model.h5 --data samples.npz',
+    'sensitivity model.h5 --data samples.npz --bits 1.5 -o recipe.json',
+    'sensitivity model.h5 --data cifar10 --max-drop 0.01 -o recipe.json',
+  ]);
+}
+
+function addEvaluate(program: Command): void {
+  const command = program
+    .command('evaluate')
+    .description('loss, top-1 and top-5 accuracy of a float or quantized model')
+    .argument('<file>', 'Keras .h5 or .keras, or packed .safetensors');
+  const load = async () => (await import('./evaluate.js')).evaluate;
+  runs(common(dataOptions(command)), () => interruptibly(load), [
+    'evaluate model.safetensors --data cifar10',
+    'evaluate model.h5 --data test.npz --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225',
+  ]);
+}
+
+function addCompare(program: Command): void {
+  const command = program
+    .command('compare')
+    .description('one table: the float model and every scheme, with bytes and accuracy')
+    .argument('<file>', 'Keras .h5 or .keras')
+    .option('--calibrate <where>', 'training samples, labels not needed: adds calibrated rows')
+    .option('--samples <n>', 'samples to calibrate with (default: 2048)', positive('--samples'))
+    .option(
+      '--tune [steps]',
+      `with --calibrate: adds signs that are tuned as well (${TUNING_STEPS} steps), which takes minutes`,
+      positive('--tune'),
+    );
+  const load = async () => (await import('./compare.js')).compareCommand;
+  runs(common(dataOptions(command)), () => interruptibly(load), [
+    'compare model.h5 --data cifar10',
+    'compare model.h5 --data test.npz --calibrate train.npz --samples 512',
+  ]);
+}
+
+function addReport(program: Command): void {
+  const command = program
+    .command('report')
+    .description(
+      'one self-contained page: accuracy against bytes, classes, layers, weights, activations, and how to get it again',
+    )
+    .argument('<file>', 'Keras .h5 or .keras')
+    .option(
+      '-o, --output <file>',
+      '.html: the page; with --json alone it may be left out',
+      ending('--output', /\.html?$/i, '.html'),
+    )
+    .option(
+      '--calibrate <where>',
+      'samples to calibrate with, labels not needed, or none (default: the training samples of --data, else some of its samples, which are not evaluated then)',
+    )
+    .option('--samples <n>', 'samples to calibrate with (default: 1024)', positive('--samples'))
+    .option(
+      '--mixes <n>',
+      'mixtures of schemes between the fewest bits and the most (default: 4)',
+      whole('--mixes', 64),
+    )
+    .option('--seed <n>', 'of the positions that are sampled', whole('--seed'), 0);
+  const load = async () => (await import('./report.js')).report;
+  runs(common(dataOptions(command)), () => interruptibly(load), [
+    'report model.h5 --data cifar10 -o report.html',
+    'report model.h5 --data test.npz --calibrate none --json',
+  ]);
+}
+
+function addConvert(program: Command): void {
+  const command = program
+    .command('convert')
+    .description('writes a TensorFlow.js layers model: model.json and weight files')
+    .argument('<file>', 'Keras .h5 or .keras, or packed .safetensors')
+    .requiredOption(
+      '-o, --output <file>',
+      'DIR/model.json; weight files stand beside it',
+      ending('--output', /\.json$/i, '.json'),
+    )
+    .option('--float16', 'weights as float16, half the bytes');
+  runs(common(command), async () => (await import('./convert.js')).convert, [
+    'convert model.safetensors -o web/model.json',
+    'convert model.h5 -o web/model.json --float16',
+  ]);
+}
+
+function addDemo(program: Command): void {
+  const command = program
+    .command('demo')
+    .description('the comparison on a bundled model and data; needs no network');
+  const load = async () => (await import('./demo.js')).demo;
+  runs(common(backendOption(command)), () => interruptibly(load), ['demo', 'demo --json']);
+}
+
+/** The command line: every command with its options, and nothing of their work. */
+export function buildProgram(version: string): Command {
+  const program = new Command('bitnibble')
+    .description('Quantizes trained Keras models to 1 bit or 4 bits per weight and measures what it costs.')
+    .version(version)
+    .configureOutput({ outputError: () => undefined })
+    .exitOverride(leave)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ npx bitnibble demo
+  $ npx bitnibble quantize model.h5 -o model.safetensors --scheme int4
+  $ npx bitnibble evaluate model.safetensors --data cifar10
+  $ npx bitnibble help quantize
+`,
+    );
+  const adders = [addInspect, addQuantize, addCalibrate, addSensitivity, addEvaluate];
+  for (const add of [...adders, addCompare, addReport, addConvert, addDemo]) add(program);
+  return program;
+}

@@ -1,0 +1,53 @@
+// What entries of an architecture say of the inputs and outputs of a model.
+import { isObject, type JsonObject } from '../model.js';
+import { dtypeName } from './layer.js';
+import { entriesOf } from './notation.js';
+import { valueType } from './operations/tensor-operation.js';
+import type { Port, Shape, ValueType } from './types.js';
+
+/** What an entry says of the shape of its input, batch first. */
+export function declaredShape(entry: JsonObject): Shape | undefined {
+  const config = isObject(entry.config) ? entry.config : {};
+  const given = config.batch_shape ?? config.batch_input_shape;
+  if (!Array.isArray(given)) return undefined;
+  return given.map((n) => (typeof n === 'number' ? n : null));
+}
+
+/** The shape of a model's first input, by itself or by its first layer. */
+export function declaredByModel(entry: JsonObject): Shape | undefined {
+  for (let at: JsonObject | undefined = entry; at; ) {
+    const own = declaredShape(at);
+    if (own) return own;
+    const config: JsonObject = isObject(at.config) ? at.config : {};
+    const built = config.build_input_shape;
+    if (Array.isArray(built)) return built.map((n) => (typeof n === 'number' ? n : null));
+    const held: JsonObject | undefined = isObject(config.layer) ? config.layer : undefined;
+    // A wrapper's layer does not see the wrapper's axes.
+    if (held) return undefined;
+    const entries = entriesOf(at);
+    const input = entries.find(({ class_name }) => class_name === 'InputLayer');
+    at = input ?? (at.class_name === 'Sequential' ? entries[0] : undefined);
+  }
+  return undefined;
+}
+
+export function dtypeOf(entry: JsonObject | undefined): ValueType {
+  const config = isObject(entry?.config) ? entry.config : {};
+  return valueType(dtypeName(config.dtype));
+}
+
+/** Tokens are integers, whatever the type that an Embedding computes with. */
+export function inputType(entry: JsonObject | undefined): ValueType {
+  return entry?.class_name === 'Embedding' ? 'int32' : 'float32';
+}
+
+/** Outputs with names of their own: of several of one layer the second is `name_1`. */
+export function uniqueNames(outputs: readonly Port[]): Port[] {
+  const taken = new Set<string>();
+  return outputs.map(({ name, value }) => {
+    let own = name;
+    for (let n = 1; taken.has(own); n++) own = `${name}_${n}`;
+    taken.add(own);
+    return { name: own, value };
+  });
+}

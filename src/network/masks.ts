@@ -1,0 +1,93 @@
+// Masks of sequences. Keras hands them on beside the tensors; in a network they are values, made where they are used.
+import type { JsonObject } from '../model.js';
+
+/** A mask beside a tensor: a value that is made when it is used; `unclear` where Keras's rules are not followed here. */
+export type Mask =
+  | {
+      readonly value: () => number;
+      /**
+       * Keras 3 does not see it while a model is built, since it comes out of a model inside: what it writes into the file
+       * of layers behind goes without it, what it finds out in `predict` with it.
+       */
+      readonly isLate?: boolean;
+    }
+  | 'unclear'
+  | undefined;
+
+/** Layers whose outputs have the mask of their first input. */
+const PASSING =
+  /^(Activation|ReLU|LeakyReLU|PReLU|ELU|Softmax|ThresholdedReLU|Dense|Dropout|SpatialDropout[123]D|GaussianNoise|GaussianDropout|AlphaDropout|ActivityRegularization|Identity|Masking|BatchNormalization|LayerNormalization|GroupNormalization|RMSNormalization|UnitNormalization|Rescaling|Normalization|MultiHeadAttention)$/;
+const MERGING = /^(Add|Subtract|Multiply|Average|Maximum|Minimum)$/;
+const RECURRENT = /^(LSTM|GRU|SimpleRNN|Bidirectional|ConvLSTM[123]D)$/;
+
+/** A call with the masks of its inputs. */
+export interface MaskedCall {
+  readonly operation: string;
+  readonly attributes: JsonObject;
+  readonly roles: readonly string[];
+  readonly masks: readonly Mask[];
+  readonly steps: number;
+  /** Rank of the first input, where it is known. */
+  readonly rank: number | undefined;
+  readonly isKeras3: boolean;
+}
+
+/** What the masks of a call's inputs do. */
+export interface MaskRule {
+  /** Masks that become inputs, with their roles. */
+  readonly used: readonly (readonly [mask: Mask, role: string])[];
+  /** The mask of the outputs. */
+  readonly result: Mask | 'own' | { readonly combine: 'or' | 'and' } | { readonly concatenate: number };
+  /** Why it cannot be followed. */
+  readonly problem?: string;
+  /** Attention of Keras 3 takes the masks off the tensors that it was given, for layers that run later. */
+  readonly clears?: true;
+}
+
+const NOTHING: MaskRule = { used: [], result: undefined };
+
+/** What becomes of masks at a call. Sources: `compute_mask` of the layers, tf_keras 2.21 and Keras 3.15. */
+export function maskRule(call: MaskedCall): MaskRule {
+  const { operation, attributes, roles, masks, steps, rank, isKeras3 } = call;
+  const [first] = masks;
+  if (operation === 'Masking' || (operation === 'Embedding' && attributes.mask_zero === true))
+    return { used: [], result: 'own' };
+  if (masks.every((mask) => mask === undefined)) return NOTHING;
+  if (steps > 0)
+    return RECURRENT.test(operation)
+      ? { used: [], result: first, problem: 'a mask inside TimeDistributed' }
+      : { used: [], result: first };
+  if (RECURRENT.test(operation))
+    return {
+      used: [[first, 'mask']],
+      result: attributes.return_sequences === true ? first : undefined,
+      ...(operation.startsWith('Conv') && first !== undefined
+        ? { problem: 'a mask or an initial state' }
+        : {}),
+    };
+  if (operation === 'GlobalAveragePooling1D') return { used: [[first, 'mask']], result: undefined };
+  if (/^(MultiHeadAttention|Attention|AdditiveAttention)$/.test(operation)) {
+    const isMulti = operation === 'MultiHeadAttention';
+    const used = roles.flatMap((role, i): [Mask, string][] =>
+      role === 'query' || role === 'value' || (role === 'key' && isMulti) ? [[masks[i], `${role}_mask`]] : [],
+    );
+    return { used, result: first, ...(isMulti ? { clears: true } : {}) };
+  }
+  if (operation === 'Softmax' && first !== undefined)
+    return { used: [], result: first, problem: 'a mask of its input' };
+  if (PASSING.test(operation)) return { used: [], result: first };
+  if (!MERGING.test(operation) && operation !== 'Concatenate') return NOTHING;
+  const isUnclear = masks.includes(undefined) || masks.includes('unclear');
+  const axis = operation === 'Concatenate' ? Number(attributes.axis) : -1;
+  const isFeatures = axis === -1 || (rank !== undefined && axis === rank - 1);
+  if (!isFeatures) {
+    // Joined over time the masks are joined as well.
+    const isTime = axis === 1 || (rank !== undefined && axis === 1 - rank);
+    const isMixed = new Set(masks.map((mask) => typeof mask === 'object' && mask.isLate === true)).size > 1;
+    return { used: [], result: isTime && !isUnclear && !isMixed ? { concatenate: 1 } : 'unclear' };
+  }
+  if (masks.every((mask) => mask === first)) return { used: [], result: first };
+  // Versions of Keras differ on different masks of features side by side.
+  if (isUnclear || operation === 'Concatenate') return { used: [], result: 'unclear' };
+  return { used: [], result: { combine: isKeras3 ? 'or' : 'and' } };
+}

@@ -1,0 +1,394 @@
+import type { JsonObject } from '../../model.js';
+import type { Shape } from '../types.js';
+import {
+  activation,
+  any,
+  axes,
+  choice,
+  flag,
+  int,
+  ints,
+  number,
+  optional,
+  size,
+  text,
+} from './attributes.js';
+import {
+  areKnown,
+  biasOf,
+  broadcast,
+  fromStart,
+  type Operation,
+  type Operations,
+  product,
+  sameShape,
+  type WeightRole,
+} from './operation.js';
+import { dataFormat } from './spatial.js';
+
+const last = (shape: Shape | undefined): number | null => shape?.at(-1) ?? null;
+
+const dense: Operation = {
+  attributes: { units: size, activation: activation(), use_bias: flag(true) },
+  shape: ({ attributes, shapes: [x] }) => x && [[...x.slice(0, -1), Number(attributes.units)]],
+  fault: ({ shapes: [x] }) => (x && x.length < 2 ? `an input of ${x.length} axes` : undefined),
+  weights: ({ attributes, shapes: [x] }) => [
+    { role: 'kernel', shape: [last(x), Number(attributes.units)] },
+    ...biasOf(attributes, Number(attributes.units)),
+  ],
+};
+
+/** An equation with its ellipsis written out for an input of some rank. */
+export function expandedEquation(
+  equation: string,
+  rank: number,
+): { readonly left: string; readonly right: string; readonly out: string } {
+  const [inputs = '', out = ''] = equation.replace(/\s/g, '').split('->');
+  const [left = '', right = ''] = inputs.split(',');
+  const used = new Set(equation);
+  const free = [...'zyxwvutsrqponmlkjihgfedcba'].filter((c) => !used.has(c));
+  const rest = free.slice(0, Math.max(rank - left.replace('...', '').length, 0)).join('');
+  return { left: left.replace('...', rest), right, out: out.replace('...', rest) };
+}
+
+const einsumDense: Operation = {
+  attributes: {
+    equation: text,
+    output_shape: any,
+    activation: activation(),
+    bias_axes: optional(text),
+  },
+  shape: ({ attributes, shapes: [x] }) => {
+    if (!x) return undefined;
+    const { left, out } = expandedEquation(String(attributes.equation), x.length);
+    const given = attributes.output_shape;
+    const wanted = Array.isArray(given) ? given : [given ?? null];
+    // The last axes are given, the first are those of the input.
+    const from = out.length - wanted.length;
+    const shape = [...out].map((letter, axis): number | null => {
+      const own = axis >= from ? wanted[axis - from] : null;
+      const at = left.indexOf(letter);
+      return typeof own === 'number' ? own : at >= 0 ? (x[at] ?? null) : null;
+    });
+    return [shape];
+  },
+  weights: ({ attributes }) => [{ role: 'kernel' }, ...(attributes.bias_axes ? [{ role: 'bias' }] : [])],
+};
+
+const embedding: Operation = {
+  attributes: { input_dim: size, output_dim: size, mask_zero: flag(false) },
+  shape: ({ attributes, shapes: [x] }) => x && [[...x, Number(attributes.output_dim)]],
+  weights: ({ attributes }) => [
+    { role: 'embeddings', shape: [Number(attributes.input_dim), Number(attributes.output_dim)] },
+  ],
+};
+
+const flatten: Operation = {
+  attributes: { data_format: dataFormat },
+  shape: ({ shapes: [x] }) => x && [[x[0] ?? null, product(x.slice(1))]],
+  dtype: 'same',
+};
+
+/** A target shape with one length of -1 filled in. */
+export function reshaped(target: readonly number[], total: number | null): (number | null)[] {
+  const known = target.filter((n) => n !== -1).reduce((a, b) => a * b, 1);
+  return target.map((n) => (n === -1 ? (total === null || known === 0 ? null : total / known) : n));
+}
+
+const reshape: Operation = {
+  attributes: { target_shape: ints('a shape') },
+  shape: ({ attributes, shapes: [x] }) =>
+    x && [[x[0] ?? null, ...reshaped(attributes.target_shape as number[], product(x.slice(1)))]],
+  dtype: 'same',
+};
+
+const permute: Operation = {
+  attributes: { dims: ints('a list of axes') },
+  shape: ({ attributes, shapes: [x] }) =>
+    x && [[x[0] ?? null, ...(attributes.dims as number[]).map((d) => x[d] ?? null)]],
+  dtype: 'same',
+};
+
+const repeatVector: Operation = {
+  attributes: { n: size },
+  shape: ({ attributes, shapes: [x] }) => x && [[x[0] ?? null, Number(attributes.n), ...x.slice(1)]],
+  dtype: 'same',
+};
+
+const merge: Operation = {
+  attributes: {},
+  shape: ({ shapes }) => (areKnown(shapes) ? [broadcast(shapes)] : undefined),
+  fault: ({ shapes }) =>
+    shapes.length < 2 ? `${shapes.length} inputs where it takes at least two` : undefined,
+};
+
+/** Shapes joined along an axis. */
+export function concatenated(shapes: readonly Shape[], axis: number): Shape {
+  const [first = []] = shapes;
+  const at = fromStart(axis, first.length);
+  const sum = shapes
+    .map((shape) => shape[at])
+    .reduce<number | null>((a, b) => (a === null || b == null ? null : a + b), 0);
+  return first.map((n, i) =>
+    i === at ? sum : (n ?? shapes.map((shape) => shape[i]).find((m) => typeof m === 'number') ?? null),
+  );
+}
+
+const concatenate: Operation = {
+  attributes: { axis: int(-1) },
+  shape: ({ attributes, shapes }) =>
+    areKnown(shapes) ? [concatenated(shapes, Number(attributes.axis))] : undefined,
+  dtype: 'same',
+};
+
+const dot: Operation = {
+  attributes: { axes: ints('one axis or two'), normalize: flag(false) },
+  shape: ({ attributes, shapes }) => {
+    if (!areKnown(shapes) || shapes.length !== 2) return undefined;
+    const [x, y] = shapes as [Shape, Shape];
+    const given = attributes.axes as number[];
+    const a = fromStart(given[0] as number, x.length);
+    const b = fromStart((given[1] ?? given[0]) as number, y.length);
+    const shape = [...x.filter((_, i) => i !== a), ...y.filter((_, i) => i !== b && i !== 0)];
+    return [shape.length === 1 ? [...shape, 1] : shape];
+  },
+};
+
+const sameAs = (attributes: Operation['attributes'] = {}): Operation => ({ attributes, shape: sameShape });
+
+const identity = (more: Partial<Operation> = {}): Operation => ({
+  attributes: {},
+  shape: sameShape,
+  dtype: 'same',
+  isIdentity: true,
+  weights: 'any',
+  ...more,
+});
+
+const isRated = (config: JsonObject) =>
+  Number(config.rate ?? config.p ?? config.stddev ?? config.sigma ?? config.dropout ?? 1) > 0;
+const noise = identity({ isTrained: isRated });
+
+const vectors =
+  (names: (attributes: JsonObject) => readonly string[]): Operation['weights'] =>
+  ({ attributes, shapes: [x] }): readonly WeightRole[] => {
+    const given = attributes.axis;
+    const list = (Array.isArray(given) ? given : [given ?? -1]) as number[];
+    const shape = x && list.map((axis) => x[fromStart(axis, x.length)] ?? null);
+    return names(attributes).map((role) => ({ role, shape }));
+  };
+
+const affine = ({ scale, center }: JsonObject) => [
+  ...(scale === false ? [] : ['gamma']),
+  ...(center === false ? [] : ['beta']),
+];
+
+const batchNormalization: Operation = {
+  attributes: {
+    axis: (value, origin) => {
+      const found = axes(-1)(value, origin);
+      return Array.isArray(found) && found.length === 1 ? (found[0] as number) : found;
+    },
+    epsilon: number(1e-3, 0),
+    center: flag(true),
+    scale: flag(true),
+    // Keras 1: the statistics of each sample, or of the batch.
+    mode: any,
+    renorm: flag(false),
+  },
+  shape: sameShape,
+  fault: ({ attributes: { axis, mode }, shapes: [x] }) => {
+    if (mode) return `mode: ${String(mode)}`;
+    if (Array.isArray(axis)) return `axis: ${JSON.stringify(axis)}`;
+    const at = x && fromStart(Number(axis), x.length);
+    return x && (at === undefined || at < 1 || at >= x.length)
+      ? `axis ${String(axis)} of an input of ${x.length} axes`
+      : undefined;
+  },
+  weights: (given) => {
+    const roles = vectors((a) => [...affine(a), 'moving_mean', 'moving_variance']);
+    const own = typeof roles === 'function' ? roles(given) : [];
+    const renorm = given.attributes.renorm === true ? ['moving_stddev', 'renorm_mean', 'renorm_stddev'] : [];
+    return [...own, ...renorm.map((role): WeightRole => ({ role, isUnused: true }))];
+  },
+  isTrained: () => true,
+};
+
+const layerNormalization: Operation = {
+  attributes: {
+    axis: axes(-1),
+    epsilon: number(1e-3, 0),
+    center: flag(true),
+    scale: flag(true),
+    rms_scaling: flag(false),
+  },
+  shape: sameShape,
+  weights: vectors((a) => (a.rms_scaling === true ? ['gamma'] : affine(a))),
+};
+
+const groupNormalization: Operation = {
+  attributes: {
+    groups: int(32),
+    axis: int(-1),
+    epsilon: number(1e-3, 0),
+    center: flag(true),
+    scale: flag(true),
+  },
+  shape: sameShape,
+  weights: vectors(affine),
+};
+
+const normalization: Operation = {
+  attributes: {
+    axis: (value, origin) => (value === undefined ? [-1] : axes(null)(value, origin)),
+    mean: any,
+    variance: any,
+    invert: flag(false),
+  },
+  shape: sameShape,
+  weights: ({ attributes }) =>
+    (attributes.mean ?? null) !== null
+      ? []
+      : [{ role: 'mean' }, { role: 'variance' }, { role: 'count', isUnused: true }],
+};
+
+const prelu: Operation = {
+  attributes: { shared_axes: optional(ints('a list of axes')) },
+  shape: sameShape,
+  weights: ({ attributes, shapes: [x] }) => {
+    const shared = (attributes.shared_axes ?? []) as number[];
+    return [{ role: 'alpha', shape: x?.slice(1).map((n, i) => (shared.includes(i + 1) ? 1 : n)) }];
+  },
+};
+
+/** `alpha` of Keras 2 is `negative_slope` of Keras 3. */
+const leakyRelu: Operation = {
+  attributes: { negative_slope: optional(number(0.3)), alpha: optional(number(0.3)) },
+  shape: sameShape,
+};
+
+/** The slope of a LeakyReLU, whatever Keras calls it. */
+export const slopeOf = (attributes: JsonObject): number =>
+  Number(attributes.negative_slope ?? attributes.alpha ?? 0.3);
+
+/** Layers of the core: products, shapes, merges, normalizations, activations, and those that do nothing in inference. */
+export const LAYERS: Operations = {
+  Dense: dense,
+  EinsumDense: einsumDense,
+  Embedding: embedding,
+  Flatten: flatten,
+  Reshape: reshape,
+  Permute: permute,
+  RepeatVector: repeatVector,
+  Add: merge,
+  Subtract: {
+    ...merge,
+    fault: ({ shapes }) => (shapes.length === 2 ? undefined : `${shapes.length} inputs where it takes two`),
+  },
+  Multiply: merge,
+  Average: merge,
+  Maximum: merge,
+  Minimum: merge,
+  Concatenate: concatenate,
+  Dot: dot,
+  Activation: sameAs({ activation: activation() }),
+  ReLU: sameAs({
+    max_value: optional(number(0, 0)),
+    negative_slope: number(0),
+    threshold: number(0),
+  }),
+  LeakyReLU: leakyRelu,
+  ELU: sameAs({ alpha: number(1) }),
+  PReLU: prelu,
+  ThresholdedReLU: sameAs({ theta: number(1) }),
+  Softmax: sameAs({ axis: axes(-1) }),
+  BatchNormalization: batchNormalization,
+  LayerNormalization: layerNormalization,
+  GroupNormalization: groupNormalization,
+  RMSNormalization: {
+    attributes: { axis: axes(-1), epsilon: number(1e-6, 0) },
+    shape: sameShape,
+    weights: vectors(() => ['scale']),
+  },
+  UnitNormalization: sameAs({ axis: axes(-1) }),
+  Normalization: normalization,
+  Rescaling: sameAs({ scale: any, offset: any }),
+  Masking: sameAs({ mask_value: number(0) }),
+  Dropout: noise,
+  SpatialDropout1D: noise,
+  SpatialDropout2D: noise,
+  SpatialDropout3D: noise,
+  GaussianNoise: noise,
+  GaussianDropout: noise,
+  AlphaDropout: noise,
+  ActivityRegularization: identity(),
+  Identity: identity(),
+  RandomCrop: {
+    ...identity(),
+    attributes: { height: any, width: any, isKeras3: (_, { isKeras3 }) => isKeras3 },
+    fault: ({ attributes }) =>
+      attributes.isKeras3 === true ? undefined : 'Keras 2 resizes images with it outside of training',
+    isTrained: () => true,
+  },
+  AutoContrast: {
+    attributes: { value_range: any, data_format: dataFormat },
+    shape: sameShape,
+  },
+  Equalization: {
+    ...identity(),
+    attributes: { '*': any },
+    fault: () => 'its values depend on the other images of a batch',
+  },
+  // Layers that Keras 3.15.1 leaves out in `predict`, each seen to give its input there.
+  ...Object.fromEntries(
+    [
+      'RandomFlip',
+      'RandomRotation',
+      'RandomZoom',
+      'RandomTranslation',
+      'RandomContrast',
+      'RandomBrightness',
+      'RandomShear',
+      'RandomHue',
+      'RandomSaturation',
+      'RandomSharpness',
+      'RandomColorJitter',
+      'RandomColorDegeneration',
+      'RandomGrayscale',
+      'RandomPosterization',
+      'RandomInvert',
+      'RandomErasing',
+      'RandomElasticTransform',
+      'RandomGaussianBlur',
+      'RandomPerspective',
+      'RandomHeight',
+      'RandomWidth',
+      'Solarization',
+      'MaxNumBoundingBoxes',
+      'AugMix',
+      'CutMix',
+      'MixUp',
+      'RandAugment',
+    ].map((name) => [name, { ...identity({ isTrained: () => true }), attributes: { '*': any } }]),
+  ),
+};
+
+/** Masks as values: made by a layer, or out of others. See `masks.ts`. */
+export const MASKS: Operations = {
+  ComputeMask: {
+    attributes: { tokens: flag(true), mask_value: number(0) },
+    shape: ({ attributes, shapes: [x] }) => x && [attributes.tokens === true ? x : x.slice(0, -1)],
+    dtype: 'bool',
+  },
+  ConcatenateMasks: {
+    attributes: { axis: int(-1) },
+    shape: ({ attributes, shapes }) =>
+      areKnown(shapes) ? [concatenated(shapes, Number(attributes.axis))] : undefined,
+    dtype: 'bool',
+  },
+  CombineMasks: {
+    attributes: { how: choice(['or', 'and'], 'or') },
+    shape: ({ shapes }) => (areKnown(shapes) ? [broadcast(shapes)] : undefined),
+    dtype: 'bool',
+  },
+};

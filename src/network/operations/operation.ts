@@ -1,0 +1,73 @@
+import type { JsonObject } from '../../model.js';
+import type { Shape, ValueType } from '../types.js';
+import type { Attribute } from './attributes.js';
+
+/** What an operation is applied to. */
+export interface Application {
+  readonly attributes: JsonObject;
+  /** Shapes of the inputs, without the axes that TimeDistributed adds; undefined: not known. */
+  readonly shapes: readonly (Shape | undefined)[];
+  readonly roles: readonly string[];
+}
+
+/** A weight of an operation in the order in which Keras stores them. */
+export interface WeightRole {
+  readonly role: string;
+  /** As far as it follows from attributes and inputs; null: not known. */
+  readonly shape?: Shape | undefined;
+  /** Stored by Keras and of no use outside of training. */
+  readonly isUnused?: true;
+}
+
+/** One row of the table of operations. */
+export interface Operation {
+  readonly attributes: Readonly<Record<string, Attribute>>;
+  /** Shapes of the outputs; undefined where they do not follow. */
+  readonly shape: (given: Application) => readonly Shape[] | undefined;
+  /** Why an application cannot be computed, beyond faults of attributes. */
+  readonly fault?: (given: Application) => string | undefined;
+  /** Its weights, the first of which must be stored. Default: none. `any`: whatever is stored is of no use. */
+  readonly weights?: ((given: Application) => readonly WeightRole[]) | 'any';
+  /** Type of the outputs. Default: float32. `same`: that of the first input. */
+  readonly dtype?: ValueType | 'same';
+  /** Whether `training=True` makes it compute something else. */
+  readonly isTrained?: (config: JsonObject) => boolean;
+  /** Hands its first input on as it is. */
+  readonly isIdentity?: true;
+}
+
+export type Operations = Readonly<Record<string, Operation>>;
+
+/** The first input's shape. */
+export const sameShape = ({ shapes: [first] }: Application): readonly Shape[] | undefined => first && [first];
+
+export const product = (dims: Shape): number | null =>
+  dims.includes(null) ? null : (dims as number[]).reduce((a, b) => a * b, 1);
+
+/** An axis counted from the start. */
+export const fromStart = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
+
+/** Shapes aligned at their last axes; 1 gives way to any length. */
+export function broadcast(shapes: readonly Shape[]): Shape {
+  const rank = Math.max(...shapes.map(({ length }) => length));
+  return Array.from({ length: rank }, (_, i) => {
+    const all = shapes
+      .map((shape) => shape[shape.length - rank + i])
+      .filter((n) => n !== undefined && n !== 1);
+    return all.length === 0 ? 1 : ((all.find((n) => n !== null) ?? null) as number | null);
+  });
+}
+
+/** Whether all shapes are known. */
+export const areKnown = (shapes: readonly (Shape | undefined)[]): shapes is readonly Shape[] =>
+  shapes.length > 0 && shapes.every((shape) => shape !== undefined);
+
+/** A bias of the given length, where the layer has one. */
+export const biasOf = (attributes: JsonObject, length: number | null): readonly WeightRole[] =>
+  attributes.use_bias === false ? [] : [{ role: 'bias', shape: [length] }];
+
+/** A shape without the axes of TimeDistributed. */
+export function withoutSteps(shape: Shape | undefined, steps: number): Shape | undefined {
+  if (!shape || steps === 0) return shape;
+  return shape.length > steps + 1 ? [shape[0] ?? null, ...shape.slice(steps + 1)] : undefined;
+}

@@ -1,0 +1,255 @@
+import type { JsonObject } from '../../model.js';
+import type { Shape } from '../types.js';
+import { activation, any, axes, choice, flag, number, optional, size, sizes } from './attributes.js';
+import { type Application, biasOf, type Operation, type Operations, type WeightRole } from './operation.js';
+import { channelsOf, dataFormat, kernelShape, spatial, windows } from './spatial.js';
+
+/** Gates side by side in the kernels of a cell, and how many states it has. */
+export const CELLS: Readonly<Record<string, { readonly gates: number; readonly states: number }>> = {
+  LSTM: { gates: 4, states: 2 },
+  GRU: { gates: 3, states: 1 },
+  SimpleRNN: { gates: 1, states: 1 },
+  ConvLSTM1D: { gates: 4, states: 2 },
+  ConvLSTM2D: { gates: 4, states: 2 },
+  ConvLSTM3D: { gates: 4, states: 2 },
+};
+
+const isDropping = (config: JsonObject) =>
+  Number(config.dropout ?? 0) > 0 || Number(config.recurrent_dropout ?? 0) > 0;
+
+const recurrent = {
+  activation: activation('tanh'),
+  use_bias: flag(true),
+  return_sequences: flag(false),
+  return_state: flag(false),
+  go_backwards: flag(false),
+  stateful: flag(false),
+  zero_output_for_mask: flag(false),
+};
+
+/** Output of the last step or of all, and the states behind it. */
+function outputs(one: Shape, state: Shape, count: number, { attributes, shapes: [x] }: Application): Shape[] {
+  const [batch = null, time = null] = x ?? [];
+  const out = attributes.return_sequences === true ? [batch, time, ...one.slice(1)] : one;
+  return attributes.return_state === true ? [out, ...Array<Shape>(count).fill(state)] : [out];
+}
+
+const fault = (rank: number) => (given: Application) => {
+  const [x] = given.shapes;
+  return x && x.length !== rank ? `an input of ${x.length} axes where it takes ${rank}` : undefined;
+};
+
+const rnn = (cell: string): Operation => {
+  const { gates = 1, states = 1 } = CELLS[cell] ?? {};
+  return {
+    attributes: {
+      units: size,
+      ...recurrent,
+      // Keras 1 and 2 had hard_sigmoid for a default, and files that leave it out are theirs.
+      ...(gates > 1 ? { recurrent_activation: activation('sigmoid') } : {}),
+      ...(cell === 'GRU' ? { reset_after: flag(false) } : {}),
+    },
+    shape: (given) => {
+      const [x] = given.shapes;
+      if (!x) return undefined;
+      const one = [x[0] ?? null, Number(given.attributes.units)];
+      return outputs(one, one, states, given);
+    },
+    fault: fault(3),
+    weights: ({ attributes, shapes: [x] }) => {
+      const units = Number(attributes.units);
+      const isDouble = cell === 'GRU' && attributes.reset_after === true;
+      const bias = isDouble ? [2, gates * units] : [gates * units];
+      return [
+        { role: 'kernel', shape: [x?.[2] ?? null, gates * units] },
+        { role: 'recurrent_kernel', shape: [units, gates * units] },
+        ...(attributes.use_bias === false ? [] : [{ role: 'bias', shape: bias }]),
+      ];
+    },
+    isTrained: isDropping,
+  };
+};
+
+const convLstm = (rank: number): Operation => ({
+  attributes: {
+    filters: size,
+    kernel_size: sizes(rank),
+    strides: sizes(rank, 1),
+    padding: choice(['valid', 'same'], 'valid'),
+    data_format: dataFormat,
+    dilation_rate: sizes(rank, 1),
+    recurrent_activation: activation('hard_sigmoid'),
+    ...recurrent,
+  },
+  shape: (given) => {
+    const { attributes, shapes } = given;
+    const [x] = shapes;
+    if (!x) return undefined;
+    const { kernel_size: kernel, strides, dilation_rate: dilation, padding, filters } = attributes;
+    const at = (value: unknown, axis: number) => (value as number[])[axis] as number;
+    const one = spatial(
+      [x[0] ?? null, ...x.slice(2)],
+      attributes,
+      rank,
+      (n, axis) => windows(n, at(kernel, axis), at(strides, axis), at(dilation, axis), padding),
+      Number(filters),
+    );
+    return one && outputs(one, one, 2, given);
+  },
+  fault: fault(rank + 3),
+  weights: ({ attributes, shapes: [x] }) => {
+    const filters = Number(attributes.filters);
+    const channels = x ? channelsOf(attributes, [x[0] ?? null, ...x.slice(2)]) : null;
+    return [
+      { role: 'kernel', shape: kernelShape(attributes.kernel_size, channels, 4 * filters) },
+      { role: 'recurrent_kernel', shape: kernelShape(attributes.kernel_size, filters, 4 * filters) },
+      ...biasOf(attributes, 4 * filters),
+    ];
+  },
+  isTrained: isDropping,
+});
+
+const shapeOf = ({ shapes, roles }: Application, role: string): Shape | undefined =>
+  shapes[roles.indexOf(role)];
+
+/** `attention_axes` other than 1, 2, ... in a row from the first behind the batch. */
+function axesFault(given: unknown): string | undefined {
+  return Array.isArray(given) && given.some((axis, i) => axis !== i + 1)
+    ? `attention_axes: ${JSON.stringify(given)}`
+    : undefined;
+}
+
+const multiHead: Operation = {
+  attributes: {
+    num_heads: size,
+    key_dim: size,
+    value_dim: optional(size),
+    use_bias: flag(true),
+    output_shape: any,
+    attention_axes: axes(null),
+    // Keras 3 gives zeros where no key may be seen, but for its fused product.
+    zero_masked: (_, { isKeras3 }) => isKeras3,
+    dropout: number(0),
+    use_gate: flag(false),
+    sliding_window: any,
+    use_causal_mask: flag(false),
+    return_attention_scores: flag(false),
+  },
+  shape: (given) => {
+    const query = shapeOf(given, 'query');
+    const keys = shapeOf(given, 'key') ?? shapeOf(given, 'value');
+    if (!query) return undefined;
+    const { output_shape: wanted, num_heads: heads } = given.attributes;
+    const own = Array.isArray(wanted)
+      ? (wanted as number[])
+      : typeof wanted === 'number'
+        ? [wanted]
+        : undefined;
+    const out = own ? [...query.slice(0, -1), ...own] : query;
+    if (given.attributes.return_attention_scores !== true) return [out];
+    const lengths = [...query.slice(1, -1), ...(keys ?? query).slice(1, -1)];
+    return [out, [query[0] ?? null, Number(heads), ...lengths]];
+  },
+  fault: ({ attributes: a, roles }) => {
+    if (!roles.includes('value')) return 'a call without value';
+    if (Array.isArray(a.output_shape) && a.output_shape.length > 1) return 'an output_shape of several axes';
+    if (a.use_gate === true) return 'use_gate: true';
+    if (a.sliding_window !== null) return 'a sliding window';
+    return axesFault(a.attention_axes);
+  },
+  weights: (given) => {
+    const { num_heads: heads, key_dim: dim, value_dim: own, use_bias: hasBias } = given.attributes;
+    const [h, k, v] = [Number(heads), Number(dim), Number(own ?? dim)];
+    const query = shapeOf(given, 'query');
+    const value = shapeOf(given, 'value');
+    const key = shapeOf(given, 'key') ?? value;
+    const out = multiHead.shape(given)?.[0]?.at(-1) ?? null;
+    const part = (name: string, kernel: Shape, bias: Shape): WeightRole[] => [
+      { role: `${name}/kernel`, shape: kernel },
+      ...(hasBias === false ? [] : [{ role: `${name}/bias`, shape: bias }]),
+    ];
+    return [
+      ...part('query', [query?.at(-1) ?? null, h, k], [h, k]),
+      ...part('key', [key?.at(-1) ?? null, h, k], [h, k]),
+      ...part('value', [value?.at(-1) ?? null, h, v], [h, v]),
+      ...part('attention_output', [h, v, out], [out]),
+    ];
+  },
+  isTrained: isDropping,
+};
+
+const attention = (className: string): Operation => ({
+  attributes: {
+    use_scale: flag(className === 'AdditiveAttention'),
+    ...(className === 'Attention' ? { score_mode: choice(['dot', 'concat'], 'dot') } : {}),
+    causal: flag(false),
+    use_causal_mask: flag(false),
+    return_attention_scores: flag(false),
+  },
+  shape: (given) => {
+    const query = shapeOf(given, 'query');
+    const value = shapeOf(given, 'value');
+    if (!query || !value) return undefined;
+    const out = [...query.slice(0, -1), value.at(-1) ?? null];
+    const scores = [...query.slice(0, -1), value.at(-2) ?? null];
+    return given.attributes.return_attention_scores === true ? [out, scores] : [out];
+  },
+  fault: ({ attributes: a, roles }) => {
+    if (!roles.includes('value')) return 'a call without value';
+    return a.score_mode === 'concat' ? 'score_mode: concat' : undefined;
+  },
+  weights: ({ attributes, shapes: [query] }) =>
+    attributes.use_scale === true
+      ? [{ role: 'scale', shape: className === 'Attention' ? [] : [query?.at(-1) ?? null] }]
+      : [],
+  isTrained: isDropping,
+});
+
+/** Recurrent layers and attention. */
+export const SEQUENCES: Operations = {
+  LSTM: rnn('LSTM'),
+  GRU: rnn('GRU'),
+  SimpleRNN: rnn('SimpleRNN'),
+  ConvLSTM1D: convLstm(1),
+  ConvLSTM2D: convLstm(2),
+  ConvLSTM3D: convLstm(3),
+  MultiHeadAttention: multiHead,
+  Attention: attention('Attention'),
+  AdditiveAttention: attention('AdditiveAttention'),
+};
+
+/** How two directions of a Bidirectional layer are joined. */
+export const MERGE_MODES = ['concat', 'sum', 'mul', 'ave', 'none'];
+
+/** A recurrent layer in both directions: `merge_mode` null gives both outputs. */
+export function bidirectional(cell: string): Operation | undefined {
+  const one = SEQUENCES[cell];
+  if (!one || !(cell in CELLS)) return undefined;
+  return {
+    ...one,
+    attributes: {
+      ...one.attributes,
+      merge_mode: (value, origin) =>
+        value === undefined ? 'concat' : value === null ? null : choice(MERGE_MODES, 'concat')(value, origin),
+    },
+    shape: (given) => {
+      const shapes = one.shape(given);
+      if (!shapes) return undefined;
+      const [out, ...states] = shapes as [Shape, ...Shape[]];
+      const { merge_mode: mode } = given.attributes;
+      // Keras joins the last axes, whichever the channels are.
+      const wide = [...out.slice(0, -1), out.at(-1) == null ? null : 2 * Number(out.at(-1))];
+      const first = mode === null ? [out, out] : [mode === 'concat' ? wide : out];
+      return [...first, ...states, ...states];
+    },
+    weights: (given) => {
+      const own = typeof one.weights === 'function' ? one.weights(given) : [];
+      return ['forward', 'backward'].flatMap((way) =>
+        own.map((weight) => ({ ...weight, role: `${way}/${weight.role}` })),
+      );
+    },
+  };
+}
+
+/** Arguments of a call that are attributes of the operation. */
+export const CALL_FLAGS = ['use_causal_mask', 'return_attention_scores'] as const;

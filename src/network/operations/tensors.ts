@@ -1,0 +1,241 @@
+import type { Shape } from '../types.js';
+import { type Attribute, any, axes, Fault, flag, int, number, optional, text } from './attributes.js';
+import { expandedEquation } from './layers.js';
+import {
+  type Application,
+  areKnown,
+  broadcast,
+  fromStart,
+  type Operation,
+  type Operations,
+} from './operation.js';
+import { type Form, operandShapes, type TensorOperation } from './tensor-operation.js';
+import { TENSOR_SHAPES } from './tensor-shapes.js';
+
+const elementwise = (
+  form: Form,
+  attributes: Operation['attributes'] = {},
+  dtype: Operation['dtype'] = 'same',
+) => ({
+  form,
+  attributes,
+  dtype,
+  shape: (given: Application) => {
+    const shapes = operandShapes(given);
+    return areKnown(shapes) ? [broadcast(shapes)] : undefined;
+  },
+});
+
+const unary = (attributes: Operation['attributes'] = {}) => elementwise('one', attributes, 'float32');
+const binary = () => elementwise('two');
+const compared = () => elementwise('two', {}, 'bool');
+
+/** A shape without some of its axes, or with 1 in their place. */
+function reduced(shape: Shape, given: unknown, keep: unknown): Shape {
+  const at = Array.isArray(given)
+    ? given.map((axis) => fromStart(Number(axis), shape.length))
+    : shape.map((_, axis) => axis);
+  return shape.flatMap((n, axis) => (at.includes(axis) ? (keep === true ? [1] : []) : [n]));
+}
+
+const reduction = (
+  more: Operation['attributes'] = {},
+  dtype: Operation['dtype'] = 'same',
+): TensorOperation => ({
+  form: 'one',
+  attributes: { axis: axes(null), keepdims: flag(false), ...more },
+  dtype,
+  shape: ({ attributes: a, shapes: [x] }) => x && [reduced(x, a.axis, a.keepdims)],
+  fault: ({ attributes: a, shapes: [x] }) => {
+    const isBatch =
+      a.axis === null || (a.axis as number[]).some((axis) => axis === 0 || axis === -(x?.length ?? 0));
+    return isBatch ? 'a sum over the samples of a batch' : undefined;
+  },
+});
+
+/** Only what is not given by the operation itself. */
+const onlyNone =
+  (what: string): Attribute =>
+  (value) =>
+    value === null || value === undefined ? null : new Fault(what);
+
+const axis: Attribute = int(-1);
+
+const matmul = (x: Shape, y: Shape): Shape => {
+  const batch = broadcast([x.slice(0, -2), y.slice(0, -2)].filter((s) => s.length > 0).concat([[]]));
+  return [...batch, ...(x.length > 1 ? [x.at(-2) ?? null] : []), ...(y.length > 1 ? [y.at(-1) ?? null] : [])];
+};
+
+const axisOrNone: Attribute = optional(int(0));
+
+/** Operations on tensors, by Keras 3's names in `keras.ops`; TensorFlow's in functional models of tf.keras are these too. */
+export const TENSOR_TABLE: Readonly<Record<string, TensorOperation>> = {
+  ...Object.fromEntries(
+    [
+      'Add',
+      'Subtract',
+      'Multiply',
+      'Divide',
+      'TrueDivide',
+      'FloorDivide',
+      'Mod',
+      'Maximum',
+      'Minimum',
+      'Power',
+      'SquaredDifference',
+      'Arctan2',
+    ].map((name) => [name, binary()]),
+  ),
+  ...Object.fromEntries(
+    [
+      'Greater',
+      'GreaterEqual',
+      'Less',
+      'LessEqual',
+      'Equal',
+      'NotEqual',
+      'LogicalAnd',
+      'LogicalOr',
+      'LogicalXor',
+    ].map((name) => [name, compared()]),
+  ),
+  LogicalNot: elementwise('one', {}, 'bool'),
+  ...Object.fromEntries(
+    ['Negative', 'Absolute', 'Abs', 'Sign', 'Square', 'Floor', 'Ceil', 'Round'].map((name) => [
+      name,
+      elementwise('one'),
+    ]),
+  ),
+  ...Object.fromEntries(
+    [
+      'Sqrt',
+      'Rsqrt',
+      'Exp',
+      'Expm1',
+      'Log',
+      'Log1p',
+      'Log2',
+      'Log10',
+      'Sin',
+      'Cos',
+      'Tan',
+      'Sinh',
+      'Cosh',
+      'Tanh',
+      'Arcsin',
+      'Arccos',
+      'Arctan',
+      'Arcsinh',
+      'Arccosh',
+      'Arctanh',
+      'Erf',
+      'Reciprocal',
+      'Relu',
+      'Relu6',
+      'Sigmoid',
+      'Softplus',
+      'Softsign',
+      'LogSigmoid',
+      'HardSigmoid',
+      'HardSilu',
+      'Selu',
+      'Mish',
+      'TanhShrink',
+      'HardTanh',
+      'SparsePlus',
+      'SparseSigmoid',
+      'Exponential',
+    ].map((name) => [name, unary()]),
+  ),
+  Silu: unary({ beta: number(1) }),
+  SoftShrink: unary({ threshold: number(0.5) }),
+  HardShrink: unary({ threshold: number(0.5) }),
+  Threshold: unary({ threshold: number(0), default_value: number(0) }),
+  Squareplus: unary({ b: number(4) }),
+  LeakyRelu: unary({ negative_slope: number(0.2) }),
+  ReLU: unary({ negative_slope: number(0), max_value: optional(number(0, 0)), threshold: number(0) }),
+  Elu: unary({ alpha: number(1) }),
+  Celu: unary({ alpha: number(1) }),
+  Gelu: unary({ approximate: flag(true) }),
+  Clip: elementwise('one', { x_min: optional(number(0)), x_max: optional(number(0)) }),
+  Softmax: unary({ axis: axes(-1) }),
+  LogSoftmax: unary({ axis: axes(-1) }),
+  Sparsemax: unary({ axis }),
+  Glu: {
+    form: 'one',
+    attributes: { axis },
+    shape: ({ attributes: a, shapes: [x] }) => {
+      const at = x && fromStart(Number(a.axis), x.length);
+      return x && [x.map((n, i) => (i === at && n !== null ? n / 2 : n))];
+    },
+  },
+  Normalize: unary({ axis, order: number(2), epsilon: optional(number(0)) }),
+  L2Normalize: unary({ axis: axes(null), epsilon: number(1e-12) }),
+  Mean: reduction({}, 'float32'),
+  Sum: reduction(),
+  Prod: reduction({ dtype: any }),
+  Max: reduction({ initial: onlyNone('none') }),
+  Min: reduction({ initial: onlyNone('none') }),
+  Amax: reduction(),
+  Amin: reduction(),
+  Any: reduction({}, 'bool'),
+  All: reduction({}, 'bool'),
+  Var: reduction({}, 'float32'),
+  Std: reduction({}, 'float32'),
+  Logsumexp: reduction({}, 'float32'),
+  Norm: reduction({ ord: any }, 'float32'),
+  Argmax: {
+    ...reduction({ axis: axisOrNone }, 'int32'),
+    shape: ({ attributes: a, shapes: [x] }) => x && [reduced(x, [a.axis], a.keepdims)],
+    fault: () => undefined,
+  },
+  Argmin: {
+    ...reduction({ axis: axisOrNone }, 'int32'),
+    shape: ({ attributes: a, shapes: [x] }) => x && [reduced(x, [a.axis], a.keepdims)],
+    fault: () => undefined,
+  },
+  Where: {
+    ...elementwise('three'),
+    dtype: 'float32',
+  },
+  ...TENSOR_SHAPES,
+  Matmul: {
+    form: 'two',
+    attributes: {},
+    dtype: 'float32',
+    shape: (given) => {
+      const [x, y] = operandShapes(given);
+      return x && y && [matmul(x, y)];
+    },
+  },
+  Einsum: {
+    form: 'list',
+    attributes: { subscripts: text },
+    dtype: 'float32',
+    shape: ({ attributes: a, shapes }) => {
+      if (!areKnown(shapes) || shapes.length !== 2) return undefined;
+      const { left, right, out } = expandedEquation(String(a.subscripts), (shapes[0] as Shape).length);
+      return [
+        [...out].map((letter) => {
+          const at = left.indexOf(letter);
+          return (at >= 0 ? shapes[0]?.[at] : shapes[1]?.[right.indexOf(letter)]) ?? null;
+        }),
+      ];
+    },
+    fault: ({ shapes }) => (shapes.length === 2 ? undefined : `${shapes.length} operands`),
+  },
+  OneHot: {
+    form: 'one',
+    attributes: { num_classes: int(0), axis, dtype: any, sparse: flag(false) },
+    shape: ({ attributes: a, shapes: [x] }) => x && [[...x, Number(a.num_classes)]],
+    fault: ({ attributes: a }) =>
+      a.axis === -1 && a.sparse === false ? undefined : `axis: ${String(a.axis)}`,
+  },
+};
+
+export const TENSORS: Operations = Object.fromEntries(
+  Object.entries(TENSOR_TABLE).map(([name, { form: _, places: __, ...operation }]) => [
+    `ops.${name}`,
+    { ...operation, attributes: { operands: any, ...operation.attributes } },
+  ]),
+);

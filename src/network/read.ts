@@ -1,0 +1,392 @@
+import { BitnibbleError } from '../errors.js';
+import type { JsonObject, ModelInfo, WeightInfo } from '../model.js';
+import { declaredByModel, declaredShape, dtypeOf, inputType, uniqueNames } from './declared.js';
+import { fromKeras1, isKeras1 } from './keras1.js';
+import { type InnerModel, type Layer, layerOf, trainingOf } from './layer.js';
+import { type Mask, maskRule } from './masks.js';
+import {
+  type Call,
+  entriesOf,
+  type Graph,
+  type GraphLayer,
+  type KeyedRef,
+  nameOf,
+  type Ref,
+  readGraph,
+} from './notation.js';
+import { type Application, type WeightRole, withoutSteps } from './operations/operation.js';
+import { valueType } from './operations/tensor-operation.js';
+import { keyOf, MAX_DEPTH, orderOf, versionOf } from './order.js';
+import type { Network, NetworkNode, Port, Problem, Shape, Value, ValueType } from './types.js';
+import { shapeFault, weightsByLayer } from './weights.js';
+
+/** More nodes than this are taken for a fault of the file: models inside models are taken apart for each of their calls. */
+const MAX_NODES = 100_000;
+
+/**
+ * Reads the architecture of a model of any Keras, from 1 on, as a network.
+ *
+ * @param weights of the model in the order in which its layers store them, as Keras 2 on TensorFlow has them: see
+ *   `modernWeights`
+ * @throws BitnibbleError `no-model-config` where the file holds weights alone, `corrupt-file` for layers that are called
+ *   on their own outputs; what else cannot be computed is in {@link Network.problems}
+ */
+export function readNetwork(model: ModelInfo, weights: readonly WeightInfo[] = []): Network {
+  return new Reader(model, weights).network();
+}
+
+/** What a model inside was given and how. */
+interface Place {
+  /** Path of its layers: empty, or the names of the models around them, each with `/`. */
+  readonly path: string;
+  readonly steps: number;
+  readonly isTraining: boolean;
+  readonly depth: number;
+}
+
+class Reader {
+  readonly #values: Value[] = [];
+  readonly #masks: Mask[] = [];
+  readonly #nodes: NetworkNode[] = [];
+  readonly #problems: Problem[] = [];
+  readonly #weights: ReadonlyMap<string, readonly WeightInfo[]>;
+  readonly #hasWeights: boolean;
+  readonly #isKeras3: boolean;
+  readonly #architecture: JsonObject;
+
+  constructor(
+    readonly model: ModelInfo,
+    weights: readonly WeightInfo[],
+  ) {
+    const { architecture } = model;
+    if (!architecture) {
+      throw new BitnibbleError(
+        'no-model-config',
+        `${model.file}: the file holds weights and no architecture: expected a whole model, saved with model.save`,
+      );
+    }
+    this.#architecture = isKeras1(model) ? fromKeras1(architecture) : architecture;
+    this.#isKeras3 = versionOf(model) >= 3;
+    this.#weights = weightsByLayer(weights);
+    this.#hasWeights = weights.length > 0;
+  }
+
+  network(): Network {
+    const entry = this.#architecture;
+    const name = nameOf(entry, 'model');
+    const graph = this.#graph(entry);
+    const inputs = this.#inputsOf(entry, graph, name);
+    const given = inputs.map(({ value }) => ({ value }));
+    const place = { path: '', steps: 0, isTraining: false, depth: 0 };
+    const outputs = this.#level(entry, graph, given, place);
+    return {
+      name,
+      values: this.#values,
+      nodes: this.#nodes,
+      inputs,
+      outputs: uniqueNames(outputs),
+      problems: this.#problems,
+    };
+  }
+
+  #graph(entry: JsonObject): Graph {
+    if (entriesOf(entry).length === 0 && entry.class_name !== 'Sequential') {
+      throw new BitnibbleError(
+        'no-model-config',
+        `${this.model.file}: expected the architecture of a Sequential or Functional model, got class ${String(entry.class_name)} without layers`,
+      );
+    }
+    return readGraph(entry, this.#isKeras3);
+  }
+
+  /** The inputs of the whole model. */
+  #inputsOf(entry: JsonObject, graph: Graph, name: string): Port[] {
+    const ports: Port[] = [];
+    const byName = new Map(graph.layers.map((layer) => [layer.name, layer]));
+    for (const ref of graph.inputs) {
+      const layer = byName.get(ref.layer);
+      const isInput = layer?.entry.class_name === 'InputLayer';
+      const shape = layer && (isInput ? declaredShape(layer.entry) : declaredByModel(entry));
+      const dtype = isInput ? dtypeOf(layer.entry) : inputType(layer?.entry);
+      if (!shape) this.#problem(name, String(entry.class_name), 'it does not say which shape its input has');
+      else if (isInput && dtype === 'string') this.#problem(ref.layer, 'InputLayer', 'values of type string');
+      const own = ref.key ?? (isInput ? ref.layer : `${name}_input`);
+      ports.push({ name: own, value: this.#value(shape, dtype) });
+    }
+    return ports;
+  }
+
+  #value(shape: Shape | undefined, dtype: ValueType, mask?: Mask): number {
+    this.#masks.push(mask);
+    return this.#values.push({ shape, dtype }) - 1;
+  }
+
+  #problem(
+    layer: string,
+    className: string,
+    reason: string,
+    code: Problem['code'] = 'unsupported-layer',
+  ): void {
+    const isKnown = this.#problems.some((known) => known.layer === layer && known.reason === reason);
+    if (!isKnown) this.#problems.push({ layer, className, reason, code });
+  }
+
+  /** Makes the calls of one model; gives its outputs. */
+  #level(
+    entry: JsonObject,
+    graph: Graph,
+    given: readonly { readonly value: number; readonly key?: string | undefined }[],
+    place: Place,
+  ): { readonly name: string; readonly value: number; readonly key?: string }[] {
+    const label = place.path.slice(0, -1) || nameOf(entry, 'model');
+    const made = new Map<string, readonly number[]>();
+    const isSequential = entry.class_name === 'Sequential';
+    const calls = orderOf(graph, nameOf(entry, String(entry.class_name)), this.model.file, 'needed');
+    const starts = new Map<string, number>();
+    graph.inputs.forEach((ref, i) => {
+      // Dictionaries of tensors are matched by their keys, lists by their places.
+      const own = ref.key === undefined ? undefined : given.find(({ key }) => key === ref.key);
+      const value = (own ?? given[i])?.value;
+      if (value !== undefined) starts.set(ref.layer, value);
+    });
+    for (const layer of graph.layers) {
+      const value = starts.get(layer.name);
+      if (value === undefined || (isSequential && layer.calls.length > 0)) continue;
+      if (layer.calls.length === 0 || layer.entry.class_name === 'InputLayer')
+        made.set(keyOf(layer.name, 0), [this.#narrowed(value, declaredShape(layer.entry))]);
+    }
+    const first = isSequential ? graph.layers[0] : undefined;
+    const resolve = (ref: KeyedRef): number | undefined => made.get(keyOf(ref.layer, ref.call))?.[ref.tensor];
+    for (const [layer, index] of calls) {
+      const key = keyOf(layer.name, index);
+      if (made.has(key)) continue;
+      const call = layer.calls[index] as Call;
+      const isStart = layer === first && call.inputs.length === 0;
+      const inputs = isStart ? given.map(({ value }) => value) : call.inputs.map(resolve);
+      const missing = inputs.indexOf(undefined);
+      if (missing >= 0) {
+        const ref = call.inputs[missing] as Ref;
+        const what = `it is called on output ${ref.tensor} of call ${ref.call} of ${ref.layer}, which is not there`;
+        this.#problem(place.path + layer.name, String(layer.entry.class_name), what);
+        continue;
+      }
+      const own = isStart ? { ...call, roles: inputs.map(() => 'x') } : call;
+      made.set(key, this.#call(layer, own, inputs as number[], place));
+    }
+    return graph.outputs.flatMap((ref) => {
+      const value = resolve(ref);
+      if (value !== undefined)
+        return [{ name: ref.key ?? ref.layer, value, ...(ref.key ? { key: ref.key } : {}) }];
+      if (!this.#problems.some(({ layer }) => layer.startsWith(place.path)))
+        this.#problem(label, String(entry.class_name), `its output ${ref.layer} is not there`);
+      return [];
+    });
+  }
+
+  /** A value with the lengths that an inner model states where the outer one leaves them open. */
+  #narrowed(value: number, shape: Shape | undefined): number {
+    const own = this.#values[value] as Value;
+    if (!shape || own.shape?.length !== shape.length) return value;
+    const merged = own.shape.map((n, i) => n ?? (i === 0 ? null : (shape[i] ?? null)));
+    this.#values[value] = { ...own, shape: merged };
+    return value;
+  }
+
+  #call(layer: GraphLayer, call: Call, inputs: readonly number[], place: Place): readonly number[] {
+    const path = place.path + layer.name;
+    const isTraining = place.isTraining || call.isTraining;
+    const found = layerOf(layer.entry, this.#isKeras3, call.flags);
+    const isKnown = found.kind === 'model' || found.operation !== undefined;
+    if (isKnown) for (const reason of call.problems) this.#problem(path, found.className, reason);
+    if (found.kind === 'model')
+      return this.#model(found, call, inputs, { ...place, path: `${path}/`, isTraining });
+    if (layer.entry.class_name === 'InputLayer') return inputs;
+    return this.#apply(found, call, inputs, path, place.steps + found.steps, isTraining);
+  }
+
+  #model(inner: InnerModel, call: Call, inputs: readonly number[], place: Place): readonly number[] {
+    if (place.depth >= MAX_DEPTH)
+      throw new BitnibbleError(
+        'corrupt-file',
+        `${this.model.file}: models are nested more than ${MAX_DEPTH} deep`,
+      );
+    const given = inputs.map((value, i) => ({ value, key: call.inputs[i]?.key }));
+    const graph = this.#graph(inner.entry);
+    if (graph.inputs.length !== given.length)
+      this.#problem(
+        place.path.slice(0, -1),
+        inner.className,
+        `a call with ${given.length} inputs, it takes ${graph.inputs.length}`,
+      );
+    const next = { ...place, steps: place.steps + inner.steps, depth: place.depth + 1 };
+    const outputs = this.#level(inner.entry, graph, given, next).map(({ value }) => value);
+    if (this.#isKeras3)
+      for (const value of outputs) {
+        const mask = this.#masks[value];
+        if (typeof mask === 'object') this.#masks[value] = { ...mask, isLate: true };
+      }
+    return outputs;
+  }
+
+  #apply(
+    found: Layer,
+    { roles, inputs: refs }: Call,
+    inputs: readonly number[],
+    layer: string,
+    steps: number,
+    isTraining: boolean,
+  ): readonly number[] {
+    if (this.#nodes.length >= MAX_NODES)
+      throw new BitnibbleError('corrupt-file', `${this.model.file}: more than ${MAX_NODES} calls of layers`);
+    const { name, operation, attributes, className, config } = found;
+    for (const reason of found.problems) this.#problem(layer, className, reason);
+    if (isTraining && config.trainable !== false && operation?.isTrained?.(config))
+      this.#problem(layer, className, 'a call with training=True');
+    const shapes = inputs.map((value) => withoutSteps(this.#values[value]?.shape, steps));
+    const given: Application = { attributes, shapes, roles };
+    const fault = found.problems.length === 0 ? operation?.fault?.(given) : undefined;
+    if (fault !== undefined) this.#problem(layer, className, fault);
+    const { used, result } = this.#maskInputs(found, inputs, roles, layer, steps);
+    const made = found.problems.length === 0 && fault === undefined ? operation?.shape(given) : undefined;
+    const outer = this.#values[inputs[0] as number]?.shape?.slice(0, steps + 1);
+    const count = made?.length ?? MOST_OUTPUTS;
+    const dtype = this.#dtypeOf(found, inputs);
+    const outputs = Array.from({ length: count }, (_, i) => {
+      const shape = made?.[i];
+      return this.#value(shape && steps > 0 && outer ? [...outer, ...shape.slice(1)] : shape, dtype, result);
+    });
+    this.#nodes.push({
+      operation: name,
+      attributes,
+      inputs: [...inputs, ...used.map(({ value }) => value)],
+      roles: [...roles, ...used.map(({ role }) => role)],
+      outputs,
+      weights: this.#weightsOf(found, given, layer),
+      layer,
+      className,
+      steps,
+      training: trainingOf(config),
+    });
+    if (refs.length === 0 && inputs.length === 0) this.#problem(layer, className, 'it is never called');
+    return outputs;
+  }
+
+  #dtypeOf({ operation, attributes, name }: Layer, inputs: readonly number[]): ValueType {
+    const first = this.#values[inputs[0] as number]?.dtype ?? 'float32';
+    if (name === 'ops.Cast') return valueType(attributes.dtype);
+    const own = operation?.dtype ?? 'float32';
+    if (own !== 'same') return own;
+    const types = inputs.map((value) => this.#values[value]?.dtype);
+    return types.includes('float32') ? 'float32' : first;
+  }
+
+  /** Masks that a call uses, as values, and the mask of its outputs. */
+  #maskInputs(
+    found: Layer,
+    inputs: readonly number[],
+    roles: readonly string[],
+    layer: string,
+    steps: number,
+  ) {
+    const masks = inputs.map((value) => this.#masks[value]);
+    const first = this.#values[inputs[0] as number];
+    const { name: operation, attributes } = found;
+    const rule = maskRule({
+      ...{ operation, attributes, roles, masks, steps, isKeras3: this.#isKeras3 },
+      rank: first?.shape?.length,
+    });
+    if (rule.problem !== undefined) this.#problem(layer, found.className, rule.problem);
+    const used: { value: number; role: string }[] = [];
+    for (const [mask, role] of rule.used) {
+      if (mask === 'unclear') this.#problem(layer, found.className, 'a mask merged from several others');
+      else if (mask) used.push({ value: mask.value(), role });
+    }
+    if (rule.clears && this.#isKeras3)
+      for (const value of inputs) if (this.#masks[value] !== undefined) this.#masks[value] = 'unclear';
+    const { result } = rule;
+    const lazily = (make: () => number): Mask => {
+      let value: number | undefined;
+      return {
+        value: () => {
+          value ??= make();
+          return value;
+        },
+      };
+    };
+    const known = masks as Exclude<Mask, 'unclear' | undefined>[];
+    let mask: Mask;
+    if (result === 'own')
+      mask = lazily(() =>
+        this.#maskNode('ComputeMask', [inputs[0] as number], layer, {
+          tokens: operation === 'Embedding',
+          mask_value: attributes.mask_value ?? 0,
+        }),
+      );
+    else if (typeof result === 'object' && 'combine' in result)
+      mask = lazily(() =>
+        this.#maskNode(
+          'CombineMasks',
+          known.map((own) => own.value()),
+          layer,
+          { how: result.combine },
+        ),
+      );
+    else if (typeof result === 'object' && 'concatenate' in result)
+      mask = lazily(() =>
+        this.#maskNode(
+          'ConcatenateMasks',
+          known.map((own) => own.value()),
+          layer,
+          { axis: result.concatenate },
+        ),
+      );
+    else mask = result;
+    return { used, result: mask };
+  }
+
+  /** A node that makes a mask, beside the layer that it belongs to. */
+  #maskNode(name: string, inputs: readonly number[], layer: string, config: JsonObject): number {
+    const found = layerOf({ class_name: name, config }, this.#isKeras3) as Layer;
+    const { operation, attributes } = found;
+    const shapes = inputs.map((value) => this.#values[value]?.shape);
+    const roles = inputs.map(() => 'x');
+    const shape = operation?.shape({ attributes, shapes, roles })?.[0];
+    const output = this.#value(shape, 'bool');
+    const at = `${layer}_mask`;
+    this.#nodes.push({
+      ...{ operation: name, attributes, inputs, roles, outputs: [output], weights: {}, layer: at },
+      ...{ className: name, steps: 0, training: {} },
+    });
+    return output;
+  }
+
+  /** Ids of a layer's weights by role; what the file says otherwise is a problem. */
+  #weightsOf(
+    { operation, className, behind, problems }: Layer,
+    given: Application,
+    layer: string,
+  ): Record<string, string> {
+    if (!this.#hasWeights || !operation || problems.length > 0 || operation.weights === 'any') return {};
+    const roles: readonly WeightRole[] = [...(operation.weights?.(given) ?? []), ...behind];
+    const found = this.#weights.get(layer) ?? [];
+    const needed = roles.filter(({ isUnused }) => !isUnused);
+    if (found.length !== roles.length && found.length !== needed.length) {
+      const what = `layer ${layer} (${className}) expected ${needed.length} weights, got ${found.length}`;
+      this.#problem(layer, className, what, 'missing-weight');
+      return {};
+    }
+    const listed = found.length === roles.length ? roles : needed;
+    const ids: Record<string, string> = {};
+    for (const [i, weight] of found.entries()) {
+      const { role, shape, isUnused } = listed[i] as WeightRole;
+      if (isUnused) continue;
+      const fault = shapeFault(weight, shape);
+      if (fault) this.#problem(layer, className, fault, 'shape-mismatch');
+      ids[role] = weight.id;
+    }
+    return ids;
+  }
+}
+
+/** Outputs that a layer of an unknown class may have. */
+const MOST_OUTPUTS = 8;

@@ -1,0 +1,117 @@
+/**
+ * Runs a network from packed integers: no TensorFlow.js, one small WebAssembly module, one block of memory.
+ * @module
+ */
+import { BitnibbleError, expected } from '../errors.js';
+import type { ModelSource } from '../model.js';
+import { openNetwork, type ValueType } from '../network/index.js';
+import { openPacked } from '../packed/read.js';
+import { plainDecoder } from './decoder.js';
+import { type KernelModule, loadRuntimeKernels } from './kernels.js';
+import { RunnableNetwork } from './network.js';
+import { planNetwork } from './plan.js';
+import { Program } from './program.js';
+
+export { BitnibbleError, type ErrorCode } from '../errors.js';
+export type { ModelSource } from '../model.js';
+export type { KernelModule, Kernels } from './kernels.js';
+export { type NetworkArray, type NetworkPort, type NetworkSummary, RunnableNetwork } from './network.js';
+
+export interface LoadNetworkOptions {
+  /** `bitnibble/runtime.wasm`, compiled elsewhere, for hosts that refuse to compile bytes. */
+  readonly module?: KernelModule;
+  /** `'simd'` (default) or `'reference'`: the same bits without WebAssembly, many times slower. */
+  readonly backend?: 'simd' | 'reference';
+  /**
+   * `'decoded'` (default): levels of all weights once, 2 bytes each, 3.6 for 3 x 3 kernels. `'packed'`: the bytes of the file are all that is
+   * kept, and each call decodes them.
+   */
+  readonly weights?: 'packed' | 'decoded';
+  /** Shapes of inputs by name, without the batch, for inputs some of whose lengths are not fixed. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  /** Names the model in errors. */
+  readonly name?: string;
+}
+
+/** What a network is loaded from: a packed file's bytes, a response, a blob, or an open model. */
+export type NetworkSource = Uint8Array | ArrayBuffer | Response | Blob | ModelSource;
+
+/**
+ * Makes a network ready to run.
+ *
+ *     const network = await loadNetwork(await fetch('/model.safetensors'));
+ *     const scores = network.run(pixels);
+ *
+ * @throws BitnibbleError `unsupported-layer` naming what cannot be run and why, what opening a packed file throws, `no-simd`,
+ *   `no-compile`, `bad-module`; TypeError and RangeError for wrong options
+ */
+export async function loadNetwork(
+  source: NetworkSource,
+  options: LoadNetworkOptions = {},
+): Promise<RunnableNetwork> {
+  const { weights = 'decoded', backend = 'simd', module, shapes = {} } = options;
+  if (weights !== 'packed' && weights !== 'decoded')
+    throw new TypeError(expected('weights', '"packed" or "decoded"', weights));
+  const [model, kernels] = await Promise.all([
+    openSource(source, options.name ?? 'packed model'),
+    loadRuntimeKernels({ backend, ...(module ? { module } : {}) }),
+  ]);
+  const { network, source: own } = openNetwork(model);
+  const inputs = network.inputs.map(({ name, value }) => {
+    const { shape, dtype } = network.values[value] as {
+      shape?: readonly (number | null)[];
+      dtype: ValueType;
+    };
+    return { name, dtype, shape: fixedShape(name, shape?.slice(1), shapes[name], model.file) };
+  });
+  const program = new Program(kernels);
+  const plan = planNetwork(
+    program,
+    network,
+    own,
+    inputs.map(({ shape }) => shape),
+    { weights },
+  );
+  program.finish(plan.inputs, plan.outputs);
+  const outputs = network.outputs.map(({ name }, i) => ({
+    ...{ name, shape: plan.outputs[i]?.shape ?? [], dtype: 'float32' as const },
+  }));
+  return new RunnableNetwork(network.name, program, plan, inputs, outputs);
+}
+
+async function openSource(source: NetworkSource, name: string): Promise<ModelSource> {
+  if (typeof source === 'object' && source !== null && 'weights' in source && 'read' in source) return source;
+  return openPacked(await bytesOf(source as Exclude<NetworkSource, ModelSource>, name), plainDecoder, name);
+}
+
+async function bytesOf(
+  source: Uint8Array | ArrayBuffer | Response | Blob,
+  name: string,
+): Promise<Uint8Array> {
+  if (source instanceof Uint8Array) return source;
+  if (source instanceof ArrayBuffer) return new Uint8Array(source);
+  if (typeof source !== 'object' || source === null || !('arrayBuffer' in source))
+    throw new TypeError(expected('source', 'bytes, a Response, a Blob or a model', typeof source));
+  if ('ok' in source && !source.ok)
+    throw new BitnibbleError('download', `${name}: cannot be downloaded: HTTP status ${source.status}`);
+  return new Uint8Array(await source.arrayBuffer());
+}
+
+function fixedShape(
+  name: string,
+  own: readonly (number | null)[] | undefined,
+  given: readonly number[] | undefined,
+  file: string,
+): readonly number[] {
+  const shape = given ?? own;
+  const isFixed = shape?.every((n) => Number.isSafeInteger(n) && Number(n) > 0);
+  if (!shape || !isFixed) {
+    const what = `a shape with fixed lengths in the option shapes`;
+    throw new RangeError(expected(name, what, `[${(shape ?? []).map((n) => n ?? '?')}]`, file));
+  }
+  const fits =
+    own === undefined || (own.length === shape.length && own.every((n, i) => n === null || n === shape[i]));
+  if (!fits)
+    throw new RangeError(expected(name, `shape [${own?.map((n) => n ?? 'any')}]`, `[${shape}]`, file));
+  return shape as readonly number[];
+}

@@ -1,0 +1,60 @@
+import { BitnibbleError, expected } from '../errors.js';
+import { exportsOf, type KernelModule } from '../kernels/instance.js';
+import type { KernelName, Kernels } from './types.js';
+
+export type { KernelModule } from '../kernels/instance.js';
+export type { Kernels } from './types.js';
+
+export interface LoadRuntimeKernelsOptions {
+  /** `bitnibble/runtime.wasm`, compiled elsewhere, for hosts that refuse to compile bytes. */
+  readonly module?: KernelModule;
+  /** `'simd'` (default) or `'reference'`: the same bits without WebAssembly, many times slower. */
+  readonly backend?: 'simd' | 'reference';
+}
+
+/** What `assembly/runtime/index.ts` exports. */
+type Abi = Readonly<Record<KernelName, (...args: number[]) => void>> & {
+  readonly memory: WebAssembly.Memory;
+  bitnibbleAbi(): number;
+  arenaBase(): number;
+};
+
+/** Version of the export list. */
+const ABI_VERSION = 2;
+
+/** Bytes that kernels may read behind what they are given. */
+const OVERREAD = 64;
+
+/**
+ * Kernels with memory of their own: each call makes a new instance.
+ *
+ * @throws BitnibbleError `no-simd`, `no-compile`, `bad-module`; TypeError for a `module` or `backend` of another kind
+ */
+export async function loadRuntimeKernels(options: LoadRuntimeKernelsOptions = {}): Promise<Kernels> {
+  const { module, backend = 'simd' } = options;
+  if (backend === 'reference') return (await import('./reference.js')).referenceKernels();
+  if (backend !== 'simd') throw new TypeError(expected('backend', '"simd" or "reference"', backend));
+  const embedded = async () => (await import('../kernels/embedded-runtime.js')).kernelBytes();
+  return simdKernels(await exportsOf<Abi>(module, embedded, 'runtime.wasm'));
+}
+
+function simdKernels(abi: Abi): Kernels {
+  if (typeof abi.convolveWinograd !== 'function' || abi.bitnibbleAbi?.() !== ABI_VERSION)
+    throw new BitnibbleError('bad-module', '"module" expected runtime.wasm of this version of bitnibble');
+  const { memory } = abi;
+  return {
+    ...(abi as unknown as Pick<Kernels, KernelName>),
+    ...{ backend: 'simd', base: (abi.arenaBase() + 63) & -64 },
+    memory: memory as { readonly buffer: ArrayBuffer },
+    reserve(end) {
+      const missing = end + OVERREAD - memory.buffer.byteLength;
+      if (missing <= 0) return;
+      try {
+        memory.grow(Math.ceil(missing / 65536));
+      } catch (cause) {
+        const need = `${Math.ceil(end / 2 ** 20)} MiB of WebAssembly memory`;
+        throw new RangeError(`the network expected ${need}, the host gives less`, { cause });
+      }
+    },
+  };
+}

@@ -1,0 +1,155 @@
+import { addActivation } from './activations.js';
+import { axisOf, type Build, type Context, numberOf, numbersOf, product, refuse } from './context.js';
+import { addPermutation } from './moves.js';
+import type { Program, Tensor } from './program.js';
+import { COMBINATIONS } from './record.js';
+import { paddedToEight } from './weights.js';
+
+/** `x * scale + shift` along the channels, which come last. */
+function addAffine(program: Program, x: Tensor, scale: Float32Array, shift: Float32Array): Tensor {
+  const out = program.tensor(x.shape);
+  const [a, b] = [program.put(scale), program.put(shift)];
+  const [multiply, add] = [COMBINATIONS.indexOf('multiply'), COMBINATIONS.indexOf('add')];
+  program.step(
+    [x],
+    [out],
+    () => {
+      const { at } = out.storage;
+      program.kernels.combine(x.storage.at, a, x.size, scale.length, multiply, at);
+      program.kernels.combine(at, b, x.size, shift.length, add, at);
+    },
+    true,
+  );
+  return out;
+}
+
+/** A batch normalization as factors and what is added, in float64. */
+export function affineOf(
+  c: Context['values'],
+  epsilon: number,
+): { scale: Float64Array; shift: Float64Array } {
+  const mean = c('moving_mean') as Float32Array;
+  const variance = c('moving_variance') as Float32Array;
+  const gamma = c('gamma');
+  const beta = c('beta');
+  const scale = Float64Array.from(variance, (v, i) => (gamma?.[i] ?? 1) / Math.sqrt(v + epsilon));
+  const shift = Float64Array.from(mean, (m, i) => (beta?.[i] ?? 0) - m * (scale[i] as number));
+  return { scale, shift };
+}
+
+const lastAxis = (c: Context, axis: unknown): void => {
+  const [x] = c.inputs as [Tensor];
+  const list = Array.isArray(axis) ? axis : [axis];
+  if (list.length !== 1 || axisOf(list[0], x.shape.length) !== x.shape.length - 1)
+    refuse(`axis: ${JSON.stringify(axis)}`);
+};
+
+const batchNormalization: Build = (c) => {
+  const [x] = c.inputs as [Tensor];
+  const axis = axisOf(c.attributes.axis, x.shape.length);
+  const { scale, shift } = affineOf(c.values, numberOf(c.attributes.epsilon));
+  // Channels that do not come last: a factor for each element behind them.
+  const inner = product(x.shape.slice(axis + 1));
+  const wide = (values: Float64Array) =>
+    Float32Array.from({ length: values.length * inner }, (_, i) => values[Math.floor(i / inner)] as number);
+  const out = addAffine(c.program, x, wide(scale), wide(shift));
+  return [addActivation(c.program, out, c.tail(0).activation)];
+};
+
+const normalization: Build = (c) => {
+  lastAxis(c, c.attributes.axis);
+  const given = (name: string) => {
+    const own = c.attributes[name];
+    return Array.isArray(own) ? Float32Array.from(own.flat(9) as number[]) : c.values(name);
+  };
+  const [mean, variance] = [given('mean'), given('variance')];
+  if (!mean || !variance || c.attributes.invert === true) refuse('statistics that are not there, or invert');
+  const [x] = c.inputs as [Tensor];
+  if (mean.length !== x.shape.at(-1)) refuse('statistics of another shape than the last axis');
+  const scale = variance.map((v) => 1 / Math.max(Math.sqrt(v), 1e-7));
+  return [
+    addAffine(
+      c.program,
+      x,
+      scale,
+      mean.map((m, i) => -m * (scale[i] as number)),
+    ),
+  ];
+};
+
+/** Factors and offsets for each channel; one for all is an activation. */
+const rescaling: Build = (c) => {
+  const [x] = c.inputs as [Tensor];
+  const n = x.shape.at(-1) as number;
+  const vector = (given: unknown) => {
+    const list = (Array.isArray(given) ? given.flat(9) : [given]) as number[];
+    if (list.length !== 1 && list.length !== n) refuse(`${list.length} factors of ${n} channels`);
+    return Float32Array.from({ length: n }, (_, i) => list[i % list.length] as number);
+  };
+  return [addAffine(c.program, x, vector(c.attributes.scale), vector(c.attributes.offset ?? 0))];
+};
+
+/** Softmax along one axis other than the last. */
+const softmax: Build = (c) => {
+  const [x] = c.inputs as [Tensor];
+  const rank = x.shape.length;
+  const axes = numbersOf(c.attributes.axis);
+  if (axes.length !== 1) refuse(`axis: [${axes}]`);
+  const axis = axisOf(axes[0], rank);
+  const order = Array.from({ length: rank }, (_, i) => (i === axis ? rank - 1 : i === rank - 1 ? axis : i));
+  const turned = addPermutation(c.program, x, order);
+  const out = addActivation(c.program, turned, {
+    type: 'rows',
+    isLog: c.node.operation === 'ops.LogSoftmax',
+  });
+  return [addPermutation(c.program, out, order)];
+};
+
+/** Rows of the last axis: less their mean, over their deviation. */
+function addRows(
+  c: Context,
+  x: Tensor,
+  n: number,
+  gamma: Float32Array,
+  beta: Float32Array,
+  isCentered: boolean,
+) {
+  const { program } = c;
+  const out = program.tensor(x.shape);
+  const [g, b] = [program.put(paddedToEight(gamma, n)), program.put(paddedToEight(beta, n))];
+  const epsilon = numberOf(c.attributes.epsilon);
+  program.step([x], [out], () =>
+    program.kernels.normalize(
+      ...([x.storage.at, x.size / n, n, g, b, epsilon, isCentered ? 1 : 0, out.storage.at] as const),
+    ),
+  );
+  return out;
+}
+
+const layerNormalization: Build = (c) => {
+  lastAxis(c, c.attributes.axis);
+  if (c.attributes.rms_scaling === true) refuse('rms_scaling');
+  const [x] = c.inputs as [Tensor];
+  const n = x.shape.at(-1) as number;
+  const gamma = c.values('gamma') ?? new Float32Array(n).fill(1);
+  return [addRows(c, x, n, gamma, c.values('beta') ?? new Float32Array(n), true)];
+};
+
+const rmsNormalization: Build = (c) => {
+  lastAxis(c, c.attributes.axis);
+  const [x] = c.inputs as [Tensor];
+  const n = x.shape.at(-1) as number;
+  return [addRows(c, x, n, c.values('scale') as Float32Array, new Float32Array(n), false)];
+};
+
+/** Factors and offsets along the channels, normalizations of channels and rows. */
+export const NORMALIZATIONS: Readonly<Record<string, Build>> = {
+  Rescaling: rescaling,
+  Softmax: softmax,
+  'ops.Softmax': softmax,
+  'ops.LogSoftmax': softmax,
+  BatchNormalization: batchNormalization,
+  Normalization: normalization,
+  LayerNormalization: layerNormalization,
+  RMSNormalization: rmsNormalization,
+};

@@ -1,0 +1,227 @@
+import { BitnibbleError } from '../errors.js';
+import type { ModelSource } from '../model.js';
+import { type Network, type NetworkNode, operationOf, requireRunnable } from '../network/index.js';
+import type { PackedWeight } from '../packed/quantized-model.js';
+import { activationNamed, activationOf, addActivation, isLinear, LINEAR } from './activations.js';
+import { type Border, type Build, type Context, Refusal, refuse, type Tail } from './context.js';
+import { ATTENTION } from './layers-attention.js';
+import { affineOf, NORMALIZATIONS } from './layers-normalizations.js';
+import { PRODUCTS } from './layers-products.js';
+import { SEQUENCES } from './layers-sequences.js';
+import { borderOf, SHAPES } from './layers-shapes.js';
+import { SIMPLE } from './layers-simple.js';
+import type { ProductOptions } from './product.js';
+import type { Program, Tensor } from './program.js';
+import type { Weight } from './weights.js';
+
+const BUILDS: Readonly<Record<string, Build>> = {
+  ...PRODUCTS,
+  ...SIMPLE,
+  ...NORMALIZATIONS,
+  ...SHAPES,
+  ...SEQUENCES,
+  ...ATTENTION,
+};
+
+const BITS = { binary: 1, int2: 2, int4: 4 } as const;
+
+/** Operations into whose weights a normalization behind them is folded. */
+const FOLDING = /^(Conv[12]D|Dense|DepthwiseConv[12]D|SeparableConv[12]D)$/;
+
+/** Operations that put zeros around their input themselves. */
+const BORDERED = /^(Conv[12]D|DepthwiseConv[12]D)$/;
+
+export interface Plan {
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+}
+
+/** Weights of a model by id: as codes where it has them. */
+interface CodedSource extends ModelSource {
+  weight?(id: string): PackedWeight;
+}
+
+/**
+ * Turns a network into steps of a program: normalizations and activations behind products become part of them, padding before
+ * convolutions too.
+ *
+ * @param shapes of the inputs, without the batch, all lengths fixed
+ * @throws BitnibbleError `unsupported-layer` naming what cannot be run and why, `missing-weight`
+ */
+export function planNetwork(
+  program: Program,
+  network: Network,
+  source: CodedSource,
+  shapes: readonly (readonly number[])[],
+  options: ProductOptions,
+): Plan {
+  requireRunnable(network, source.file, 'the runtime', unknownOf(network));
+  const inputs = shapes.map((shape) => program.tensor(shape));
+  const planner = new Planner(program, network, source, options);
+  network.inputs.forEach(({ value }, i) => {
+    planner.tensors.set(value, inputs[i] as Tensor);
+  });
+  for (const node of network.nodes) planner.add(node);
+  return { inputs, outputs: network.outputs.map(({ value }) => planner.tensors.get(value) as Tensor) };
+}
+
+const isIdentity = ({ operation }: NetworkNode) => operationOf(operation)?.isIdentity === true;
+
+function unknownOf({ nodes }: Network): Network['problems'] {
+  return nodes.flatMap((node) => {
+    const { operation, attributes, layer, className } = node;
+    const isKnown =
+      Object.hasOwn(BUILDS, operation) ||
+      isIdentity(node) ||
+      activationOf(operation, attributes) !== undefined;
+    if (isKnown) return [];
+    const reason =
+      operation === 'Activation'
+        ? `activation ${String(attributes.activation)}`
+        : `${operation} is not among its operations`;
+    return [{ layer, className, reason, code: 'unsupported-layer' as const }];
+  });
+}
+
+class Planner {
+  readonly tensors = new Map<number, Tensor>();
+  readonly #borders = new Map<number, Border>();
+  readonly #consumers = new Map<number, NetworkNode[]>();
+  readonly #done = new Set<NetworkNode>();
+  readonly #outputs: ReadonlySet<number>;
+
+  constructor(
+    readonly program: Program,
+    readonly network: Network,
+    readonly source: CodedSource,
+    readonly options: ProductOptions,
+  ) {
+    this.#outputs = new Set(network.outputs.map(({ value }) => value));
+    for (const node of network.nodes)
+      for (const input of new Set(node.inputs))
+        this.#consumers.set(input, [...(this.#consumers.get(input) ?? []), node]);
+  }
+
+  add(node: NetworkNode): void {
+    if (this.#done.has(node)) return;
+    try {
+      this.#add(node);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      const { layer, className } = node;
+      const message = `${this.source.file}: the runtime cannot run the layer ${layer} (${className}): ${error.reason}`;
+      throw new BitnibbleError('unsupported-layer', message, { cause: error });
+    }
+  }
+
+  #add(node: NetworkNode): void {
+    const inputs = node.inputs.map((value) => this.tensors.get(value) as Tensor);
+    const [first] = inputs as [Tensor];
+    if (isIdentity(node)) {
+      this.tensors.set(node.outputs[0] as number, first);
+      return;
+    }
+    const context = this.#context(node, inputs);
+    if (this.#leavesBorder(node, context)) return;
+    const spec = activationOf(node.operation, node.attributes);
+    const build = BUILDS[node.operation];
+    let results: readonly Tensor[];
+    if (spec) results = [addActivation(this.program, first, spec)];
+    else if (node.steps > 0) results = this.#overSteps(node, context, build as Build);
+    else results = (build as Build)(context);
+    const outputs = this.#ends.get(node) ?? node.outputs;
+    outputs.forEach((value, i) => {
+      this.tensors.set(value, results[i] as Tensor);
+    });
+  }
+
+  /** Values that a node's own results stand for, where nodes behind it are part of it. */
+  readonly #ends = new Map<NetworkNode, readonly number[]>();
+
+  /** A layer applied to each step of a sequence: those that treat every row alike take all at once. */
+  #overSteps(node: NetworkNode, context: Context, build: Build): readonly Tensor[] {
+    const rowwise = /^(Dense|BatchNormalization|LayerNormalization|RMSNormalization|Embedding)$/;
+    const { axis = -1 } = node.attributes;
+    const isLast = axis === -1 || (Array.isArray(axis) && axis.length === 1 && axis[0] === -1);
+    if (!rowwise.test(node.operation) || !isLast) refuse(`${node.operation} inside TimeDistributed`);
+    return build(context);
+  }
+
+  /** Zeros that the only layer behind will add itself. */
+  #leavesBorder(node: NetworkNode, context: Context): boolean {
+    if (!/^ZeroPadding[12]D$/.test(node.operation) || node.steps > 0) return false;
+    const [value] = node.outputs as [number];
+    const next = this.#consumers.get(value) ?? [];
+    const [only] = next;
+    const isAlone = next.length === 1 && only && !this.#outputs.has(value) && only.steps === 0;
+    if (!isAlone || !BORDERED.test(only.operation) || only.attributes.data_format === 'channels_first')
+      return false;
+    if (node.attributes.data_format === 'channels_first' || only.attributes.padding !== 'valid') return false;
+    this.#borders.set(value, borderOf(context));
+    this.tensors.set(value, context.inputs[0] as Tensor);
+    return true;
+  }
+
+  #context(node: NetworkNode, inputs: readonly Tensor[]): Context {
+    const values = (role: string): Float32Array | undefined => {
+      const id = node.weights[role];
+      return id === undefined ? undefined : this.source.read(id);
+    };
+    return {
+      ...{ program: this.program, options: this.options, node, attributes: node.attributes, inputs, values },
+      border: this.#borders.get(node.inputs[0] as number),
+      weight: (role) => this.#weight(node, role),
+      tail: (channels) => this.#tail(node, channels, values),
+    };
+  }
+
+  #weight(node: NetworkNode, role: string): Weight {
+    const id = node.weights[role];
+    if (id === undefined)
+      throw new BitnibbleError('missing-weight', `${this.source.file}: ${node.layer} has no ${role}`);
+    const own = this.source.weight?.(id);
+    if (own?.kind !== 'quantized') return this.source.read(id);
+    const { coding, codes, scales, layout } = own.tensor;
+    return { bits: BITS[coding.scheme], codes, scales, layout };
+  }
+
+  /** Takes the nodes that a product computes as well: its own activation, then normalizations, then an activation. */
+  #tail(node: NetworkNode, channels: number, values: Context['values']): Tail {
+    let bias = values('bias');
+    let factors: Float32Array | undefined;
+    const name = node.attributes.activation;
+    const named = name === undefined ? LINEAR : activationNamed(String(name));
+    let activation = named ?? refuse(`activation ${String(name)}`);
+    let [end] = node.outputs as [number];
+    for (;;) {
+      const next = this.#consumers.get(end) ?? [];
+      const [only] = next;
+      if (next.length !== 1 || !only || this.#outputs.has(end) || only.steps !== node.steps) break;
+      if (only.inputs.length !== 1) break;
+      const spec = activationOf(only.operation, only.attributes);
+      if (isIdentity(only)) {
+        // Nothing to do.
+      } else if (
+        only.operation === 'BatchNormalization' &&
+        FOLDING.test(node.operation) &&
+        isLinear(activation)
+      ) {
+        const rank = this.network.values[end]?.shape?.length ?? 0;
+        const isFirst = node.attributes.data_format === 'channels_first';
+        const axis = Number(only.attributes.axis);
+        if ((axis < 0 ? axis + rank : axis + only.steps) !== (isFirst ? 1 : rank - 1)) break;
+        const read = (role: string) =>
+          only.weights[role] === undefined ? undefined : this.source.read(only.weights[role] as string);
+        const { scale, shift } = affineOf(read, Number(only.attributes.epsilon));
+        bias = Float32Array.from(shift, (s, i) => (bias?.[i] ?? 0) * (scale[i] as number) + s);
+        factors = Float32Array.from(scale, (s, i) => s * (factors?.[i] ?? 1));
+      } else if (spec && isLinear(activation)) activation = spec;
+      else break;
+      this.#done.add(only);
+      [end] = only.outputs as [number];
+    }
+    if (factors && factors.length !== channels) refuse('a normalization of another length');
+    this.#ends.set(node, [end, ...node.outputs.slice(1)]);
+    return { factors, bias, activation };
+  }
+}

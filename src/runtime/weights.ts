@@ -1,0 +1,71 @@
+import type { BlockLayout } from '../shape.js';
+
+/** Weights as codes and scales. */
+export interface CodedWeight {
+  readonly bits: 1 | 2 | 4;
+  readonly codes: Uint8Array;
+  readonly scales: Float32Array;
+  readonly layout: BlockLayout;
+}
+
+/** A weight in the form that it is stored in. */
+export type Weight = CodedWeight | Float32Array;
+
+/** A matrix `[K, N]` of levels and scales: element (k, n) is level `k * N + n` of the codes. */
+export interface LevelMatrix {
+  readonly bits: 1 | 2 | 4;
+  readonly codes: Uint8Array;
+  /** `[groups, N]`, the value of one level. */
+  readonly scales: Float32Array;
+  /** Rows of K that share a scale; K where all do. */
+  readonly groupRows: number;
+}
+
+export const isCoded = (weight: Weight): weight is CodedWeight => !(weight instanceof Float32Array);
+
+/** Levels of int2 are halves of a scale apart from each other twice: 2 q + 1. */
+const unitOf = (bits: number) => (bits === 2 ? 0.5 : 1);
+
+/**
+ * A coded weight whose last axes are its N output channels as a matrix; undefined where its scales lie otherwise.
+ *
+ * @param factors multiplied with the scale of each column: a normalization that is folded in
+ */
+export function levelMatrix(
+  weight: CodedWeight,
+  rows: number,
+  columns: number,
+  factors?: Float32Array,
+): LevelMatrix | undefined {
+  const { bits, codes, layout } = weight;
+  const isWhole = layout.channels === 1 && layout.groupRows >= layout.outer * layout.inner;
+  const isMatrix = layout.channels === columns && layout.inner === 1 && layout.outer === rows;
+  if (!isWhole && !isMatrix) return undefined;
+  const groups = isWhole ? 1 : Math.max(1, Math.ceil(rows / layout.groupRows));
+  const scales = new Float32Array(groups * columns);
+  for (let i = 0; i < scales.length; i++) {
+    const scale = (weight.scales[isWhole ? 0 : i] as number) * unitOf(bits);
+    scales[i] = scale * (factors?.[i % columns] ?? 1);
+  }
+  return { bits, codes, scales, groupRows: isWhole ? rows : Math.min(rows, layout.groupRows) };
+}
+
+/** A matrix whose codes lie turned, `[N, K]`, in the order that products read. */
+export function turnCodes(codes: Uint8Array, bits: number, rows: number, columns: number): Uint8Array {
+  const out = new Uint8Array(Math.ceil((rows * columns * bits) / 8));
+  const mask = (1 << bits) - 1;
+  for (let n = 0, from = 0; n < columns; n++)
+    for (let k = 0; k < rows; k++, from += bits) {
+      const to = (k * columns + n) * bits;
+      const code = ((codes[from >> 3] as number) >> (from & 7)) & mask;
+      out[to >> 3] = (out[to >> 3] as number) | (code << (to & 7));
+    }
+  return out;
+}
+
+/** Floats up to a multiple of eight, zeros behind the last. */
+export function paddedToEight(values: ArrayLike<number> | undefined, length: number): Float32Array {
+  const out = new Float32Array(Math.ceil(length / 8) * 8);
+  if (values) out.set(values);
+  return out;
+}

@@ -1,0 +1,105 @@
+// What is known of a model's inputs before it runs: token ids, scaling, shapes.
+import path from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { arrayDataset } from '../../src/data/index.js';
+import { BitnibbleError } from '../../src/errors.js';
+import { openKeras } from '../../src/node/models.js';
+import {
+  checkSamples,
+  inputWatch,
+  requireSampleShape,
+  takesIndices,
+  unscaled,
+} from '../../src/pipeline/inputs.js';
+import { root } from '../support/needs.js';
+
+const open = (file: string) => openKeras(path.join(root, 'test/fixtures', file));
+
+test('models whose inputs an Embedding takes, Keras 1 and 3, Sequential and functional', async () => {
+  const found: Record<string, boolean> = {};
+  for (const name of [
+    'keras1_text',
+    'lstm_tagger',
+    'masked',
+    'attention',
+    'cifar10',
+    'resnet',
+    'encoder_decoder',
+  ]) {
+    const model = await open(`tfjs/${name}.h5`);
+    found[name] = takesIndices(model);
+    model.close();
+  }
+  const [tokens, others] = [
+    { keras1_text: true, lstm_tagger: true, masked: true, attention: true },
+    { cifar10: false, resnet: false, encoder_decoder: false },
+  ];
+  assert.equal(found, { ...tokens, ...others });
+});
+
+test('large inputs look unscaled, but for token ids and models that scale by themselves', async () => {
+  const warnings: Record<string, (string | undefined)[]> = {};
+  for (const name of ['cifar10', 'lstm_tagger', 'efficientnet']) {
+    const model = await open(`tfjs/${name}.h5`);
+    warnings[name] = [unscaled(model, 255), unscaled(model, 30), unscaled(model, Number.NaN)];
+    model.close();
+  }
+  const [first, ...rest] = warnings.cifar10 ?? [];
+  assert.match(first ?? '', 'inputs reach 255: they look unscaled');
+  assert.equal(rest, [undefined, undefined]);
+  assert.equal(warnings.lstm_tagger, [undefined, undefined, undefined]);
+  assert.equal(warnings.efficientnet, [undefined, undefined, undefined]);
+});
+
+test('inputs are watched until the first that is too large', async () => {
+  const model = await open('tfjs/cifar10.h5');
+  const said: string[] = [];
+  const watch = inputWatch(model, (text) => said.push(text));
+  watch(Float32Array.of(0.5, -1));
+  assert.is(said.length, 0);
+  watch(Float32Array.of(0.5, -200));
+  watch(Float32Array.of(300));
+  assert.is(said.length, 1);
+  assert.match(said[0] ?? '', /inputs reach 200:/);
+  model.close();
+});
+
+test('samples that do not fit are refused by the architecture alone', async () => {
+  const data = (...inputShape: number[]) =>
+    arrayDataset({
+      name: 'data',
+      inputShape,
+      values: new Float32Array(2 * inputShape.reduce((a, b) => a * b, 1)),
+    });
+  const faultOf = (work: () => void) => {
+    try {
+      work();
+    } catch (error) {
+      return error as Error;
+    }
+    return undefined;
+  };
+  const image = await open('tfjs/cifar10.h5');
+  assert.is(
+    faultOf(() => checkSamples(image, data(32, 32, 3))),
+    undefined,
+  );
+  const wrong = faultOf(() => checkSamples(image, data(28, 28, 1)));
+  assert.instance(wrong, BitnibbleError);
+  assert.match(wrong?.message ?? '', 'expects inputs of shape [32,32,3], the data has [28,28,1]');
+  const channels = faultOf(() => checkSamples(image, data(32, 32, 3), { mean: [1, 2] }));
+  assert.match(channels?.message ?? '', /^"mean" expected 1 or 3 numbers, got 2/);
+  image.close();
+  // Axes of any length are named as Keras names them.
+  const free = faultOf(() => requireSampleShape([[null, null, 8]], 'm', { name: 'd', inputShape: [4, 6] }));
+  assert.match(
+    free?.message ?? '',
+    'm and d: the model expects inputs of shape [None,8], the data has [4,6]',
+  );
+  const weights = await open('containers/keras2_parts.weights.h5');
+  assert.is((faultOf(() => checkSamples(weights, data(4))) as BitnibbleError).code, 'no-model-config');
+  weights.close();
+});
+
+test.run();

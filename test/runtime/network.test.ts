@@ -1,0 +1,196 @@
+// A loaded network: what goes in and comes out, batches, refusals, memory.
+
+import { readFileSync } from 'node:fs';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { loadKernels } from '../../src/kernels/index.js';
+import type { JsonObject, ModelSource } from '../../src/model.js';
+import { packedBytes } from '../../src/packed/index.js';
+import { loadNetwork } from '../../src/runtime/index.js';
+import { names, quantized } from '../tfjs/support.js';
+import { generator } from './support.js';
+
+const kernels = await loadKernels();
+
+/** A fixture as the bytes of a packed file. */
+async function bytesOf(name: string): Promise<Uint8Array> {
+  const { packed } = await quantized(name, kernels);
+  return packedBytes(packed);
+}
+
+async function throwsAsync(work: () => unknown, pattern: RegExp, kind: typeof Error = Error): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    assert.match((error as Error).message, pattern);
+    assert.instance(error, kind);
+    return;
+  }
+  assert.unreachable(`expected ${pattern}`);
+}
+
+const cifar = await bytesOf('cifar10');
+
+test('bytes, a buffer, a Blob and a Response give the same network', async () => {
+  const copy = cifar.slice();
+  const sources = [copy, copy.buffer, new Blob([copy]), new Response(copy)] as const;
+  const x = generator(1).floats(8 * 8 * 3);
+  const results = [];
+  for (const source of sources) {
+    const network = await loadNetwork(source);
+    const [input] = network.inputs;
+    const size = input?.shape.reduce((n, d) => n * d, 1) as number;
+    results.push([...network.run(Float32Array.from({ length: size }, (_, i) => x[i % x.length] as number))]);
+  }
+  for (const result of results) assert.equal(result, results[0]);
+  await throwsAsync(() => loadNetwork(new Response('', { status: 404 })), /HTTP status 404/);
+  await throwsAsync(() => loadNetwork('/model.safetensors' as never), /"source" expected bytes/, TypeError);
+  await throwsAsync(() => loadNetwork(cifar, { weights: 'half' as never }), /"weights" expected/, TypeError);
+});
+
+test('a batch gives what its samples give alone; no sample gives nothing', async () => {
+  const network = await loadNetwork(cifar);
+  const [input] = network.inputs;
+  const [output] = network.outputs;
+  const size = input?.shape.reduce((n, d) => n * d, 1) as number;
+  const classes = output?.shape[0] as number;
+  const x = generator(2).floats(3 * size, 5);
+  const all = network.run(x);
+  for (let i = 0; i < 3; i++) {
+    const alone = network.run(x.subarray(i * size, (i + 1) * size));
+    assert.equal([...alone], [...all.subarray(i * classes, (i + 1) * classes)]);
+  }
+  assert.is(network.run(new Float32Array(0)).length, 0);
+  const into = new Float32Array(3 * classes);
+  network.runInto(x, into);
+  assert.equal([...into], [...all]);
+  await throwsAsync(() => network.runInto(x, new Float32Array(1)), /expected 30 values, got 1/, RangeError);
+});
+
+test('pixels of 8 bits go in as the numbers that they are', async () => {
+  const network = await loadNetwork(cifar);
+  const size = network.inputs[0]?.shape.reduce((n, d) => n * d, 1) as number;
+  const pixels = generator(3).bytes(size);
+  assert.equal([...network.run(pixels)], [...network.run(Float32Array.from(pixels))]);
+});
+
+/** Two sequences of any length, added, times a matrix: two inputs and two outputs. */
+function twoInputs(): ModelSource {
+  const input = (name: string) => ({
+    ...{ class_name: 'InputLayer', name, inbound_nodes: [] },
+    config: { name, batch_input_shape: [null, null, 2], dtype: 'float32' },
+  });
+  const layers = [
+    ...[input('left'), input('right')],
+    {
+      ...{ class_name: 'Add', name: 'sum', config: { name: 'sum' } },
+      inbound_nodes: [['left', 'right'].map((name) => [name, 0, 0, {}])],
+    },
+    {
+      ...{ class_name: 'Dense', name: 'dense', config: { name: 'dense', units: 1, use_bias: false } },
+      inbound_nodes: [[['sum', 0, 0, {}]]],
+    },
+  ];
+  const tensors = (names: string[]) => names.map((name) => [name, 0, 0]);
+  const config = {
+    ...{ name: 'two', layers, input_layers: tensors(['left', 'right']) },
+    output_layers: tensors(['dense', 'sum']),
+  };
+  const weight = { id: 'dense/kernel', layer: 'dense', className: 'Dense', name: 'kernel', shape: [2, 1] };
+  return {
+    ...{ file: 'two.h5', kerasVersion: '2.15.0', backend: 'tensorflow' },
+    architecture: { class_name: 'Functional', config } as unknown as JsonObject,
+    weights: [{ ...weight, dtype: 'F32' }],
+    read: () => Float32Array.of(1, 10),
+  };
+}
+
+test('inputs and outputs by name, lengths that are not fixed, and what does not fit', async () => {
+  await throwsAsync(() => loadNetwork(twoInputs()), /"left" expected a shape with fixed lengths/, RangeError);
+  const wrong = { left: [3, 4], right: [3, 2] };
+  await throwsAsync(
+    () => loadNetwork(twoInputs(), { shapes: wrong }),
+    /"left" expected shape \[any,2\]/,
+    RangeError,
+  );
+  const network = await loadNetwork(twoInputs(), { shapes: { left: [3, 2], right: [3, 2] } });
+  assert.equal(
+    network.inputs.map(({ name, shape }) => [name, ...shape]),
+    [
+      ['left', 3, 2],
+      ['right', 3, 2],
+    ],
+  );
+  const left = Float32Array.of(1, 2, 3, 4, 5, 6);
+  const right = Int32Array.of(10, 20, 30, 40, 50, 60);
+  const { dense, sum } = network.run({ left, right }) as Record<string, Float32Array>;
+  assert.equal([...(sum as Float32Array)], [11, 22, 33, 44, 55, 66]);
+  assert.equal([...(dense as Float32Array)], [231, 473, 715]);
+  const out = { dense: new Float32Array(3), sum: new Float32Array(6) };
+  network.runInto({ left, right }, out);
+  assert.equal([...out.dense], [231, 473, 715]);
+  await throwsAsync(() => network.run(left), /"left" expected a typed array/, TypeError);
+  await throwsAsync(
+    () => network.run({ left, right: right.subarray(1) }),
+    /"right" expected values of shape \[1, 3, 2\], got 5/,
+    RangeError,
+  );
+  await throwsAsync(
+    () => network.runInto({ left, right }, new Float32Array(3)),
+    /expected 6 values|expected 3/,
+    RangeError,
+  );
+});
+
+test('values that are not finite are refused where integers are made of them', async () => {
+  const network = await loadNetwork(cifar);
+  const size = network.inputs[0]?.shape.reduce((n, d) => n * d, 1) as number;
+  for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
+    const x = new Float32Array(size);
+    x[5] = bad;
+    await throwsAsync(() => network.run(x), /expected finite inputs/, RangeError);
+  }
+});
+
+test('the reference gives the bits of SIMD, through a whole network', async () => {
+  for (const name of ['cifar10', 'mobilenet_v2', 'unet', 'recurrent', 'transformer'].filter((own) =>
+    names.includes(own),
+  )) {
+    const bytes = await bytesOf(name);
+    const [simd, reference] = [await loadNetwork(bytes), await loadNetwork(bytes, { backend: 'reference' })];
+    const random = generator(4);
+    const inputs = Object.fromEntries(
+      simd.inputs.map(({ name: own, shape, dtype }) => {
+        const size = shape.reduce((n, d) => n * d, 1);
+        return [own, dtype === 'float32' ? random.floats(size) : new Float32Array(size).fill(1)];
+      }),
+    );
+    const results = [simd, reference].map((network) => {
+      const out = network.run(inputs);
+      return out instanceof Float32Array ? [[...out]] : Object.values(out).map((own) => [...own]);
+    });
+    assert.equal(results[0], results[1], name);
+  }
+});
+
+test('what it takes is told, and nothing runs once it is disposed of', async () => {
+  const [decoded, packed] = [await loadNetwork(cifar), await loadNetwork(cifar, { weights: 'packed' })];
+  assert.is(decoded.summary().backend, 'simd');
+  assert.ok(packed.summary().bytes.weights < decoded.summary().bytes.weights);
+  assert.ok(packed.summary().bytes.weights < 1.5 * cifar.length + 4096 * packed.summary().steps);
+  decoded.dispose();
+  await throwsAsync(() => decoded.run(new Float32Array(0)), /not disposed of/, TypeError);
+});
+
+test('a module made elsewhere', async () => {
+  const module = await WebAssembly.compile(
+    readFileSync(new URL('../../build/runtime.wasm', import.meta.url)),
+  );
+  const network = await loadNetwork(cifar, { module });
+  const other = await loadNetwork(cifar, { module });
+  const size = network.inputs[0]?.shape.reduce((n, d) => n * d, 1) as number;
+  const x = generator(5).floats(size);
+  assert.equal([...network.run(x)], [...other.run(x)]);
+});
+
+test.run();

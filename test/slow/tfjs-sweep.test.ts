@@ -1,0 +1,37 @@
+import path from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { findPython } from '../../scripts/lib/project.js';
+import { need, root, run, tempDir, typescript } from '../support/needs.js';
+
+const folder = tempDir();
+const keras = need(test, 'keras');
+const native = need(test, 'keras', 'tfjs-node');
+
+async function sweep(backend: string, expected: string) {
+  const args = ['--import', typescript, path.join(root, 'test/support/tfjs-sweep.ts'), folder, backend];
+  const { status, stdout, stderr } = await run(process.execPath, args, { timeout: 600_000 });
+  assert.is(status, 0, stderr);
+  const result = JSON.parse(stdout) as { backend: string; compared: number; faults: string[] };
+  assert.is(result.backend, expected);
+  assert.ok(result.compared > 2000, `${result.compared} outputs`);
+  assert.equal(result.faults, []);
+}
+
+keras('Keras makes the models: every layer with a grid of its options', async () => {
+  const script = path.join(root, 'test/slow/tfjs_sweep.py');
+  const { status, stderr } = await run(findPython(), [script, folder], { timeout: 900_000 });
+  assert.is(status, 0, stderr);
+});
+
+keras('every option of every layer is computed as Keras does on the WebAssembly backend', () =>
+  sweep('wasm', 'wasm'),
+);
+
+keras('every option of every layer is computed as Keras does on the cpu backend', () => sweep('cpu', 'cpu'));
+
+native('every option of every layer is computed as Keras does on tfjs-node', () =>
+  sweep('node', 'tensorflow'),
+);
+
+test.run();
