@@ -97,7 +97,7 @@ export function foldNorms(network: Network, weights: Weights): FoldedNetwork {
   const added = new Map<string, string>();
   const folded: FoldedNorm[] = [];
   const now: Weights = {
-    ...(weights.fixed ? { fixed: (id) => weights.fixed?.(id) } : {}),
+    fixed: (id) => (values.has(id) ? undefined : weights.fixed?.(id)),
     read: (id) => values.get(id) ?? weights.read(id),
     size: (id) => values.get(id)?.length ?? weights.size?.(id),
   };
