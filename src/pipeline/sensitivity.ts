@@ -153,7 +153,7 @@ export async function measureSensitivity(
           rows.push({
             ...describe(weights),
             ...{ scheme: base.scheme, granularity, bytes },
-            divergence: divergence(tf, paired(wanted, outputs), kind),
+            divergence: divergence(paired(wanted, outputs), kind),
             saved: 4 * parametersOf(weights) - bytes,
             ...(typeof fit === 'string' ? { fallback: fit } : { error: meanError(fit.tensors) }),
           });

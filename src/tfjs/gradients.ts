@@ -1,4 +1,5 @@
 import type { NamedAttrMap, NamedTensorInfoMap, Tensor, Tensor4D, TensorInfo } from '@tensorflow/tfjs';
+import { sum } from './layers/sums.js';
 import type { TensorFlow } from './types.js';
 
 /** How a convolution slides: sizes and places of `[height, width]`. */
@@ -71,7 +72,7 @@ const KERNELS: Readonly<Record<string, Kernel>> = {
           [x.shape[0], i + (height - 1) * down + 1, j + (width - 1) * right + 1, channels],
           [1, down, right, 1],
         );
-        taps.push(tf.sum(tf.mul(tf.reshape(seen, [-1, channels, 1]), grown), 0));
+        taps.push(sum(tf, tf.mul(tf.reshape(seen, [-1, channels, 1]), grown), 0));
       }
     }
     return tf.reshape(tf.stack(taps), [high, wide, channels, multiplier]);

@@ -20,6 +20,7 @@ export const LAYERS: readonly LayerSpec[] = [
   ...normalizationLayers,
   ...attentionLayers,
   ...imageLayers,
+  ...maskLayers,
   ...poolingLayers,
   ...shapingLayers,
   ...operationLayers,

@@ -48,7 +48,10 @@ export const bidirectional: Rule = ({ config, roles, shape }) => {
   const both = (join: string) =>
     ['forward', 'backward'].flatMap((way) => layer.weights.map((weight) => `${way}_${join}${weight}`));
   if (isPlain) return native('Bidirectional', wrapped, both('layer/'));
-  if (!/^(LSTM|GRU|SimpleRNN)$/.test(cell)) return `${cell} with a mask or states`;
+  const isConvolving = /^ConvLSTM[123]D$/.test(cell);
+  const isAlone = roles.every((role) => role === 'x') && layer.config.return_state !== true;
+  if (!(isConvolving ? isAlone : /^(LSTM|GRU|SimpleRNN)$/.test(cell))) return `${cell} with a mask or states`;
   if (layer.config.stateful === true) return 'stateful: true';
+  if (isConvolving) return own('BidirectionalConvLSTM', wrapped, both(''));
   return own('Bidirectional', { ...wrapped, masked: roles.includes('mask') }, both(''));
 };

@@ -78,7 +78,7 @@ for (const name of NETWORKS) {
       float: [p],
       quantized: [outputs[1]?.[i] as Tensor],
     }));
-    const measured = divergence(tf, pairs, outputKind(model));
+    const measured = divergence(pairs, outputKind(model));
     const { calibrated, dataFree } = report.divergence;
     const reported = report.keptDataFree ? dataFree : calibrated;
     assert.ok(Math.abs(measured - reported) <= 1e-3 * reported + 1e-6, `${measured}, reported ${reported}`);

@@ -341,9 +341,9 @@ test('the distance of outputs is the divergence that calibration takes', async (
   const pair = [a, b].map(({ outputs }) => tf.tensor(outputs[0]?.values as Float32Array, [50, 10]));
   const [p, q] = pair as [(typeof pair)[number], (typeof pair)[number]];
   const outputs = [{ float: [p], quantized: [q] }];
-  const own = divergence(tf, outputs, 'probabilities');
+  const own = divergence(outputs, 'probabilities');
   assert.ok(Math.abs(distanceOf(tf, a, b, 'probabilities') - own) < 1e-5 * own);
-  const other = divergence(tf, outputs, 'probability');
+  const other = divergence(outputs, 'probability');
   assert.ok(Math.abs(distanceOf(tf, a, b, 'probability') - other) < 1e-4 * other);
   tf.dispose(pair);
 });

@@ -173,6 +173,15 @@ def conv_lstm(order):
 
 
 @group
+def both_ways(order):
+    for rank, mode, whole in itertools.product((1, 2, 3), ("concat", "sum", "mul", "ave"), (False, True)):
+        options = dict(filters=2, kernel_size=2, padding="same", return_sequences=whole)
+        cls = getattr(L, f"ConvLSTM{rank}D")
+        yield (lambda cls=cls, o=options, mode=mode, **_: L.Bidirectional(cls(**o), merge_mode=mode)), (3, *space(rank, 5), 2), {}
+    yield (lambda **_: L.Bidirectional(L.ConvLSTM2D(2, 2, strides=3, padding="same"))), (3, 6, 8, 2), {}
+
+
+@group
 def within_time(order):
     def timed(cls, **options):
         return lambda **more: L.TimeDistributed(cls(**options, **more))
@@ -209,6 +218,7 @@ def elementwise(order):
                 yield case(getattr(L, name), shape, axis=axis)
             yield case(getattr(L, name), shape, scale=False)
             yield case(getattr(L, name), shape, center=False, epsilon=0.1)
+        yield case(L.BatchNormalization, shape, renorm=True)
         if len(shape) > 1:
             yield case(L.LayerNormalization, shape, axis=[-2, -1])
             yield case(L.LayerNormalization, shape, axis=[1, 2])
@@ -267,7 +277,7 @@ def images(order):
         yield case(cls, (12, 14, 3), **options)
 
 
-ONE_ORDER = {"within_time", "recurrent", "elementwise", "images"}
+ONE_ORDER = {"both_ways", "within_time", "recurrent", "elementwise", "images"}
 
 
 def first_shape(shape, cls):

@@ -135,13 +135,13 @@ export async function calibrateModel(
     const kind = outputKind(model);
     const outputs = network.outputs.map((value) => activations?.of(value) as Batches);
     requireFiniteOutputs(tf, outputs, `${model.file} and ${options.dataset.name}`);
-    const calibrated = divergence(tf, outputs, kind);
+    const calibrated = divergence(outputs, kind);
     const plain = await loadLayersModel(tf, base.model);
     const predicted = outputs.map(({ float: exact }, i) => ({
       float: exact,
       quantized: inputs.map((x) => tf.tidy(() => [plain.predict(x)].flat()[i] as Tensor)),
     }));
-    const dataFree = divergence(tf, predicted, kind);
+    const dataFree = divergence(predicted, kind);
     tf.dispose(predicted.map(({ quantized: own }) => own));
     plain.dispose();
     const keptDataFree = !(calibrated <= dataFree);

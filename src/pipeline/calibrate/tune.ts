@@ -316,7 +316,8 @@ function latentOf({ offset, step, levels }: Grid, weight: number, scale: number,
 
 /** The value of the nearest level, as `nearestLevel` takes it. */
 function rounded(tf: TensorFlow, latent: Tensor, { offset, step, levels }: Grid): Tensor {
-  const level = tf.clipByValue(tf.ceil(tf.sub(latent, 0.5)), 0, levels - 1);
+  // Not clipByValue: the WebAssembly backend's makes the lowest level of what is not a number.
+  const level = tf.minimum(tf.maximum(tf.ceil(tf.sub(latent, 0.5)), 0), levels - 1);
   return tf.add(tf.mul(level, step), offset);
 }
 
@@ -374,7 +375,6 @@ async function outputDivergence(
   const exact = predict(teacher);
   const rounded = predict(own);
   const result = divergence(
-    tf,
     exact.map((tensor, i) => ({ float: [tensor], quantized: [rounded[i] as Tensor] })),
     kind,
   );

@@ -91,7 +91,7 @@ export function distanceOf(tf: TensorFlow, float: Predictions, other: Prediction
     outputs.map(({ values, shape }) => tf.tensor(values, [samples, ...shape]));
   const pair = { float: tensorsOf(float), quantized: tensorsOf(other) };
   try {
-    return divergence(tf, [pair], kind);
+    return divergence([pair], kind);
   } finally {
     tf.dispose([...pair.float, ...pair.quantized]);
   }

@@ -1,17 +1,21 @@
 import type { Tensor } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../types.js';
 import { PREFIX } from './define.js';
+import { sum } from './sums.js';
 
 type Activation = (tf: TensorFlow, x: Tensor) => Tensor;
 
-const relu6 = (tf: TensorFlow, x: Tensor) => tf.clipByValue(x, 0, 6);
+/** Not `clipByValue`, whose WebAssembly kernel makes 0 of what is not a number. */
+const between = (tf: TensorFlow, x: Tensor, low: number, high: number) =>
+  tf.minimum(tf.maximum(x, low), high);
+const relu6 = (tf: TensorFlow, x: Tensor) => between(tf, x, 0, 6);
 /** `(1 + erf(x / sqrt 2)) / 2` */
 const normalCdf = (tf: TensorFlow, x: Tensor) => tf.mul(0.5, tf.add(1, tf.erf(tf.mul(x, Math.SQRT1_2))));
 
 /** Softmax along any axes, with the largest value taken off first. */
 export function softmax(tf: TensorFlow, x: Tensor, axis: number | number[] = -1): Tensor {
   const exps = tf.exp(tf.sub(x, tf.max(x, axis, true)));
-  return tf.div(exps, tf.sum(exps, axis, true));
+  return tf.div(exps, sum(tf, exps, axis, true));
 }
 
 /** Activations that TensorFlow.js has under the same name and with the same values, in the camel case that it reads. */
@@ -22,7 +26,7 @@ const NATIVE: Readonly<Record<string, Activation>> = {
   elu: (tf, x) => tf.elu(x),
   selu: (tf, x) => tf.selu(x),
   sigmoid: (tf, x) => tf.sigmoid(x),
-  hardSigmoid: (tf, x) => tf.clipByValue(tf.add(tf.mul(x, 0.2), 0.5), 0, 1),
+  hardSigmoid: (tf, x) => between(tf, tf.add(tf.mul(x, 0.2), 0.5), 0, 1),
   softplus: (tf, x) => tf.softplus(x),
   softsign: (tf, x) => tf.div(x, tf.add(1, tf.abs(x))),
   tanh: (tf, x) => tf.tanh(x),
@@ -41,7 +45,7 @@ const OWN: Readonly<Record<string, Activation>> = {
   leakyRelu: (tf, x) => tf.leakyRelu(x, 0.2),
   celu: (tf, x) => tf.elu(x),
   logSigmoid: (tf, x) => tf.neg(tf.softplus(tf.neg(x))),
-  hardTanh: (tf, x) => tf.clipByValue(x, -1, 1),
+  hardTanh: (tf, x) => between(tf, x, -1, 1),
   hardShrink: (tf, x) => tf.mul(x, tf.cast(tf.greater(tf.abs(x), 0.5), 'float32')),
   softShrink: (tf, x) => tf.mul(tf.sign(x), tf.relu(tf.sub(tf.abs(x), 0.5))),
   tanhShrink: (tf, x) => tf.sub(x, tf.tanh(x)),

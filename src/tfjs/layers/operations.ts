@@ -24,14 +24,14 @@ export const operationName = (className: string): string =>
 
 /**
  * Attributes out of the config that Keras writes for an operation, in camel case. Keys that say nothing of what is
- * computed (`name`, `trainable`, the `dtype` of all but `Cast`) are left out.
+ * computed (`name`, `trainable`, the `function` of a TFOpLambda, the `dtype` of all but `Cast`) are left out.
  */
 export function attributesOf(name: string, config: Readonly<Record<string, Json>>): Attributes {
   const known = Object.hasOwn(TENSOR_OPERATIONS, name) ? TENSOR_OPERATIONS[name]?.attributes : undefined;
   const out: Record<string, Json> = {};
   for (const [key, value] of Object.entries(config)) {
     const camel = key.replace(/_(\w)/g, (_, c: string) => c.toUpperCase());
-    const isAside = ['name', 'trainable', 'dtype', 'batchInputShape'].includes(camel);
+    const isAside = ['name', 'trainable', 'dtype', 'batchInputShape', 'function'].includes(camel);
     if (!isAside || (known && Object.hasOwn(known, camel))) out[camel] = value;
   }
   return out;

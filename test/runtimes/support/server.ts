@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -35,7 +36,7 @@ export interface StaticServer {
 }
 
 /**
- * Serves a folder on 127.0.0.1, with ranges (not under `?whole`), as `/FILE` and `/plain/FILE`, `/isolated/FILE` (cross-origin isolation),
+ * Serves a folder on 127.0.0.1, with ETags and ranges (not under `?whole`), as `/FILE` and `/plain/FILE`, `/isolated/FILE` (cross-origin isolation),
  * `/strict/FILE` (a strict content security policy that allows WebAssembly) and `/no-wasm/FILE` (one that does not).
  */
 export async function serve(folder: string): Promise<StaticServer> {
@@ -59,7 +60,8 @@ async function answer(folder: string, request: IncomingMessage, response: Server
   const file = path.join(folder, ...(first in POLICIES ? [] : [first]), ...rest);
   const bytes = file.startsWith(folder) && (await readFile(file).catch(() => undefined));
   if (!bytes) return void response.writeHead(404).end();
-  const headers = { ...POLICIES[policy], 'content-type': TYPES[path.extname(file)] ?? 'text/plain' };
+  const etag = `"${createHash('sha256').update(bytes).digest('base64url')}"`;
+  const headers = { ...POLICIES[policy], 'content-type': TYPES[path.extname(file)] ?? 'text/plain', etag };
   const range = searchParams.has('whole') ? null : /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
   if (!range) return void response.writeHead(200, { ...headers, 'content-length': bytes.length }).end(bytes);
   const from = Number(range[1]);

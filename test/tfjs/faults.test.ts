@@ -1,0 +1,77 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Json, JsonObject } from '../../src/model.js';
+import { toTopology } from '../../src/tfjs/index.js';
+
+/** What a layer behind an input of some shape becomes, without the prefix where it is bitnibble's. */
+function converted(className: string, config: JsonObject, shape: Json[], kerasVersion = '3.15.1') {
+  const layers: Json[] = [
+    { class_name: 'InputLayer', config: { name: 'i', batch_shape: shape, dtype: 'float32' } },
+    { class_name: className, config: { name: 'layer', dtype: 'float32', ...config } },
+  ];
+  const architecture: JsonObject = { class_name: 'Sequential', config: { name: 'model', layers } };
+  const { modelTopology, registered } = toTopology({
+    file: 'model.keras',
+    architecture,
+    kerasVersion,
+    backend: 'tensorflow',
+  });
+  const entry = ((modelTopology.config as JsonObject).layers as JsonObject[]).at(-1);
+  return registered.includes(className) ? `own ${className}` : String(entry?.class_name);
+}
+
+const conv = { filters: 2, kernel_size: 3, strides: 4, padding: 'same' };
+
+test('a window shorter than its stride with padding is computed here, whatever the size of the input', () => {
+  for (const rank of [1, 2, 3]) {
+    const shape = (n: number | null) => [null, ...(Array(rank).fill(n) as Json[]), 3];
+    const name = `Conv${rank}D`;
+    for (const n of [8, 9, null]) assert.is(converted(name, conv, shape(n)), `own ${name}`);
+    assert.is(converted(name, { ...conv, padding: 'valid' }, shape(8)), name);
+    assert.is(converted(name, { ...conv, strides: 3 }, shape(8)), name);
+    // A kernel of one tap is right but for windows over three axes.
+    const point = converted(name, { ...conv, kernel_size: 1 }, shape(8));
+    assert.is(point, rank === 3 ? 'own Conv3D' : name);
+  }
+  const image = [null, 8, 8, 4];
+  assert.is(
+    converted('DepthwiseConv2D', { kernel_size: [3, 3], strides: 4, padding: 'same' }, image),
+    'own DepthwiseConv2D',
+  );
+  assert.is(converted('SeparableConv2D', conv, image), 'own SeparableConv2D');
+  assert.is(converted('Conv2D', { ...conv, kernel_size: [3, 1], strides: [3, 2] }, image), 'own Conv2D');
+  const pool = { pool_size: 1, strides: 2, padding: 'same' };
+  assert.is(converted('AveragePooling3D', pool, [null, 8, 8, 8, 4]), 'own AveragePooling3D');
+  assert.is(converted('AveragePooling2D', pool, image), 'AveragePooling2D');
+});
+
+test('ConvLSTM2D is computed here with channels first', () => {
+  const config = { filters: 2, kernel_size: 3, padding: 'same' };
+  assert.is(converted('ConvLSTM2D', config, [null, 4, 8, 8, 3]), 'ConvLSTM2D');
+  const first = { ...config, data_format: 'channels_first' };
+  assert.is(converted('ConvLSTM2D', first, [null, 4, 3, 8, 8]), 'own ConvLSTM2D');
+  assert.throws(
+    () => converted('ConvLSTM2D', { ...first, stateful: true }, [null, 4, 3, 8, 8]),
+    /stateful: true/,
+  );
+});
+
+test('global averages of more numbers than can be added one by one are computed here', () => {
+  const name = 'GlobalAveragePooling2D';
+  assert.is(converted(name, {}, [null, 32, 32, 4]), name);
+  assert.is(converted(name, {}, [null, 33, 32, 4]), `own ${name}`);
+  assert.is(converted(name, {}, [null, null, null, 4]), `own ${name}`);
+  assert.is(converted(name, { data_format: 'channels_first' }, [null, 4, 32, 32]), name);
+});
+
+test('layers that augment in training are left out, others not', () => {
+  const image = [null, 8, 8, 3];
+  for (const name of ['RandomFlip', 'RandomCrop', 'Solarization', 'MixUp', 'RandomErasing'])
+    assert.is(converted(name, {}, image), 'Activation');
+  assert.is(converted('AutoContrast', { value_range: [0, 1] }, image), 'own AutoContrast');
+  for (const name of ['Equalization', 'ContrastLimitedAdaptiveHistogramEqualization', 'RandomWhatever'])
+    assert.throws(() => converted(name, {}, image), new RegExp(`layer \\(${name}\\)`));
+  assert.throws(() => converted('RandomCrop', {}, image, '2.15.0'), /resizes images/);
+});
+
+test.run();
