@@ -48,11 +48,17 @@ async function runThere(code: string): Promise<string> {
 
 test('holds what is used and nothing else', () => {
   const needed = ['package.json', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'dist/reader.js'];
-  for (const file of [...needed, 'build/kernels.wasm', 'build/reader.wasm', 'build/linalg.wasm']) {
+  for (const file of [
+    ...needed,
+    'build/kernels.wasm',
+    'build/reader.wasm',
+    'build/linalg.wasm',
+    'build/runtime.wasm',
+  ]) {
     assert.ok(packed.includes(file), `${file} is missing`);
   }
   const known =
-    /^(package\.json|LICENSE|README\.md|CHANGELOG\.md|SECURITY\.md|build\/(kernels|reader|linalg)\.wasm|(dist|docs|examples\/digits)\/.+)$/;
+    /^(package\.json|LICENSE|README\.md|CHANGELOG\.md|SECURITY\.md|build\/(kernels|reader|linalg|runtime)\.wasm|(dist|docs|examples\/digits)\/.+)$/;
   assert.equal(
     packed.filter((file) => !known.test(file) || file.startsWith('docs/api/')),
     [],
@@ -142,7 +148,7 @@ function importsFrom(file: string, seen = new Map<string, string>(), visited = n
   visited.add(file);
   const source = readFileSync(file, 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
   for (const [, found = ''] of source.matchAll(
-    /^(?:import|export)\b[^;]*?\bfrom\s*'([^']+)'|^import\s*'([^']+)'/gm,
+    /^(?:import|export)\b[^;'"`]*?\bfrom\s*'([^']+)'|^import\s*'([^']+)'/gm,
   )) {
     if (found.startsWith('.')) importsFrom(path.resolve(path.dirname(file), found), seen, visited);
     else seen.set(found, path.relative(root, file));
