@@ -8,13 +8,15 @@ export interface Progress {
 
 /**
  * A progress bar on stderr, where that is a terminal. It neither hides the cursor nor stops lines from wrapping, so that a
- * process that ends in the middle, however it ends, leaves the terminal as it was; a line too long is cut instead.
+ * process that ends in the middle, however it ends, leaves the terminal as it was. A line too long is cut instead, so the bar
+ * leaves room for the numbers: 60 columns hold two of nine digits.
  */
 export function progress(options: CommonOptions, label: string, unit: string): Progress {
   if (options.quiet || !process.stderr.isTTY) return { update: () => undefined, stop: () => undefined };
   const bar = new SingleBar({
     format: `${label} {bar} {percentage}% | {value}/{total} ${unit} | {eta_formatted} left`,
     stream: process.stderr,
+    barsize: Math.max(10, Math.min(40, (process.stderr.columns || 80) - 60)),
     barCompleteChar: '█',
     barIncompleteChar: '░',
     hideCursor: false,
