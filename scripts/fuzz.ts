@@ -1,18 +1,22 @@
 // Opens damaged files, and meets hostile input of other kinds (scripts/lib/fuzz-kinds.ts), by the thousand: each case has to
-// end in a coded error or a sound result, within 2 s of
-// the processor and 512 MB.
+// end in a coded error or a sound result, within 2 s of the processor and 512 MB. Then files are saved that must not be lost.
 //
-//   node --import tsx scripts/fuzz.ts [--mutations 20000] [--share 1] [--seconds S] [--seed N] [--only CASE]
+//   node --import ./scripts/lib/typescript.js scripts/fuzz.ts [--mutations 20000] [--truncations N] [--share 1] [--saving 200] [--seconds S]
+//     [--processor 2000] [--seed N] [--only CASE]
 //
-//   --mutations   how many mutations, over all fixtures; truncations come on top
-//   --share       of the cases of the other kinds, between 0 and 1
-//   --seconds     stop then, wherever it is; without it the run goes to its end
-//   --seed        other mutations
-//   --only        one case, as a failure names it
+//   --mutations    how many mutations, over all fixtures
+//   --truncations  how many files cut off, over all fixtures; without it at every place
+//   --share        of the cases of the other kinds, between 0 and 1
+//   --saving       how many saves are killed; 0 leaves saving out
+//   --seconds      stop then, wherever it is; without it the run goes to its end
+//   --processor    milliseconds of the processor that a case may take
+//   --seed         other mutations
+//   --only         one case, as a failure names it
 //
-// Ends with status 1 after a failure: another exception, a crash, a hang, too much memory, a file written.
+// Prints how many cases there were of each kind, the longest and the largest.
+// Ends with status 1 after a failure: another exception, a crash, a hang, too much memory, a file written or lost.
 import { type ChildProcess, fork } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,29 +24,38 @@ import { parseArgs } from 'node:util';
 import { caseNames, kindOf, loadSamples, spread } from './lib/fuzz-cases.js';
 import { FUZZ_KINDS, kindOfCase } from './lib/fuzz-kinds.js';
 import type { Answer } from './lib/fuzz-worker.js';
+import { typescript } from './lib/project.js';
+import { runSavingCases } from './lib/saving-cases.js';
 
-/** Milliseconds of the processor that a case may take. */
-const LIMIT = 2000;
-/** After so many on the clock, input made included, it hangs. */
-const PATIENCE = 20_000;
+/**
+ * A process that has not answered hangs after so many milliseconds of the processor, input made included, or on the clock: a machine
+ * that is busy with something else gives little of the one in much of the other.
+ */
+const PATIENCE = { processor: 20_000, clock: 300_000 };
 const MEMORY = 512 * 2 ** 20;
-const STARTING = 60_000;
+const STARTING = 600_000;
 const WORKERS = 2;
 
 const { values } = parseArgs({
   options: {
     mutations: { type: 'string', default: '20000' },
+    truncations: { type: 'string', default: 'Infinity' },
+    processor: { type: 'string', default: '2000' },
+    saving: { type: 'string', default: '200' },
     share: { type: 'string', default: '1' },
     seconds: { type: 'string', default: 'Infinity' },
     seed: { type: 'string', default: '1' },
     only: { type: 'string' },
   },
 });
-const [mutations, seconds, seed, share] = [values.mutations, values.seconds, values.seed, values.share].map(
-  Number,
-) as [number, number, number, number];
-if (![mutations, seed].every(Number.isSafeInteger) || Number.isNaN(seconds) || !(share >= 0 && share <= 1))
-  throw new RangeError('"mutations", "seconds" and "seed" expected numbers, "share" one from 0 to 1');
+function numberOf(name: Exclude<keyof typeof values, 'only'>, most = Number.POSITIVE_INFINITY): number {
+  const value = Number(values[name]);
+  if (!(value >= 0 && value <= most)) throw new RangeError(`"${name}" expected a number from 0 to ${most}`);
+  return value;
+}
+
+const [mutations, seconds, seed] = [numberOf('mutations'), numberOf('seconds'), numberOf('seed')];
+const [limit, saves] = [numberOf('processor'), numberOf('saving')];
 
 /** Workers start here; nothing may be here in the end. */
 const folder = mkdtempSync(path.join(tmpdir(), 'bitnibble-fuzz-'));
@@ -59,10 +72,10 @@ class Opener {
   async ask(name: string): Promise<Answer> {
     const child = this.#child ?? (await this.#begin());
     const started = performance.now();
-    const reply = await next(child, PATIENCE, () => child.send({ name, seed }));
+    const reply = await next(child, PATIENCE.clock, () => child.send({ name, seed }), PATIENCE.processor);
     if (typeof reply === 'object') {
       const { milliseconds, memory } = reply;
-      if (memory <= MEMORY && milliseconds <= LIMIT) return reply;
+      if (memory <= MEMORY && milliseconds <= limit) return reply;
       this.end();
       const detail =
         memory > MEMORY
@@ -84,7 +97,7 @@ class Opener {
     const worker = fileURLToPath(new URL('./lib/fuzz-worker.ts', import.meta.url));
     const child = fork(worker, {
       cwd: folder,
-      execArgv: ['--max-old-space-size=512', '--import', import.meta.resolve('tsx')],
+      execArgv: ['--max-old-space-size=512', '--import', typescript],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
     child.stderr?.setEncoding('utf8');
@@ -95,8 +108,28 @@ class Opener {
   }
 }
 
-/** The next message of a process, or what became of it. */
-function next(child: ChildProcess, patience: number, send?: () => void): Promise<Answer | string> {
+/** Milliseconds of the processor that a process has had: fields 14 and 15 of proc(5), a hundredth of a second each. */
+function processorOf(child: ChildProcess): number {
+  try {
+    const stat = readFileSync(`/proc/${child.pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return 10 * (Number(fields[11]) + Number(fields[12]));
+  } catch {
+    return 0;
+  }
+}
+
+/**
+ * The next message of a process, or what became of it.
+ * @param patience milliseconds on the clock
+ * @param processor milliseconds of the processor, where the system tells them
+ */
+function next(
+  child: ChildProcess,
+  patience: number,
+  send?: () => void,
+  processor = Number.POSITIVE_INFINITY,
+): Promise<Answer | string> {
   return new Promise((resolve) => {
     let printed = '';
     const onText = (text: string) => {
@@ -104,6 +137,7 @@ function next(child: ChildProcess, patience: number, send?: () => void): Promise
     };
     const finish = (result: Answer | string) => {
       clearTimeout(timer);
+      clearInterval(watch);
       child.off('message', finish).off('exit', onExit);
       child.stderr?.off('data', onText);
       resolve(result);
@@ -111,6 +145,11 @@ function next(child: ChildProcess, patience: number, send?: () => void): Promise
     const onExit = (code: number | null, signal: string | null) =>
       finish(`the process ended with ${signal ?? `status ${code}`}: ${printed}`);
     const timer = setTimeout(() => finish(`still busy after ${patience} ms`), patience);
+    const before = processorOf(child);
+    const watch = setInterval(() => {
+      if (processorOf(child) - before > processor)
+        finish(`still busy after ${processor} ms of the processor`);
+    }, 1000);
     child.on('message', finish).on('exit', onExit);
     child.stderr?.on('data', onText);
     send?.();
@@ -132,15 +171,17 @@ function note(answer: Answer): void {
   if (outcome !== 'failed') return;
   failures.push({ name, detail });
   process.stdout.write(
-    `FAILED ${name}: ${detail}\n  again: node --import tsx scripts/fuzz.ts --seed ${seed} --only '${name}'\n`,
+    `FAILED ${name}: ${detail}\n  again: node --import ./scripts/lib/typescript.js scripts/fuzz.ts --seed ${seed} --only '${name}'\n`,
   );
 }
 
 const others = FUZZ_KINDS.map(({ name, cases }) =>
-  Array.from({ length: Math.ceil(cases * share) }, (_, n) => `${name}:${n}`),
+  Array.from({ length: Math.ceil(cases * numberOf('share', 1)) }, (_, n) => `${name}:${n}`),
 );
 const names =
-  values.only === undefined ? spread(caseNames(await loadSamples(), mutations), ...others) : [values.only];
+  values.only === undefined
+    ? spread(caseNames(await loadSamples(), mutations, numberOf('truncations')), ...others)
+    : [values.only];
 let taken = 0;
 
 async function work(): Promise<void> {
@@ -167,6 +208,26 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
+/** Saves are killed, fail and run out of space, in processes and folders of their own. */
+async function save(): Promise<string[]> {
+  const begun = performance.now();
+  const { failures: lost, skipped, slowest, ...counts } = await runSavingCases({ rounds: saves, seed });
+  for (const fault of lost) failures.push({ name: 'saving', detail: fault });
+  for (const fault of lost) process.stdout.write(`FAILED saving: ${fault}\n`);
+  const { faults, killed, full, fitted, together, processes } = counts;
+  const count = faults + killed + full + fitted + together + processes;
+  const memory = `${Math.round(process.resourceUsage().maxRSS / 2 ** 10)} MB`;
+  return [
+    `${count} saving: at most ${slowest.milliseconds.toFixed()} ms of the processor (${slowest.name}), ${memory}, ${((performance.now() - begun) / 1000).toFixed(1)} s in all`,
+    `  ${Object.entries(counts)
+      .map(([what, n]) => `${n} ${what}`)
+      .join(', ')}`,
+    ...skipped.map((reason) => `  not tried: ${reason}`),
+  ];
+}
+
+const saving = values.only === undefined && saves > 0 && failures.length < 100 ? await save() : [];
+
 function lineOf([kind, { count, slowest, largest }]: [
   string,
   { count: number; slowest: Answer; largest: Answer },
@@ -181,6 +242,7 @@ process.stdout.write(
   [
     `${total} of ${names.length} cases in ${((performance.now() - start) / 1000).toFixed(1)} s, seed ${seed}`,
     ...[...kinds].sort(([a], [b]) => (a < b ? -1 : 1)).map(lineOf),
+    ...saving,
     ...table,
     `${failures.length} failed`,
     '',

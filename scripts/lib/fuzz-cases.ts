@@ -77,9 +77,28 @@ function cuts({ name, bytes }: Sample): number[] {
   return Array.from({ length: PLACES }, (_, i) => Math.floor((i * bytes.length) / PLACES));
 }
 
-/** Names of all cases, truncations spread evenly among the mutations: `SAMPLE#cut-LENGTH`, `SAMPLE#mutation-N`. */
-export function caseNames(samples: readonly Sample[], mutations: number): string[] {
-  const truncated = samples.flatMap((sample) => cuts(sample).map((length) => `${sample.name}#cut-${length}`));
+/** So many of a list, at even distances; all where it has no more. */
+const evenly = (list: readonly string[], count: number): string[] =>
+  list.length <= count
+    ? [...list]
+    : Array.from({ length: count }, (_, i) => list[Math.floor((i * list.length) / count)] as string);
+
+/**
+ * Names of all cases, truncations spread evenly among the mutations: `SAMPLE#cut-LENGTH`, `SAMPLE#mutation-N`.
+ *
+ * @param mutations over all kinds of files
+ * @param truncations over all kinds of files, at most
+ */
+export function caseNames(
+  samples: readonly Sample[],
+  mutations: number,
+  truncations = Number.POSITIVE_INFINITY,
+): string[] {
+  const truncated = KINDS.flatMap(([kind]) => {
+    const own = samples.filter(({ name }) => kindOf(name) === kind);
+    const all = own.flatMap((sample) => cuts(sample).map((length) => `${sample.name}#cut-${length}`));
+    return evenly(all, Math.ceil(truncations / KINDS.length));
+  });
   // An odd stride visits the cuts in an order that a run cut short still samples evenly.
   const shuffled = truncated.map((_, i) => truncated[(i * 7919) % truncated.length] as string);
   const byKind = KINDS.map(([kind]) => samples.filter(({ name }) => kindOf(name) === kind));

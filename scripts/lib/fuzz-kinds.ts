@@ -5,9 +5,17 @@ import { craftedH5 } from './fuzz-h5.js';
 import type { FuzzKind } from './fuzz-kind.js';
 import { packedFields } from './fuzz-packed.js';
 import { recipes } from './fuzz-recipes.js';
+import { runtime } from './fuzz-runtime.js';
 import { servers } from './fuzz-servers.js';
 
-export const FUZZ_KINDS: readonly FuzzKind[] = [craftedH5, packedFields, servers, dataFiles, recipes];
+export const FUZZ_KINDS: readonly FuzzKind[] = [
+  craftedH5,
+  packedFields,
+  runtime,
+  servers,
+  dataFiles,
+  recipes,
+];
 
 /** `KIND:N`, where a file's case is `FILE#cut-N`. */
 export function kindOfCase(name: string): { kind: FuzzKind; number: number } | undefined {

@@ -30,6 +30,8 @@ export interface SavingCounts {
   /** Saves of one output at one time, in one process and in several. */
   together: number;
   processes: number;
+  /** The case that took the processor longest in this process. */
+  slowest: { name: string; milliseconds: number };
   /** What was left out, and why. */
   skipped: string[];
   failures: string[];
@@ -229,17 +231,21 @@ export async function runSavingCases(options: SavingOptions): Promise<SavingCoun
   const random = randomFrom(seed);
   const counts: SavingCounts = {
     ...{ faults: 0, killed: 0, leftovers: 0, full: 0, fitted: 0, together: 0, processes: 0 },
-    ...{ skipped: [], failures: [] },
+    ...{ slowest: { name: 'none', milliseconds: 0 }, skipped: [], failures: [] },
   };
   const scratch = mkdtempSync(path.join(tmpdir(), 'bitnibble-saving-'));
   const stride = rounds < 100 ? 3 : 1;
   const attempt = async (name: string, work: (folder: string) => Promise<void>) => {
     const folder = mkdtempSync(path.join(scratch, 'case-'));
+    const before = process.cpuUsage();
     try {
       await work(folder);
     } catch (error) {
       counts.failures.push(`${name}: ${(error as Error).message}`);
     }
+    const { user, system } = process.cpuUsage(before);
+    const milliseconds = (user + system) / 1000;
+    if (milliseconds > counts.slowest.milliseconds) counts.slowest = { name, milliseconds };
   };
   try {
     const canMount = process.platform === 'linux' && process.getuid?.() === 0 && mounts(scratch);

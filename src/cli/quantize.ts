@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { BitnibbleError } from '../errors.js';
+import { JSON_LIMIT } from '../formats/json.js';
 import type { KerasModel } from '../keras/keras-model.js';
 import { openKeras as openKerasBytes } from '../keras/open.js';
 import { requireWritable } from '../keras/quantized/view.js';
@@ -53,7 +54,7 @@ export function recipeOf(flags: CodingFlags & { readonly recipe?: string }): Rec
   }
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder().decode(readFile(flags.recipe)));
+    value = JSON.parse(new TextDecoder().decode(readFile(flags.recipe, JSON_LIMIT)));
   } catch (error) {
     if (error instanceof BitnibbleError) throw error;
     throw new BitnibbleError('recipe', `${flags.recipe}: not JSON: ${(error as Error).message}`);

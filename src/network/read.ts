@@ -107,6 +107,7 @@ class Reader {
       const layer = byName.get(ref.layer);
       const isInput = layer?.entry.class_name === 'InputLayer';
       const shape = layer && (isInput ? declaredShape(layer.entry) : declaredByModel(entry));
+      this.#requireLengths(shape, ref.layer);
       const dtype = isInput ? dtypeOf(layer.entry) : inputType(layer?.entry);
       if (!shape) this.#problem(name, String(entry.class_name), 'it does not say which shape its input has');
       else if (isInput && dtype === 'string') this.#problem(ref.layer, 'InputLayer', 'values of type string');
@@ -114,6 +115,13 @@ class Reader {
       ports.push({ name: own, value: this.#value(shape, dtype) });
     }
     return ports;
+  }
+
+  /** Whatever the batch is: it is no part of what is computed. @throws BitnibbleError `corrupt-file` */
+  #requireLengths(shape: Shape | undefined, layer: string): void {
+    if (!shape?.some((n) => n !== null && !(Number.isSafeInteger(n) && n > 0))) return;
+    const fault = `expected lengths of at least 1 in the shape of input ${layer}, got [${shape.map((n) => n ?? 'None')}]`;
+    throw new BitnibbleError('corrupt-file', `${this.model.file}: ${fault}`);
   }
 
   #value(shape: Shape | undefined, dtype: ValueType, mask?: Mask): number {
@@ -153,7 +161,9 @@ class Reader {
       const value = starts.get(layer.name);
       if (value === undefined || (isSequential && layer.calls.length > 0)) continue;
       if (layer.calls.length === 0 || layer.entry.class_name === 'InputLayer')
-        made.set(keyOf(layer.name, 0), [this.#narrowed(value, declaredShape(layer.entry))]);
+        made.set(keyOf(layer.name, 0), [
+          this.#narrowed(value, declaredShape(layer.entry), place.path + layer.name),
+        ]);
     }
     const first = isSequential ? graph.layers[0] : undefined;
     const resolve = (ref: KeyedRef): number | undefined => made.get(keyOf(ref.layer, ref.call))?.[ref.tensor];
@@ -184,8 +194,9 @@ class Reader {
   }
 
   /** A value with the lengths that an inner model states where the outer one leaves them open. */
-  #narrowed(value: number, shape: Shape | undefined): number {
+  #narrowed(value: number, shape: Shape | undefined, layer: string): number {
     const own = this.#values[value] as Value;
+    this.#requireLengths(shape, layer);
     if (!shape || own.shape?.length !== shape.length) return value;
     const merged = own.shape.map((n, i) => n ?? (i === 0 ? null : (shape[i] ?? null)));
     this.#values[value] = { ...own, shape: merged };
@@ -381,7 +392,7 @@ class Reader {
       const { role, shape, isUnused } = listed[i] as WeightRole;
       if (isUnused) continue;
       const fault = shapeFault(weight, shape);
-      if (fault) this.#problem(layer, className, fault, 'shape-mismatch');
+      if (fault) this.#problem(layer, className, `layer ${layer} (${className}) ${fault}`, 'shape-mismatch');
       ids[role] = weight.id;
     }
     return ids;

@@ -76,7 +76,7 @@ function partKind({ isStem, ending }: PartNames, name: string): 'plain' | 'tagge
 /** The names that a file called as the index lists; none where it is not there or something else. */
 function listedIn(path: string, { listed }: FileSet): readonly string[] {
   try {
-    return listed(readFile(path));
+    return listed(readFile(path, JSON_LIMIT));
   } catch {
     return [];
   }

@@ -7,7 +7,6 @@ import {
   ftruncateSync,
   lstatSync,
   openSync,
-  readFileSync,
   readlinkSync,
   realpathSync,
   type Stats,
@@ -119,11 +118,18 @@ export function fileSource(path: string, options: { writable?: boolean } = {}): 
   });
 }
 
-/** A whole file. @throws BitnibbleError `not-found` */
-export function readFile(path: string): Uint8Array {
+/** Bytes of a file that is read whole, unless stated. */
+const READ_LIMIT = 2 ** 28;
+
+/** A whole file. @throws BitnibbleError `not-found`, `too-large` before anything of it is read */
+export function readFile(path: string, limit = READ_LIMIT): Uint8Array {
   const fd = openRegular(path, constants.O_RDONLY, 'read');
   try {
-    return readFileSync(fd);
+    const { size } = fstatSync(fd);
+    if (size > limit)
+      throw new BitnibbleError('too-large', `${path}: ${size} bytes, expected at most ${limit}`);
+    const bytes = new Uint8Array(size);
+    return bytes.subarray(0, readAt(fd, bytes, 0));
   } catch (error) {
     throw translated(error, path, 'read');
   } finally {

@@ -1,10 +1,12 @@
-import { BitnibbleError } from '../errors.js';
 import type { JsonObject } from '../model.js';
 import type { NetworkNode } from '../network/index.js';
 import type { ActivationSpec } from './activations.js';
 import type { ProductOptions } from './product.js';
 import type { Program, Tensor } from './program.js';
+import { refuse } from './refusal.js';
 import type { Weight } from './weights.js';
+
+export { refuse };
 
 /** What follows a product and is computed with it. */
 export interface Tail {
@@ -39,18 +41,6 @@ export interface Context {
 
 /** Adds the steps of a node. @returns its outputs */
 export type Build = (context: Context) => readonly Tensor[];
-
-/** A node that cannot be run. */
-export class Refusal extends BitnibbleError {
-  constructor(readonly reason: string) {
-    super('unsupported-layer', reason);
-  }
-}
-
-/** @throws Refusal */
-export function refuse(reason: string): never {
-  throw new Refusal(reason);
-}
 
 export const numberOf = (value: unknown): number => Number(value);
 export const numbersOf = (value: unknown): readonly number[] => value as readonly number[];

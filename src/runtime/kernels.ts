@@ -1,5 +1,6 @@
 import { BitnibbleError, expected } from '../errors.js';
 import { exportsOf, type KernelModule } from '../kernels/instance.js';
+import { Refusal } from './refusal.js';
 import type { KernelName, Kernels } from './types.js';
 
 export type { KernelModule } from '../kernels/instance.js';
@@ -53,7 +54,7 @@ function simdKernels(abi: Abi): Kernels {
         memory.grow(Math.ceil(missing / 65536));
       } catch (cause) {
         const need = `${Math.ceil(end / 2 ** 20)} MiB of WebAssembly memory`;
-        throw new RangeError(`the network expected ${need}, the host gives less`, { cause });
+        throw Object.assign(new Refusal(`${need} are needed, the host gives less`, 'too-large'), { cause });
       }
     },
   };

@@ -1,8 +1,11 @@
-import { product } from './context.js';
+import { product, refuse } from './context.js';
 import type { Program, Tensor } from './program.js';
 
 /** Arguments of one call of `move`, addresses relative to the tensors. */
 type Move = readonly [from: number, to: number, ...rest: number[]];
+
+/** Calls that one step is written out in at most. */
+const MOST_MOVES = 2 ** 16;
 
 /** Elements between neighbours along each axis of a tensor in C order. */
 export function stridesOf(shape: readonly number[]): number[] {
@@ -51,6 +54,8 @@ export function movesOf(
   const rest = isBlock ? axes.slice(0, -1) : axes;
   const outer = rest.slice(0, -3);
   const inner = [...Array<Axis>(3).fill({ n: 1, from: 0, to: 0 }), ...rest].slice(-3) as [Axis, Axis, Axis];
+  const count = product(outer.map(({ n }) => n));
+  if (count > MOST_MOVES) refuse(`values moved along too many axes: ${count} blocks of blocks`);
   let starts: [number, number][] = [[fromStart, toStart]];
   for (const { n, from: f, to: t } of outer)
     starts = starts.flatMap(([a, b]) =>

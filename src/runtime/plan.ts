@@ -3,7 +3,7 @@ import type { ModelSource } from '../model.js';
 import { type Network, type NetworkNode, operationOf, requireRunnable } from '../network/index.js';
 import type { PackedWeight } from '../packed/quantized-model.js';
 import { activationNamed, activationOf, addActivation, isLinear, LINEAR } from './activations.js';
-import { type Border, type Build, type Context, Refusal, refuse, type Tail } from './context.js';
+import { type Border, type Build, type Context, refuse, type Tail } from './context.js';
 import { ATTENTION } from './layers-attention.js';
 import { affineOf, NORMALIZATIONS } from './layers-normalizations.js';
 import { PRODUCTS } from './layers-products.js';
@@ -12,6 +12,7 @@ import { borderOf, SHAPES } from './layers-shapes.js';
 import { SIMPLE } from './layers-simple.js';
 import type { ProductOptions } from './product.js';
 import type { Program, Tensor } from './program.js';
+import { Refusal } from './refusal.js';
 import type { Weight } from './weights.js';
 
 const BUILDS: Readonly<Record<string, Build>> = {
@@ -46,7 +47,7 @@ interface CodedSource extends ModelSource {
  * convolutions too.
  *
  * @param shapes of the inputs, without the batch, all lengths fixed
- * @throws BitnibbleError `unsupported-layer` naming what cannot be run and why, `missing-weight`
+ * @throws BitnibbleError `unsupported-layer` naming what cannot be run and why, `too-large`, `missing-weight`
  */
 export function planNetwork(
   program: Program,
@@ -110,7 +111,7 @@ class Planner {
       if (!(error instanceof Refusal)) throw error;
       const { layer, className } = node;
       const message = `${this.source.file}: the runtime cannot run the layer ${layer} (${className}): ${error.reason}`;
-      throw new BitnibbleError('unsupported-layer', message, { cause: error });
+      throw new BitnibbleError(error.code, message, { cause: error });
     }
   }
 

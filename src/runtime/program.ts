@@ -1,4 +1,5 @@
 import { type LayerRecord, RECORD_BYTES, RUN_BYTES, writeRecord } from './record.js';
+import { Refusal, refuse, requireRoom } from './refusal.js';
 import type { Kernels } from './types.js';
 
 /** Where a tensor's bytes are; several tensors of other shapes may lie there. */
@@ -53,16 +54,25 @@ export class Program {
   /** Bytes of weights, of shared rooms, and of tensors. */
   readonly sizes = { weights: 0, rooms: 0, tensors: 0 };
 
-  constructor(readonly kernels: Kernels) {
+  /** @param limit bytes of memory at most, weights included */
+  constructor(
+    readonly kernels: Kernels,
+    readonly limit = 2 ** 31,
+  ) {
     this.#top = kernels.base;
+  }
+
+  /** @throws Refusal `too-large` */
+  #reserve(end: number): void {
+    requireRoom(end, this.limit);
+    this.kernels.reserve(end);
   }
 
   /** Bytes that stay. */
   allocate(bytes: number): number {
     const at = this.#top;
     this.#top = aligned(at + bytes + SLACK);
-    if (this.#top > 2 ** 31) throw new RangeError('the network expected less than 2 GiB of memory');
-    this.kernels.reserve(this.#top);
+    this.#reserve(this.#top);
     return at;
   }
 
@@ -80,7 +90,7 @@ export class Program {
 
   /** Room behind everything that stays, until something else is allocated. */
   borrow(bytes: number): number {
-    this.kernels.reserve(this.#top + bytes + SLACK);
+    this.#reserve(this.#top + bytes + SLACK);
     return this.#top;
   }
 
@@ -122,8 +132,11 @@ export class Program {
     return this.#rooms.get(name)?.at ?? 0;
   }
 
+  /** @throws Refusal for lengths that are no whole numbers, `too-large` */
   tensor(shape: readonly number[]): Tensor {
     const size = shape.reduce((n, d) => n * d, 1);
+    if (!shape.every((n) => Number.isSafeInteger(n) && n >= 0)) refuse(`a tensor of shape [${shape}]`);
+    requireRoom(4 * size, this.limit);
     const storage = { bytes: 4 * size, at: 0, first: this.#steps.length, last: this.#steps.length, slot: 0 };
     return { shape, size, storage };
   }
@@ -132,7 +145,7 @@ export class Program {
   view(tensor: Tensor, shape: readonly number[]): Tensor {
     const size = shape.reduce((n, d) => n * d, 1);
     if (size !== tensor.size)
-      throw new RangeError(`"shape" expected ${tensor.size} elements, got [${shape}]`);
+      throw new Refusal(`expected a shape of ${tensor.size} elements, got [${shape}]`, 'shape-mismatch');
     return { shape, size, storage: tensor.storage };
   }
 
@@ -182,7 +195,7 @@ export class Program {
     }
     this.sizes.rooms = this.#top - this.kernels.base - this.sizes.weights;
     this.#placeTensors(inputs);
-    this.kernels.reserve(this.#top);
+    this.#reserve(this.#top);
     for (const { at, fields } of this.#records) writeRecord(this.kernels.memory.buffer, at, fields());
     this.floats = new Float32Array(this.kernels.memory.buffer);
     this.words = new Int32Array(this.kernels.memory.buffer);

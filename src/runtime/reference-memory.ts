@@ -1,3 +1,14 @@
+import { Refusal } from './refusal.js';
+
+function allocated(bytes: number): ArrayBuffer {
+  try {
+    return new ArrayBuffer(bytes);
+  } catch (cause) {
+    const need = `${Math.ceil(bytes / 2 ** 20)} MiB of memory`;
+    throw Object.assign(new Refusal(`${need} are needed, the host gives less`, 'too-large'), { cause });
+  }
+}
+
 /** Memory of the reference: an array that grows by being copied, and its elements by address. */
 export class ReferenceMemory {
   buffer = new ArrayBuffer(65536);
@@ -6,7 +17,7 @@ export class ReferenceMemory {
 
   reserve(end: number): void {
     if (end + 64 <= this.buffer.byteLength) return;
-    const grown = new ArrayBuffer(Math.ceil((end + 64) / 65536) * 65536);
+    const grown = allocated(Math.ceil((end + 64) / 65536) * 65536);
     new Uint8Array(grown).set(new Uint8Array(this.buffer));
     this.buffer = grown;
     this.view = new DataView(grown);

@@ -10,7 +10,7 @@ export interface Kernels {
   /**
    * Makes memory reach up to `end`, and 64 bytes more, which kernels may read. Views of the buffer end.
    *
-   * @throws RangeError where the host has not that much
+   * @throws BitnibbleError `too-large` where the host has not that much
    */
   reserve(end: number): void;
   /** Widens the range at `slot` (magnitude, signs: two words) by n floats at `x`. */

@@ -3,9 +3,9 @@ import { BitnibbleError } from '../errors.js';
 import { loadKernels } from '../kernels/index.js';
 import type { Kernels } from '../kernels/types.js';
 import type { ModelSource, WeightInfo } from '../model.js';
-import { planPacked } from '../packed/plan.js';
 import { openPacked } from '../packed/read.js';
-import { ByteInput, type ByteStream, bodyOf, type OnProgress, takeHeader } from '../packed/source.js';
+import { type ByteStream, bodyOf, type OnProgress } from '../packed/source.js';
+import { takeWhole } from '../packed/whole.js';
 import { prepare } from './load.js';
 import { registerLayers } from './register.js';
 import type { TensorFlow } from './types.js';
@@ -130,28 +130,12 @@ async function ofResponse(
 }
 
 /** The header, then at most as many bytes as it states. */
-async function wholeFile(
+const wholeFile = (
   stream: ByteStream,
   name: string,
   total: number | undefined,
   { onProgress, limit = LIMIT }: PackedHandlerOptions,
-): Promise<Uint8Array> {
-  const input = new ByteInput(stream, name, total, onProgress);
-  try {
-    const { header, head } = await takeHeader(input);
-    const { fileSize } = header;
-    if (fileSize > limit) {
-      const fault = `the header states a file of ${fileSize} bytes, the limit is ${limit}`;
-      throw new BitnibbleError('too-large', `${name}: ${fault}`);
-    }
-    planPacked(header, name);
-    const bytes = await input.take(fileSize, false, head);
-    await input.end();
-    return bytes;
-  } finally {
-    await input.stop();
-  }
-}
+): Promise<Uint8Array> => takeWhole(stream, name, { limit, total, onProgress });
 
 /** Reads a file where there is a file system. The module's name is data, so that no bundler looks for it. */
 async function readFile(path: string | URL, options: PackedHandlerOptions): Promise<Uint8Array> {

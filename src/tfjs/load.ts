@@ -54,9 +54,20 @@ export async function loadNetwork(tf: TensorFlow, given: ModelSource): Promise<L
   registerLayers(tf);
   const { modelTopology } = topology;
   let model: LayersModel;
+  let before: ReadonlySet<string> = new Set();
   try {
-    model = await tf.loadLayersModel({ load: async () => ({ modelTopology }) });
+    model = await tf.loadLayersModel({
+      load: async () => ({
+        // TensorFlow.js asks for it and builds the model before anything else can happen.
+        get modelTopology() {
+          before = new Set(Object.keys(tf.engine().registeredVariables));
+          return modelTopology;
+        },
+      }),
+    });
   } catch (error) {
+    for (const [name, variable] of Object.entries(tf.engine().registeredVariables))
+      if (!before.has(name)) variable.dispose();
     throw new BitnibbleError(
       'unsupported-layer',
       `${source.file}: TensorFlow.js cannot build the model: ${(error as Error).message}`,
@@ -65,6 +76,7 @@ export async function loadNetwork(tf: TensorFlow, given: ModelSource): Promise<L
   }
   const weights = new Map(source.weights.map((weight) => [weight.id, weight]));
   const pairs = new Map([...topology.weights].map(([name, id]) => [name, weights.get(id) as WeightInfo]));
+  disposeShared(model, topology);
   try {
     setWeights(tf, model.weights, pairs, source);
   } catch (error) {
@@ -78,7 +90,6 @@ export async function loadNetwork(tf: TensorFlow, given: ModelSource): Promise<L
       return weight ? [[name, weight] as const] : [];
     }),
   );
-  disposeShared(model, topology);
   const byName = new Map(model.layers.map((layer) => [layer.name, layer]));
   const layers = topology.layers.map((name) => byName.get(name) as Layer);
   return { ...prepared, model, layers, own };
@@ -129,8 +140,11 @@ function setWeights(
       );
     }
     const value: Tensor = tf.tensor(source.read(weight.id), [...weight.shape]);
-    variable.write(value);
-    value.dispose();
+    try {
+      variable.write(value);
+    } finally {
+      value.dispose();
+    }
   }
   for (const name of unused) {
     throw new BitnibbleError('missing-weight', `${source.file}: TensorFlow.js has no weight ${name} to set`);

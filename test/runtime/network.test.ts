@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { BitnibbleError } from '../../src/errors.js';
 import { loadKernels } from '../../src/kernels/index.js';
 import type { JsonObject, ModelSource } from '../../src/model.js';
 import { packedBytes } from '../../src/packed/index.js';
@@ -140,6 +141,92 @@ test('inputs and outputs by name, lengths that are not fixed, and what does not 
     /expected 6 values|expected 3/,
     RangeError,
   );
+});
+
+/** The same file with another architecture. */
+function edited(bytes: Uint8Array, change: (architecture: string) => string): Uint8Array {
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  const json = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
+  json.__metadata__.architecture = change(json.__metadata__.architecture);
+  const header = new TextEncoder().encode(JSON.stringify(json));
+  const size = new Uint8Array(8);
+  new DataView(size.buffer).setUint32(0, header.length, true);
+  return new Uint8Array(Buffer.concat([size, header, bytes.subarray(8 + length)]));
+}
+
+async function codeOf(work: () => Promise<unknown>): Promise<string> {
+  try {
+    await work();
+  } catch (error) {
+    assert.instance(error, BitnibbleError, String((error as Error).stack));
+    return `${(error as BitnibbleError).code}: ${(error as Error).message}`;
+  }
+  return 'it was taken';
+}
+
+test('memory that a small file asks for is bounded, and refused while it is loaded', async () => {
+  const tagger = await bytesOf('lstm_tagger');
+  for (const [length, limit] of [
+    [2 ** 20, 2 ** 24],
+    [2 ** 26, undefined],
+    [1e15, undefined],
+  ] as const) {
+    const bytes = edited(tagger, (text) =>
+      text.replace(/"batch_shape":\[null,\d+\]/, `"batch_shape":[null,${length}]`),
+    );
+    for (const backend of ['simd', 'reference'] as const) {
+      const before = process.memoryUsage.rss();
+      const options = { backend, ...(limit === undefined ? {} : { memoryLimit: limit }) };
+      const fault = await codeOf(() => loadNetwork(bytes, options));
+      assert.match(
+        fault,
+        /^too-large: .*MiB of memory are needed, the limit is [\d,]+ MiB \(option memoryLimit\)/,
+      );
+      assert.ok(process.memoryUsage.rss() - before < 2 ** 28, `${process.memoryUsage.rss() - before}`);
+    }
+  }
+  for (const memoryLimit of [0, -1, Number.NaN, 2 ** 31])
+    await throwsAsync(() => loadNetwork(cifar, { memoryLimit }), /"memoryLimit" expected bytes/, RangeError);
+});
+
+test('lengths that are none are a fault of the file', async () => {
+  const tagger = await bytesOf('lstm_tagger');
+  for (const length of [0, -1, 1.5]) {
+    const bytes = edited(tagger, (text) =>
+      text.replace(/"batch_shape":\[null,\d+\]/, `"batch_shape":[null,${length}]`),
+    );
+    assert.match(
+      await codeOf(() => loadNetwork(bytes)),
+      `corrupt-file: packed model: expected lengths of at least 1 in the shape of input input_layer, got [None,${length}]`,
+    );
+  }
+});
+
+test('a download without end is given up, a body is read as far as its header says', async () => {
+  const zeros = new Uint8Array(2 ** 16);
+  for (const [first, code] of [
+    [zeros, 'not-safetensors'],
+    [cifar, 'corrupt-file'],
+  ] as const) {
+    let sent = 0;
+    let isCancelled = false;
+    const stream = new ReadableStream({
+      pull: (controller) => {
+        controller.enqueue(sent === 0 ? first : zeros);
+        sent += zeros.length;
+      },
+      cancel: () => {
+        isCancelled = true;
+      },
+    });
+    assert.match(await codeOf(() => loadNetwork(new Response(stream))), new RegExp(`^${code}: `));
+    assert.ok(isCancelled && sent <= 2 ** 20, `${sent}`);
+  }
+  assert.match(
+    await codeOf(() => loadNetwork(new Response(cifar.slice()), { memoryLimit: 1000 })),
+    /^too-large: .*the limit is 1000/,
+  );
+  assert.match(await codeOf(() => loadNetwork(new Response(null, { status: 404 }))), /^download: .*404/);
 });
 
 test('values that are not finite are refused where integers are made of them', async () => {

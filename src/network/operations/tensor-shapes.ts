@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from '../../model.js';
 import type { Shape } from '../types.js';
 import { type Attribute, any, axes, Fault, int, ints, number, optional, text } from './attributes.js';
-import { concatenated, reshaped } from './layers.js';
+import { concatenated, reshaped, reshapeFault } from './layers.js';
 import { type Application, areKnown, fromStart, type Operation, product } from './operation.js';
 import { type Place, place, placesOf, sliced } from './slices.js';
 import type { TensorOperation } from './tensor-operation.js';
@@ -210,7 +210,7 @@ export const TENSOR_SHAPES: Readonly<Record<string, TensorOperation>> = {
       const sum = rest.includes(-1) ? null : rest.reduce((n, d) => n * d, 1);
       return total !== null && sum !== null && total !== sum
         ? 'a shape that mixes samples of a batch'
-        : undefined;
+        : reshapeFault(rest, total);
     },
   },
   Transpose: moved(
