@@ -1,8 +1,8 @@
 // Opens damaged files, and meets hostile input of other kinds (scripts/lib/fuzz-kinds.ts), by the thousand: each case has to
 // end in a coded error or a sound result, within 2 s of the processor and 512 MB. Then files are saved that must not be lost.
 //
-//   node --import ./scripts/lib/typescript.js scripts/fuzz.ts [--mutations 20000] [--truncations N] [--share 1] [--saving 200] [--seconds S]
-//     [--processor 2000] [--seed N] [--only CASE]
+//   node --import ./scripts/lib/typescript.js scripts/fuzz.ts [--mutations 20000] [--truncations N] [--share 1] [--saving 100] [--seconds S]
+//     [--processor 2000] [--seed N] [--kind KIND] [--only CASE]
 //
 //   --mutations    how many mutations, over all fixtures
 //   --truncations  how many files cut off, over all fixtures; without it at every place
@@ -11,6 +11,7 @@
 //   --seconds      stop then, wherever it is; without it the run goes to its end
 //   --processor    milliseconds of the processor that a case may take
 //   --seed         other mutations
+//   --kind         cases of one kind alone: "files", "saving", or as the list of kinds calls it
 //   --only         one case, as a failure names it
 //
 // Prints how many cases there were of each kind, the longest and the largest.
@@ -41,14 +42,18 @@ const { values } = parseArgs({
     mutations: { type: 'string', default: '20000' },
     truncations: { type: 'string', default: 'Infinity' },
     processor: { type: 'string', default: '2000' },
-    saving: { type: 'string', default: '200' },
+    saving: { type: 'string', default: '100' },
     share: { type: 'string', default: '1' },
     seconds: { type: 'string', default: 'Infinity' },
     seed: { type: 'string', default: '1' },
+    kind: { type: 'string' },
     only: { type: 'string' },
   },
 });
-function numberOf(name: Exclude<keyof typeof values, 'only'>, most = Number.POSITIVE_INFINITY): number {
+function numberOf(
+  name: Exclude<keyof typeof values, 'only' | 'kind'>,
+  most = Number.POSITIVE_INFINITY,
+): number {
   const value = Number(values[name]);
   if (!(value >= 0 && value <= most)) throw new RangeError(`"${name}" expected a number from 0 to ${most}`);
   return value;
@@ -175,12 +180,20 @@ function note(answer: Answer): void {
   );
 }
 
-const others = FUZZ_KINDS.map(({ name, cases }) =>
+const wanted = (kind: string) => values.kind === undefined || values.kind === kind;
+const known = ['files', 'saving', ...FUZZ_KINDS.map(({ name }) => name)];
+if (!known.some(wanted))
+  throw new RangeError(`"kind" expected one of ${known.join(', ')}, got ${values.kind}`);
+
+const others = FUZZ_KINDS.filter(({ name }) => wanted(name)).map(({ name, cases }) =>
   Array.from({ length: Math.ceil(cases * numberOf('share', 1)) }, (_, n) => `${name}:${n}`),
 );
 const names =
   values.only === undefined
-    ? spread(caseNames(await loadSamples(), mutations, numberOf('truncations')), ...others)
+    ? spread(
+        wanted('files') ? caseNames(await loadSamples(), mutations, numberOf('truncations')) : [],
+        ...others,
+      )
     : [values.only];
 let taken = 0;
 
@@ -226,7 +239,8 @@ async function save(): Promise<string[]> {
   ];
 }
 
-const saving = values.only === undefined && saves > 0 && failures.length < 100 ? await save() : [];
+const isSaving = values.only === undefined && wanted('saving') && saves > 0 && failures.length < 100;
+const saving = isSaving ? await save() : [];
 
 function lineOf([kind, { count, slowest, largest }]: [
   string,

@@ -26,6 +26,9 @@ const BUILDS: Readonly<Record<string, Build>> = {
 
 const BITS = { binary: 1, int2: 2, int4: 4 } as const;
 
+/** In magnitude, in scales: -8 of int4. */
+const LARGEST_LEVEL = 8;
+
 /** Operations into whose weights a normalization behind them is folded. */
 const FOLDING = /^(Conv[12]D|Dense|DepthwiseConv[12]D|SeparableConv[12]D)$/;
 
@@ -183,6 +186,8 @@ class Planner {
     const own = this.source.weight?.(id);
     if (own?.kind !== 'quantized') return this.source.read(id);
     const { coding, codes, scales, layout } = own.tensor;
+    // Where float32 ends before the largest level does, reading says whether a code goes that far.
+    if (scales.some((scale) => !Number.isFinite(Math.fround(LARGEST_LEVEL * scale)))) this.source.read(id);
     return { bits: BITS[coding.scheme], codes, scales, layout };
   }
 

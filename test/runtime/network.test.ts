@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert';
 import { BitnibbleError } from '../../src/errors.js';
 import { loadKernels } from '../../src/kernels/index.js';
 import type { JsonObject, ModelSource } from '../../src/model.js';
-import { packedBytes } from '../../src/packed/index.js';
+import { type PackedWeight, packedBytes, QuantizedModel } from '../../src/packed/index.js';
 import { loadNetwork } from '../../src/runtime/index.js';
 import { names, quantized } from '../tfjs/support.js';
 import { generator } from './support.js';
@@ -187,6 +187,23 @@ test('memory that a small file asks for is bounded, and refused while it is load
   }
   for (const memoryLimit of [0, -1, Number.NaN, 2 ** 31])
     await throwsAsync(() => loadNetwork(cifar, { memoryLimit }), /"memoryLimit" expected bytes/, RangeError);
+});
+
+test('scales that make infinity of a code are refused', async () => {
+  const { packed } = await quantized('cifar10', kernels);
+  const weights = packed.weights.map((weight): PackedWeight => {
+    if (weight.kind === 'kept' || weight.name !== 'kernel') return weight;
+    return { ...weight, tensor: { ...weight.tensor, scales: weight.tensor.scales.map(() => 3e38) } };
+  });
+  const { file, architecture, kerasVersion, backend } = packed;
+  const bytes = packedBytes(
+    new QuantizedModel({ file, architecture, kerasVersion, backend }, weights, kernels),
+  );
+  for (const way of ['packed', 'decoded'] as const)
+    assert.match(
+      await codeOf(() => loadNetwork(bytes, { weights: way })),
+      /^not-finite: .*kernel: its scale and code make -?Infinity at index \d+/,
+    );
 });
 
 test('lengths that are none are a fault of the file', async () => {
