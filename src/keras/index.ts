@@ -1,6 +1,7 @@
 export { type Role, roleOf } from './axes.js';
 export type { LayerNode } from './config.js';
-export { KerasModel, type KerasWeight } from './keras-model.js';
+export { KerasModel } from './keras-model.js';
+export type { KerasWeight } from './keras-weight.js';
 export { type OpenKerasOptions, openKeras } from './open.js';
 export {
   type LayerWeights,

@@ -4,23 +4,9 @@ import { DTYPE_BYTES, type JsonObject, type ModelSource, type WeightInfo } from 
 import { sizeOf } from '../shape.js';
 import type { LayerNode } from './config.js';
 import type { H5File } from './h5.js';
-import { type CodedArray, CodedReader, storedArrays } from './quantized/coded-array.js';
-import type { LeftOut } from './quantized/view.js';
+import type { KerasWeight, LeftOut } from './keras-weight.js';
+import { CodedReader, storedArrays } from './quantized/coded-array.js';
 import type { ByteSource } from './source.js';
-
-/** A weight and where its file keeps it. */
-export interface KerasWeight extends WeightInfo {
-  /** Top-level layer whose group holds it. */
-  readonly group: string;
-  /** Dataset in the file. */
-  readonly path: string;
-  /** Which HDF5 file, of a model in several. */
-  readonly file: number;
-  /** Where the file keeps it once more. */
-  readonly copies: readonly { readonly file: number; readonly path: string }[];
-  /** What its values are computed from, where the file has codes or adapters; `path` then is that of the codes. */
-  readonly coded?: CodedArray;
-}
 
 /** What a model's file says, whatever its container. */
 export interface KerasContents {

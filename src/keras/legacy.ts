@@ -8,7 +8,8 @@ import { checkShape } from './check-shapes.js';
 import { configOf, isObject, type LayerNode, layersOfWeights, listedLayers } from './config.js';
 import type { H5Attribute, H5File } from './h5.js';
 import { plainPath } from './h5-limits.js';
-import type { KerasContents, KerasWeight } from './keras-model.js';
+import type { KerasContents } from './keras-model.js';
+import type { KerasWeight } from './keras-weight.js';
 import { type Owner, ownerOf, ownersOf } from './owners.js';
 import { classOfName, knowsClass } from './variables.js';
 

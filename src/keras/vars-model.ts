@@ -4,7 +4,7 @@ import { UniqueNames } from '../formats/unique.js';
 import type { JsonObject } from '../model.js';
 import { checkShape } from './check-shapes.js';
 import { configOf, isObject, type LayerNode } from './config.js';
-import type { KerasWeight } from './keras-model.js';
+import type { KerasWeight } from './keras-weight.js';
 import { classOfName, plainClass, snakeCase, variableNames } from './variables.js';
 import type { StoredVariable, VarsNode } from './vars-tree.js';
 

@@ -75,6 +75,8 @@ const DROPPED = new Set([
   'kernel_dim2',
   'kernel_dim3',
 ]);
+/** What a Merge says of the functions that its mode, its shape and its mask may be. */
+const OF_FUNCTIONS = /^(mode|output_shape|output_mask)(_type)?$|^arguments$/;
 /** Left in the words of Keras 1, and refused for them. */
 const LEFT = /^(ConvLSTM2D|LocallyConnected[12]D|Highway|MaxoutDense)$/;
 
@@ -160,9 +162,12 @@ function layer(entry: JsonObject): JsonObject {
       config: shape === undefined ? wrapper : { ...wrapper, batch_input_shape: shape },
     };
   }
-  const merge = given === 'Merge' ? MERGES.get(entry.config.mode ?? null) : undefined;
+  // Of another type the mode is a function, and so is the name that it has.
+  const { mode_type: type = 'raw' } = entry.config;
+  const merge = given === 'Merge' && type === 'raw' ? MERGES.get(entry.config.mode ?? null) : undefined;
   if (!merge) return { ...entry, class_name: KERAS_1_CLASSES.get(given) ?? given, config };
-  const { mode: _, axis = -1, output_mask: __, output_shape: ___, ...merged } = config;
+  const { axis = -1, ...rest } = config;
+  const merged = Object.fromEntries(Object.entries(rest).filter(([key]) => !OF_FUNCTIONS.test(key)));
   return { ...entry, class_name: merge, config: merge === 'Concatenate' ? { ...merged, axis } : merged };
 }
 

@@ -135,6 +135,7 @@ test('what Keras 2 has no counterpart for is refused by name', () => {
       'maxoutdense (MaxoutDense): a layer that bitnibble does not know',
     ],
     ['Merge', { mode: 'dot', dot_axes: 1 }, 'merge (Merge): '],
+    ['Merge', { mode: 'sum', mode_type: 'function' }, 'merge (Merge): '],
     ['Merge', { mode: 'sum', layers: [sequential([])] }, 'merge (Merge): '],
     ['BatchNormalization', { mode: 2, axis: -1 }, 'batchnormalization (BatchNormalization): mode: 2'],
     ['Convolution2D', { ...convolution, border_mode: 'full' }, 'convolution2d (Conv2D): padding: full'],

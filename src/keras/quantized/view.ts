@@ -4,18 +4,11 @@ import { DTYPE_BYTES, type Json, type JsonObject } from '../../model.js';
 import { sizeOf } from '../../shape.js';
 import { checkShape } from '../check-shapes.js';
 import { isObject } from '../config.js';
-import type { KerasWeight } from '../keras-model.js';
+import type { KerasWeight, LeftOut } from '../keras-weight.js';
 import { plainClass } from '../variables.js';
 import { type CodedArray, type StoredArray, storedBytes } from './coded-array.js';
 import { decodeArray, isObstacle, type LayerKind, type QuantizedLayer } from './kernels.js';
 import { FLOAT8_STATE } from './names.js';
-
-/** Arrays that a layer is computed without: they are no weights of the view. */
-export interface LeftOut {
-  readonly id: string;
-  readonly shape: readonly number[];
-  readonly reason: string;
-}
 
 /** Weights as floats, whatever the file has. */
 export interface FloatView {
