@@ -29,7 +29,12 @@ async function without(tool: string, env: NodeJS.ProcessEnv) {
       test.run();`;
     writeFileSync(path.join(folder, 'lacking.ts'), source);
     const nothing = path.join(folder, 'nothing');
-    const absent = { BITNIBBLE_PYTHON: nothing, BITNIBBLE_NODE24: nothing, BITNIBBLE_SHARED: nothing };
+    const absent = {
+      BITNIBBLE_PYTHON: nothing,
+      BITNIBBLE_NODE24: nothing,
+      BITNIBBLE_SHARED: nothing,
+      BITNIBBLE_CASES: nothing,
+    };
     const all = { ...process.env, CI: undefined, ...absent, ...env };
     return await run(process.execPath, ['--import', typescript, path.join(folder, 'lacking.ts')], {
       env: all,
@@ -39,7 +44,7 @@ async function without(tool: string, env: NodeJS.ProcessEnv) {
   }
 }
 
-for (const tool of ['python', 'keras', 'node24', 'shared']) {
+for (const tool of ['python', 'keras', 'node24', 'shared', 'cases']) {
   test(`without ${tool} a test is skipped and says so`, async () => {
     const { status, stdout, stderr } = await without(tool, {});
     assert.is(status, 0);
@@ -56,10 +61,12 @@ for (const tool of ['python', 'keras', 'node24']) {
   });
 }
 
-test('in CI, without the data sets a test is still skipped', async () => {
-  const { status, stderr } = await without('shared', { CI: 'true' });
-  assert.is(status, 0);
-  assert.match(stderr, /^SKIPPED: "the one" because /);
-});
+for (const folder of ['shared', 'cases']) {
+  test(`in CI, without ${folder} a test is still skipped`, async () => {
+    const { status, stderr } = await without(folder, { CI: 'true' });
+    assert.is(status, 0);
+    assert.match(stderr, /^SKIPPED: "the one" because /);
+  });
+}
 
 test.run();

@@ -35,8 +35,12 @@ export { type Finished, root, run, typescript };
  * | `workerd` | the folder of miniflare | `node scripts/runtimes.js workerd` |
  * | `bundlers` | a folder with Vite, webpack, Rollup and esbuild | `node scripts/runtimes.js bundlers` |
  * | `shared` | the folder of data sets: `$BITNIBBLE_SHARED`, else `../shared/data` | nothing |
+ * | `cases` | the folder of reported models: `$BITNIBBLE_CASES`, else `../shared/cases` | nothing |
  */
-export type Need = 'python' | 'keras' | 'tfjs-node' | 'shared' | Runtime;
+export type Need = 'python' | 'keras' | 'tfjs-node' | Folder | Runtime;
+
+/** Folders beside the project, which may be missing in CI as well. */
+type Folder = 'shared' | 'cases';
 
 type Runtime = 'node20' | 'node24' | 'chromium' | 'deno' | 'bun' | 'workerd' | 'bundlers';
 
@@ -75,6 +79,11 @@ function findModules(...modules: string[]): Found {
   return { reason: `${python} lacks ${stdout.trim()} (node scripts/python-env.js installs them)` };
 }
 
+function findFolder(given: string | undefined, usual: string, what: string): Found {
+  const folder = path.resolve(root, given || usual);
+  return existsSync(folder) ? { value: folder } : { reason: `${what}, ${folder}, is not there` };
+}
+
 function find(need: Need): Found {
   switch (need) {
     case 'python':
@@ -85,12 +94,10 @@ function find(need: Need): Found {
       const missing = tfjsNodeMissing();
       return missing ? { reason: `${missing} (npm run tfjs-node builds it)` } : { value: 'tfjs-node' };
     }
-    case 'shared': {
-      const folder = path.resolve(root, process.env.BITNIBBLE_SHARED || '../shared/data');
-      return existsSync(folder)
-        ? { value: folder }
-        : { reason: `the folder of data sets, ${folder}, is not there` };
-    }
+    case 'shared':
+      return findFolder(process.env.BITNIBBLE_SHARED, '../shared/data', 'the folder of data sets');
+    case 'cases':
+      return findFolder(process.env.BITNIBBLE_CASES, '../shared/cases', 'the folder of reported models');
     default: {
       const [name, where, hint] = RUNTIMES[need];
       return existsSync(where()) ? { value: where() } : { reason: `there is no ${name} (${hint})` };
@@ -113,7 +120,7 @@ function look(need: Need): Found {
  *     keras('agrees with Keras', async ({ shared }) => ...);
  *
  * Where something is missing the test is skipped, and says so. With `CI=true` it fails instead: there, only the
- * data sets may be missing.
+ * data sets and the reported models may be missing.
  */
 export function need<T, N extends Need>(test: Test<T>, ...needs: N[]) {
   const missing = needs.filter((name) => look(name).reason !== undefined);
@@ -125,7 +132,7 @@ export function need<T, N extends Need>(test: Test<T>, ...needs: N[]) {
   ): void => {
     if (missing.length === 0) {
       test(name, (context) => body(paths, context));
-    } else if (process.env.CI === 'true' && missing.some((what) => what !== 'shared')) {
+    } else if (process.env.CI === 'true' && missing.some((what) => what !== 'shared' && what !== 'cases')) {
       test(name, () => {
         throw new Error(`CI has to run this test, but ${reasons}`);
       });
