@@ -111,7 +111,7 @@ async function killOne(
     faults += piece;
   });
   child.stdout?.resume();
-  const timer = setTimeout(() => child.kill('SIGTERM'), 60_000);
+  const timer = setTimeout(() => child.kill('SIGTERM'), 600_000);
   await ended(child);
   clearTimeout(timer);
   if (child.signalCode !== 'SIGKILL')

@@ -1,4 +1,5 @@
 // What entries of an architecture say of the inputs and outputs of a model.
+import { BitnibbleError } from '../errors.js';
 import { isObject, type JsonObject } from '../model.js';
 import { dtypeName } from './layer.js';
 import { entriesOf } from './notation.js';
@@ -11,6 +12,13 @@ export function declaredShape(entry: JsonObject): Shape | undefined {
   const given = config.batch_shape ?? config.batch_input_shape;
   if (!Array.isArray(given)) return undefined;
   return given.map((n) => (typeof n === 'number' ? n : null));
+}
+
+/** @throws BitnibbleError `corrupt-file` for an input with lengths that none can have */
+export function requireLengths(shape: Shape | undefined, layer: string, file: string): void {
+  if (!shape?.some((n) => n !== null && !(Number.isSafeInteger(n) && n > 0))) return;
+  const fault = `expected lengths of at least 1 in the shape of input ${layer}, got [${shape.map((n) => n ?? 'None')}]`;
+  throw new BitnibbleError('corrupt-file', `${file}: ${fault}`);
 }
 
 /** The shape of a model's first input, by itself or by its first layer. */

@@ -1,6 +1,13 @@
 import { BitnibbleError } from '../errors.js';
 import type { JsonObject, ModelInfo, WeightInfo } from '../model.js';
-import { declaredByModel, declaredShape, dtypeOf, inputType, uniqueNames } from './declared.js';
+import {
+  declaredByModel,
+  declaredShape,
+  dtypeOf,
+  inputType,
+  requireLengths,
+  uniqueNames,
+} from './declared.js';
 import { fromKeras1, isKeras1 } from './keras1.js';
 import { type InnerModel, type Layer, layerOf, trainingOf } from './layer.js';
 import { type Mask, maskRule } from './masks.js';
@@ -79,6 +86,8 @@ class Reader {
     const given = inputs.map(({ value }) => ({ value }));
     const place = { path: '', steps: 0, isTraining: false, depth: 0 };
     const outputs = this.#level(entry, graph, given, place);
+    const missing = inputs.length === 0 ? 'inputs' : outputs.length === 0 ? 'outputs' : undefined;
+    if (missing) this.#problem(name, String(entry.class_name), `it has no ${missing}`);
     return {
       name,
       values: this.#values,
@@ -107,7 +116,7 @@ class Reader {
       const layer = byName.get(ref.layer);
       const isInput = layer?.entry.class_name === 'InputLayer';
       const shape = layer && (isInput ? declaredShape(layer.entry) : declaredByModel(entry));
-      this.#requireLengths(shape, ref.layer);
+      requireLengths(shape, ref.layer, this.model.file);
       const dtype = isInput ? dtypeOf(layer.entry) : inputType(layer?.entry);
       if (!shape) this.#problem(name, String(entry.class_name), 'it does not say which shape its input has');
       else if (isInput && dtype === 'string') this.#problem(ref.layer, 'InputLayer', 'values of type string');
@@ -115,13 +124,6 @@ class Reader {
       ports.push({ name: own, value: this.#value(shape, dtype) });
     }
     return ports;
-  }
-
-  /** Whatever the batch is: it is no part of what is computed. @throws BitnibbleError `corrupt-file` */
-  #requireLengths(shape: Shape | undefined, layer: string): void {
-    if (!shape?.some((n) => n !== null && !(Number.isSafeInteger(n) && n > 0))) return;
-    const fault = `expected lengths of at least 1 in the shape of input ${layer}, got [${shape.map((n) => n ?? 'None')}]`;
-    throw new BitnibbleError('corrupt-file', `${this.model.file}: ${fault}`);
   }
 
   #value(shape: Shape | undefined, dtype: ValueType, mask?: Mask): number {
@@ -161,9 +163,7 @@ class Reader {
       const value = starts.get(layer.name);
       if (value === undefined || (isSequential && layer.calls.length > 0)) continue;
       if (layer.calls.length === 0 || layer.entry.class_name === 'InputLayer')
-        made.set(keyOf(layer.name, 0), [
-          this.#narrowed(value, declaredShape(layer.entry), place.path + layer.name),
-        ]);
+        made.set(keyOf(layer.name, 0), [this.#narrowed(value, layer)]);
     }
     const first = isSequential ? graph.layers[0] : undefined;
     const resolve = (ref: KeyedRef): number | undefined => made.get(keyOf(ref.layer, ref.call))?.[ref.tensor];
@@ -194,9 +194,10 @@ class Reader {
   }
 
   /** A value with the lengths that an inner model states where the outer one leaves them open. */
-  #narrowed(value: number, shape: Shape | undefined, layer: string): number {
+  #narrowed(value: number, { entry, name }: GraphLayer): number {
     const own = this.#values[value] as Value;
-    this.#requireLengths(shape, layer);
+    const shape = declaredShape(entry);
+    requireLengths(shape, name, this.model.file);
     if (!shape || own.shape?.length !== shape.length) return value;
     const merged = own.shape.map((n, i) => n ?? (i === 0 ? null : (shape[i] ?? null)));
     this.#values[value] = { ...own, shape: merged };
@@ -325,6 +326,9 @@ class Reader {
       };
     };
     const known = masks as Exclude<Mask, 'unclear' | undefined>[];
+    const values = () => known.map((own) => own.value());
+    const joined = (name: string, config: JsonObject) =>
+      lazily(() => this.#maskNode(name, values(), layer, config));
     let mask: Mask;
     if (result === 'own')
       mask = lazily(() =>
@@ -334,23 +338,9 @@ class Reader {
         }),
       );
     else if (typeof result === 'object' && 'combine' in result)
-      mask = lazily(() =>
-        this.#maskNode(
-          'CombineMasks',
-          known.map((own) => own.value()),
-          layer,
-          { how: result.combine },
-        ),
-      );
+      mask = joined('CombineMasks', { how: result.combine });
     else if (typeof result === 'object' && 'concatenate' in result)
-      mask = lazily(() =>
-        this.#maskNode(
-          'ConcatenateMasks',
-          known.map((own) => own.value()),
-          layer,
-          { axis: result.concatenate },
-        ),
-      );
+      mask = joined('ConcatenateMasks', { axis: result.concatenate });
     else mask = result;
     return { used, result: mask };
   }

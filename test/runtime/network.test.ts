@@ -189,6 +189,22 @@ test('memory that a small file asks for is bounded, and refused while it is load
     await throwsAsync(() => loadNetwork(cifar, { memoryLimit }), /"memoryLimit" expected bytes/, RangeError);
 });
 
+test('a network without inputs or outputs is refused', async () => {
+  const siamese = await bytesOf('graph_siamese');
+  for (const what of ['inputs', 'outputs']) {
+    const key = `${what.slice(0, -1)}_layers`;
+    const bytes = edited(siamese, (text) => {
+      const json = JSON.parse(text);
+      json.config[key] = [];
+      return JSON.stringify(json);
+    });
+    assert.match(
+      await codeOf(() => loadNetwork(bytes)),
+      new RegExp(`^unsupported-layer: .*it has no ${what}`),
+    );
+  }
+});
+
 test('scales that make infinity of a code are refused', async () => {
   const { packed } = await quantized('cifar10', kernels);
   const weights = packed.weights.map((weight): PackedWeight => {
