@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { BitnibbleError } from '../../src/errors.js';
 import { loadKernels } from '../../src/kernels/index.js';
 import { openRemotePacked, streamPacked } from '../../src/packed/index.js';
+import { loadNetwork } from '../../src/runtime/index.js';
 import { packedHandler } from '../../src/tfjs/handler.js';
 import { mutateSeveral, randomFrom } from './fuzz-cases.js';
 import { type FuzzKind, pick, type Random } from './fuzz-kind.js';
@@ -97,11 +98,12 @@ async function meet(url: string, client: number): Promise<void> {
   const signal = AbortSignal.timeout(PATIENCE);
   if (client === 0) {
     await packedHandler(url, { kernels, signal }).load?.();
-  } else if (client === 1) {
+  } else if (client === 1 || client === 4) {
     const response = await fetch(url, { signal }).catch((cause) => {
       throw new BitnibbleError('download', String(cause), { cause });
     });
-    for await (const _ of streamPacked(response, kernels));
+    if (client === 4) await loadNetwork(response, { memoryLimit: 2 ** 26 });
+    else for await (const _ of streamPacked(response, kernels));
   } else {
     const remote = await openRemotePacked(url, kernels, { signal, allowUnversioned: client === 2 });
     for (const { id } of remote.weights) await remote.read(id);
@@ -118,7 +120,7 @@ export const servers: FuzzKind = {
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/m.safetensors`;
     return async () => {
       try {
-        await meet(url, random(4));
+        await meet(url, random(5));
       } finally {
         server.close();
         server.closeAllConnections();
