@@ -84,7 +84,7 @@ if (process.platform !== 'win32') {
     mkdirSync(at('data'));
     await run('mkfifo', [at('data/test-images-idx3-ubyte'), at('data/test-labels-idx1-ubyte')]);
     // A recipe is JSON that is read whole: of 1.9 GB nothing is.
-    for (const name of ['sparse.json', 'sparse.weights.json']) {
+    for (const name of ['data/sparse.json', 'data/sparse.weights.json']) {
       writeFileSync(at(name), '{');
       truncateSync(at(name), 1.9e9);
     }
@@ -99,8 +99,11 @@ if (process.platform !== 'win32') {
       [['quantize', model, '-o', at('x.h5'), '--recipe', pipe], 'it is a pipe'],
       [['quantize', model, '-o', at('x.h5'), '--recipe', '/dev/zero'], 'it is a device'],
       [['quantize', model, '-o', at('x.h5'), '--recipe', at('data')], 'data: cannot be read: it is a folder'],
-      [['quantize', model, '-o', at('x.h5'), '--recipe', at('sparse.json')], '1900000000 bytes, expected at'],
-      [['inspect', at('sparse.weights.json')], '1900000000 bytes of JSON, expected at most'],
+      [
+        ['quantize', model, '-o', at('x.h5'), '--recipe', at('data/sparse.json')],
+        '1900000000 bytes, expected at',
+      ],
+      [['inspect', at('data/sparse.weights.json')], '1900000000 bytes of JSON, expected at most'],
       [['inspect', at('list.weights.json')], 'pipe.h5: cannot be read: it is a pipe'],
       [['evaluate', model, '--data', pipe], 'it is a pipe'],
       [['evaluate', model, '--data', at('data')], 'test-images-idx3-ubyte: cannot be read: it is a pipe'],
