@@ -1,20 +1,23 @@
+import { BitnibbleError } from '../errors.js';
 import { loadKernels } from '../kernels/index.js';
 import type { QuantizableModel } from '../model.js';
-import { openKeras, requireEnding, saveQuantized } from '../node/models.js';
+import { requireEnding } from '../node/models.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
 import type { Augmentation } from '../pipeline/calibrate/augment.js';
 import { type CalibrationReport, calibrateModel } from '../pipeline/calibrate/calibrate.js';
 import { rehearse } from '../pipeline/calibrate/rehearse.js';
 import { type TuneOptions, type TuneReport, tunedSamples, tuneModel } from '../pipeline/calibrate/tune.js';
 import { reportRow } from '../pipeline/quantize.js';
+import { decide, parseRecipe, type Recipe } from '../pipeline/recipe.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
 import type { TensorFlow } from '../tfjs/types.js';
 import { loadBackend, openData } from './data.js';
+import { checkPipes, keepsLayers, openKerasInput, PIPE } from './inputs.js';
 import { type CodingFlags, type DataFlags, UsageError } from './options.js';
 import { colour, count, json, note, say, trace } from './output.js';
-import { checkOutput, modelBytes, noteReplaced, sizeLine, writtenBytes } from './outputs.js';
+import { checkOutput, modelBytes, noteReplaced, sizeLine } from './outputs.js';
 import { progress } from './progress.js';
-import { foldingLine, keepsLayers, recipeOf, weightsLine } from './quantize.js';
+import { foldingLine, recipeOf, requireWritableWeights, save, weightsLine } from './quantize.js';
 import { table } from './table.js';
 
 interface Flags extends DataFlags, Omit<CodingFlags, 'scale'> {
@@ -38,24 +41,45 @@ function calibrationTable(report: CalibrationReport): string {
   return table(['Kernel', 'Fit', 'Lost at its outputs', 'Dead inputs'], rows);
 }
 
-export async function calibrate(file: string, flags: Flags): Promise<void> {
-  const { augment, seed } = flags;
+/**
+ * Refuses a recipe that leaves calibration nothing to fit: one scale per tensor is fitted without data.
+ * @throws BitnibbleError `recipe`; what `decide` throws
+ */
+function requireFittable({ weights, file }: QuantizableModel, recipe: Recipe, name: string): void {
+  const coded = [...decide(parseRecipe(recipe), weights, file).values()].flatMap((decision) =>
+    'keep' in decision ? [] : [decision.options],
+  );
+  if (coded.length === 0)
+    throw new BitnibbleError('recipe', `${name}: expected weights of ${file} to quantize, got none`);
+  if (coded.every(({ granularity }) => granularity === 'tensor'))
+    throw new BitnibbleError(
+      'recipe',
+      `${name}: "granularity" expected channel or group for some weight, got tensor for all: one scale per tensor is fitted without data, which quantize does`,
+    );
+}
+
+export async function calibrate(file: string, given: Flags): Promise<void> {
+  const { augment, seed } = given;
+  const flags = { ...given, isPiped: given.output === PIPE };
   if (augment !== undefined && flags.tune === undefined) throw new UsageError('--augment needs --tune');
   const { scale: _inputs, ...coding } = flags;
   const recipe = recipeOf(coding);
+  checkPipes([{ input: file, output: flags.output }], flags);
   const replaces = checkOutput(flags.output, { input: file });
   const samples = flags.limit ?? 2048;
   const kernels = await loadKernels();
-  const model = await openKeras(file);
+  const model = await openKerasInput(file);
   const bar = progress(flags, 'calibrating', 'layers');
   try {
-    requireEnding(model, flags.output);
-    trace(flags, `${file}: opened`);
-    const { dataset, preprocess, description } = await openData({ ...flags, limit: samples }, model);
-    const { tf, backend } = await loadBackend(flags);
-    say(flags, `${file} with ${description}, without labels; backend ${backend}, seed ${seed}\n`);
+    if (flags.output !== PIPE) requireEnding(model, flags.output);
+    trace(flags, `${model.file}: opened`);
     const folding = flags.fold ? foldBatchNorm(model, { keepLayers: keepsLayers(flags.output) }) : undefined;
     const source = folding?.source ?? model;
+    requireFittable(source, recipe, flags.recipe ?? 'calibrate');
+    if (keepsLayers(flags.output)) requireWritableWeights(model, recipe, source);
+    const { dataset, preprocess, description } = await openData({ ...flags, limit: samples }, model);
+    const { tf, backend } = await loadBackend(flags);
+    say(flags, `${model.file} with ${description}, without labels; backend ${backend}, seed ${seed}\n`);
     const options = { kernels, dataset, preprocess, seed, samples, batchSize: flags.batch };
     const changes = augment ? { augment } : {};
     // Calibration may take minutes: what tuning cannot do is found out before.
@@ -72,8 +96,7 @@ export async function calibrate(file: string, flags: Flags): Promise<void> {
     const tensors = report.tensors.map((row) => reportRow(row, quantized, kernels, source.read(row.id)));
     const inputBytes = modelBytes(model);
     if (replaces) noteReplaced(flags, flags.output);
-    await saveQuantized(quantized, model, flags.output);
-    const outputBytes = writtenBytes(flags.output);
+    const outputBytes = await save(quantized, model, flags.output);
     trace(flags, `${flags.output}: written`);
     const folded = folding?.folded ?? [];
     json(flags, {
@@ -91,7 +114,8 @@ export async function calibrate(file: string, flags: Flags): Promise<void> {
     if (tuned) say(flags, tuningLine(tuned.report));
     if (folded.length > 0) say(flags, foldingLine(folded.length));
     say(flags, weightsLine(report));
-    say(flags, `${colour.green('wrote')} ${flags.output}, ${sizeLine(outputBytes, file, inputBytes)}`);
+    const where = flags.isPiped ? 'to standard output' : flags.output;
+    say(flags, `${colour.green('wrote')} ${where}, ${sizeLine(outputBytes, model.file, inputBytes)}`);
   } finally {
     bar.stop();
     model.close();

@@ -1,5 +1,4 @@
 import { loadKernels } from '../kernels/index.js';
-import { openKeras } from '../node/models.js';
 import { rehearse } from '../pipeline/calibrate/rehearse.js';
 import { TUNING_STEPS } from '../pipeline/calibrate/tune.js';
 import {
@@ -13,6 +12,7 @@ import {
 import { checkSamples } from '../pipeline/inputs.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
 import { loadBackend, openData, openSamples, requireLabels } from './data.js';
+import { openKerasInput } from './inputs.js';
 import { type DataFlags, UsageError } from './options.js';
 import { count, json, note, say, trace } from './output.js';
 import { modelBytes } from './outputs.js';
@@ -45,11 +45,11 @@ export interface CompareFlags extends DataFlags {
 export async function compareFile(file: string, flags: CompareFlags): Promise<void> {
   if (flags.tune && flags.calibrate === undefined) throw new UsageError('--tune needs --calibrate');
   const kernels = await loadKernels();
-  const model = await openKeras(file);
+  const model = await openKerasInput(file);
   try {
-    trace(flags, `${file}: opened`);
+    trace(flags, `${model.file}: opened`);
     const { dataset, preprocess, description } = await openData(flags, model);
-    requireLabels(model, dataset);
+    requireLabels(model, dataset, flags.limit);
     const calibration =
       flags.calibrate === undefined
         ? undefined
@@ -61,7 +61,7 @@ export async function compareFile(file: string, flags: CompareFlags): Promise<vo
     const { tf, backend } = await loadBackend(flags);
     if (calibration && flags.tune)
       await rehearse(tf, foldBatchNorm(model).source, { kernels, preprocess, ...calibration });
-    say(flags, `${file}, ${count(modelBytes(model))} bytes, on ${description}, backend ${backend}\n`);
+    say(flags, `${model.file}, ${count(modelBytes(model))} bytes, on ${description}, backend ${backend}\n`);
     const each = Math.min(flags.limit ?? dataset.count, dataset.count);
     const tuned = flags.tune ? [tunedVariant(flags.tune === true ? TUNING_STEPS : flags.tune)] : [];
     const variants = calibration ? [...VARIANTS, ...CALIBRATED_VARIANTS, MIXED_VARIANT, ...tuned] : VARIANTS;

@@ -2,9 +2,10 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { BitnibbleError } from '../errors.js';
 import { loadKernels } from '../kernels/index.js';
-import { openModel, saveLayersModel } from '../node/models.js';
+import { saveLayersModel } from '../node/models.js';
 import { layersModelFiles } from '../tfjs/artifacts.js';
 import { PREFIX } from '../tfjs/layers/define.js';
+import { openModelInput } from './inputs.js';
 import { type CommonOptions, colour, count, json, printable, say, trace } from './output.js';
 import { checkOutput, noteReplaced } from './outputs.js';
 import { version } from './version.js';
@@ -27,9 +28,9 @@ function prepareFolder(folder: string): void {
 export async function convert(file: string, flags: Flags): Promise<void> {
   const { output, float16 = false } = flags;
   const replaces = checkOutput(output, { input: file, makesFolders: true });
-  const { model, close } = await openModel(file, await loadKernels());
+  const { model, close } = await openModelInput(file, await loadKernels());
   try {
-    trace(flags, `${file}: opened`);
+    trace(flags, `${model.file}: opened`);
     const folder = path.dirname(output);
     const result = layersModelFiles(model, path.basename(output), {
       float16,

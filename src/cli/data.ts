@@ -3,7 +3,8 @@ import { BitnibbleError } from '../errors.js';
 import type { ModelSource } from '../model.js';
 import { openDataset } from '../node/datasets.js';
 import { type LoadedTensorFlow, loadTensorFlow } from '../node/tfjs.js';
-import { checkSamples, scalesItself, takesIndices } from '../pipeline/inputs.js';
+import { checkLabels, checkSamples, scalesItself, takesIndices } from '../pipeline/inputs.js';
+import { prepare } from '../tfjs/load.js';
 import type { DataFlags } from './options.js';
 import { note, trace } from './output.js';
 import { progress } from './progress.js';
@@ -18,12 +19,15 @@ export interface Data {
 }
 
 /**
- * Opens the data, settles how its samples are scaled, which is always said, and refuses data that the model cannot take.
+ * Opens the data, settles how its samples are scaled, which is always said, and refuses data that the model cannot take, and
+ * before it a model that cannot be run.
  *
- * @throws BitnibbleError what `openDataset` throws; `data-mismatch`
+ * @throws BitnibbleError what `prepare` and `openDataset` throw; `data-mismatch`
  */
 export async function openData(flags: DataFlags, model: ModelSource): Promise<Data> {
   const given = parsePreprocess(flags);
+  // Layers that nobody can run are named before data is downloaded and TensorFlow.js loaded.
+  prepare(model);
   const dataset = await openSamples(flags, flags.data, flags.split);
   const isByDefault = given.scale === undefined;
   const isRaw = dataset.dtype === 'uint8' && !scalesItself(model) && !takesIndices(model);
@@ -55,9 +59,18 @@ export async function openSamples(
   }
 }
 
-/** Refuses data without labels before anything is computed. @throws BitnibbleError `data-mismatch` */
-export function requireLabels({ file }: ModelSource, { name, labels }: Dataset): void {
-  if (!labels) throw new BitnibbleError('data-mismatch', `${file} and ${name}: the data has no labels`);
+/**
+ * Refuses data without labels, or with others than the model has outputs for, before anything is computed.
+ *
+ * @param limit samples at most, from the first on
+ * @throws BitnibbleError `data-mismatch`
+ */
+export function requireLabels(model: ModelSource, dataset: Dataset, limit = dataset.count): void {
+  if (!dataset.labels) {
+    const what = `${model.file} and ${dataset.name}: the data has no labels`;
+    throw new BitnibbleError('data-mismatch', what);
+  }
+  checkLabels(model, dataset, limit);
 }
 
 /** Loads TensorFlow.js, and says so in a line where it is not the faster one. */

@@ -1,7 +1,7 @@
 import { loadKernels } from '../kernels/index.js';
-import { openModel } from '../node/models.js';
 import { evaluateModel } from '../pipeline/evaluate.js';
 import { loadBackend, openData, requireLabels } from './data.js';
+import { openModelInput } from './inputs.js';
 import type { DataFlags } from './options.js';
 import { count, json, note, say, trace } from './output.js';
 import { progress } from './progress.js';
@@ -10,13 +10,13 @@ import { table } from './table.js';
 export const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
 
 export async function evaluate(file: string, flags: DataFlags): Promise<void> {
-  const { model, bytes, close } = await openModel(file, await loadKernels());
+  const { model, bytes, close } = await openModelInput(file, await loadKernels());
   try {
-    trace(flags, `${file}: opened`);
+    trace(flags, `${model.file}: opened`);
     const { dataset, preprocess, description } = await openData(flags, model);
-    requireLabels(model, dataset);
+    requireLabels(model, dataset, flags.limit);
     const { tf, backend } = await loadBackend(flags);
-    say(flags, `${file} on ${description}`);
+    say(flags, `${model.file} on ${description}`);
     const bar = progress(flags, 'evaluating', 'samples');
     const warnings: string[] = [];
     try {

@@ -1,6 +1,10 @@
 import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { BitnibbleError } from '../errors.js';
+import type { KerasModel } from '../keras/keras-model.js';
+import { openKeras as openKerasBytes } from '../keras/open.js';
+import type { Kernels } from '../kernels/types.js';
+import { type OpenModel, openKeras, openModel, openModelBytes } from '../node/models.js';
 import { UsageError } from './options.js';
 
 /** The name of standard input and output. */
@@ -84,8 +88,41 @@ function isThere(output: string): boolean {
   }
 }
 
+/** What standard input is called in messages. */
+const STANDARD_INPUT = 'standard input';
+
+/** A Keras model by its file's name, or what comes on standard input. */
+export async function openKerasInput(input: string): Promise<KerasModel> {
+  return input === PIPE ? openKerasBytes(await readStandardInput(), STANDARD_INPUT) : openKeras(input);
+}
+
+/** The same of a Keras or packed model. */
+export async function openModelInput(input: string, kernels: Kernels): Promise<OpenModel> {
+  return input === PIPE
+    ? openModelBytes(await readStandardInput(), kernels, STANDARD_INPUT)
+    : openModel(input, kernels);
+}
+
+/** Whether a file keeps the layers of the model that it is made of. */
+export const keepsLayers = (output: string): boolean => output !== PIPE && !/\.safetensors$/i.test(output);
+
+/** Refuses what standard input and output cannot do. @throws UsageError */
+export function checkPipes(jobs: readonly Job[], { json }: { readonly json?: boolean }): void {
+  const isWritten = jobs.some(({ output }) => output === PIPE);
+  if (isWritten && json)
+    throw new UsageError('--json and --output - exclude each other: both write to standard output');
+  if (isWritten && process.stdout.isTTY)
+    throw new UsageError('--output - expected a pipe or a file behind standard output, got a terminal');
+  if (jobs.some(({ input, output }) => input === PIPE && keepsLayers(output)))
+    throw new UsageError(
+      'a model on standard input can be packed alone: --output expected a name ending in .safetensors, or -',
+    );
+}
+
 /** All of standard input. @throws BitnibbleError `too-large`, `not-found` where there is nothing */
 export async function readStandardInput(limit = PIPE_LIMIT): Promise<Uint8Array> {
+  if (process.stdin.isTTY)
+    throw new UsageError('- expected a pipe or a file behind standard input, got a terminal');
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of process.stdin as AsyncIterable<Uint8Array>) {

@@ -4,9 +4,9 @@ import { KerasModel } from '../keras/keras-model.js';
 import { loadKernels } from '../kernels/index.js';
 import type { ModelSource, WeightInfo } from '../model.js';
 import { layerShapes, type Shape } from '../network/index.js';
-import { openModel } from '../node/models.js';
 import { QuantizedModel } from '../packed/quantized-model.js';
 import { sizeOf } from '../shape.js';
+import { openModelInput } from './inputs.js';
 import { type CommonOptions, colour, count, json, printable, say, trace } from './output.js';
 import { quantizedLines } from './quantize.js';
 import { table } from './table.js';
@@ -109,9 +109,9 @@ const shapeText = (shape: Shape | undefined) =>
   shape ? `(${shape.map((n) => (n === null ? 'None' : n)).join(', ')})` : '?';
 
 export async function inspect(file: string, options: CommonOptions): Promise<void> {
-  const { model, bytes, close } = await openModel(file, await loadKernels());
+  const { model, bytes, close } = await openModelInput(file, await loadKernels());
   try {
-    trace(options, `${file}: opened`);
+    trace(options, `${model.file}: opened`);
     const rows = rowsOf(model);
     const parameters = model.weights.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     const kernels = model.weights.filter((weight) => roleOf(weight).kind === 'kernel');
@@ -128,7 +128,7 @@ export async function inspect(file: string, options: CommonOptions): Promise<voi
     const leftOut = model instanceof KerasModel ? model.leftOut : [];
     json(options, { ...head, parameters, quantizableParameters: quantizable, layers: rows, leftOut });
     const title = `${colour.bold(printable(name))} (${printable(`${head.class}, Keras ${model.kerasVersion || 'unknown'}`)})`;
-    say(options, `${title}, ${file}, ${count(bytes)} bytes\n`);
+    say(options, `${title}, ${model.file}, ${count(bytes)} bytes\n`);
     const body = () =>
       rows.flatMap((row) => {
         const lines = row.weights.map(({ id, shape, dtype, stored, quantized }) => [

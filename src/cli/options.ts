@@ -74,7 +74,7 @@ function preprocessing(part: 'scale' | 'mean' | 'std'): Parser<string> {
     try {
       parsePreprocess({ [part]: text });
     } catch (error) {
-      throw new UsageError((error as Error).message);
+      throw new UsageError((error as Error).message.replace(/^"(--\w+)"/, '$1'));
     }
     return text;
   };

@@ -4,6 +4,7 @@ import { BitnibbleError } from '../errors.js';
 import type { KerasModel } from '../keras/keras-model.js';
 import { readShardList } from '../keras/shards.js';
 import { fileSource, requireOtherFile } from '../node/files.js';
+import { PIPE } from './inputs.js';
 import { type CommonOptions, count, note } from './output.js';
 
 function notWritable(output: string, reason: string): BitnibbleError {
@@ -24,7 +25,8 @@ export interface OutputOptions {
  * @throws BitnibbleError `same-file`, `not-writable`
  */
 export function checkOutput(output: string, { input, makesFolders = false }: OutputOptions): boolean {
-  if (input !== undefined) requireOtherFile(input, output, { makesFolder: makesFolders });
+  if (output === PIPE) return false;
+  if (input !== undefined && input !== PIPE) requireOtherFile(input, output, { makesFolder: makesFolders });
   const there = statOf(output, output);
   if (there?.isDirectory()) throw notWritable(output, 'it is a folder');
   let folder = path.dirname(output);

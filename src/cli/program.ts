@@ -20,6 +20,10 @@ import type { CommonOptions } from './output.js';
 const TUNING_STEPS = 300;
 const AUGMENTATIONS = ['flip', 'shift', 'cutmix'] as const;
 
+/** Models by their files' names, or - for standard input. */
+const KERAS = 'Keras .h5 or .keras; - for standard input';
+const ANY_MODEL = 'Keras .h5 or .keras, or packed .safetensors; - for standard input';
+
 const HINT = '(add --help for the options)';
 
 type Work = (...args: never[]) => Promise<void>;
@@ -65,7 +69,10 @@ function addInspect(program: Command): void {
   const command = program
     .command('inspect')
     .description('layers, shapes, parameters and what would be quantized')
-    .argument('<file>', 'Keras .h5, .keras, .weights.h5 or .weights.json, or packed .safetensors');
+    .argument(
+      '<file>',
+      'Keras .h5, .keras, .weights.h5 or .weights.json, or packed .safetensors; - for standard input',
+    );
   runs(common(command), async () => (await import('./inspect.js')).inspect, [
     'inspect model.h5',
     'inspect model.safetensors --json',
@@ -123,11 +130,11 @@ function addCalibrate(program: Command): void {
     .description(
       'fits 1, 2 or 4 bits to what each layer sees: far better than rounding, from unlabelled samples',
     )
-    .argument('<file>', 'Keras .h5 or .keras')
+    .argument('<file>', KERAS)
     .requiredOption(
       '-o, --output <file>',
-      '.safetensors: packed; .h5 or .keras: the same Keras file, decoded',
-      ending('--output', /\.(safetensors|h5|hdf5|h5f|keras)$/i, '.safetensors, .h5 or .keras'),
+      '.safetensors: packed; .h5 or .keras: the same Keras file, decoded; -: packed, to standard output',
+      ending('--output', /^-$|\.(safetensors|h5|hdf5|h5f|keras)$/i, '.safetensors, .h5 or .keras, or -'),
     )
     .option('--scheme <name>', 'binary, int2 or int4', choice('--scheme', SCHEMES))
     .option(
@@ -168,7 +175,7 @@ function addSensitivity(program: Command): void {
     .description(
       'each layer alone at each scheme: bytes saved, outputs moved; chooses a scheme for each layer',
     )
-    .argument('<file>', 'Keras .h5 or .keras')
+    .argument('<file>', KERAS)
     .option('--schemes <list>', 'schemes to try', some('--schemes', SCHEMES), [...SCHEMES])
     .option(
       '--bits <n>',
@@ -204,7 +211,7 @@ function addEvaluate(program: Command): void {
   const command = program
     .command('evaluate')
     .description('loss, top-1 and top-5 accuracy of a float or quantized model')
-    .argument('<file>', 'Keras .h5 or .keras, or packed .safetensors');
+    .argument('<file>', ANY_MODEL);
   const load = async () => (await import('./evaluate.js')).evaluate;
   runs(common(dataOptions(command)), () => interruptibly(load), [
     'evaluate model.safetensors --data cifar10',
@@ -216,7 +223,7 @@ function addCompare(program: Command): void {
   const command = program
     .command('compare')
     .description('one table: the float model and every scheme, with bytes and accuracy')
-    .argument('<file>', 'Keras .h5 or .keras')
+    .argument('<file>', KERAS)
     .option('--calibrate <where>', 'training samples, labels not needed: adds calibrated rows')
     .option('--samples <n>', 'samples to calibrate with (default: 2048)', positive('--samples'))
     .option(
@@ -265,7 +272,7 @@ function addConvert(program: Command): void {
   const command = program
     .command('convert')
     .description('writes a TensorFlow.js layers model: model.json and weight files')
-    .argument('<file>', 'Keras .h5 or .keras, or packed .safetensors')
+    .argument('<file>', ANY_MODEL)
     .requiredOption(
       '-o, --output <file>',
       'DIR/model.json; weight files stand beside it',

@@ -2,13 +2,12 @@ import type { Command } from 'commander';
 import { BitnibbleError } from '../errors.js';
 import { JSON_LIMIT } from '../formats/json.js';
 import type { KerasModel } from '../keras/keras-model.js';
-import { openKeras as openKerasBytes } from '../keras/open.js';
 import { requireWritable } from '../keras/quantized/view.js';
 import { loadKernels } from '../kernels/index.js';
 import type { Kernels } from '../kernels/types.js';
 import type { QuantizableModel } from '../model.js';
 import { readFile } from '../node/files.js';
-import { openKeras, requireEnding, saveQuantized } from '../node/models.js';
+import { requireEnding, saveQuantized } from '../node/models.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
 import { writePacked } from '../packed/write.js';
 import { type QuantizeReport, quantizeModel } from '../pipeline/quantize.js';
@@ -16,7 +15,16 @@ import { decide, parseRecipe, type Recipe } from '../pipeline/recipe.js';
 import { equalize } from '../pipeline/transform/equalize.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
 import { sizeOf } from '../shape.js';
-import { expandFiles, type Job, jobsOf, PIPE, readStandardInput, writeStandardOutput } from './inputs.js';
+import {
+  checkPipes,
+  expandFiles,
+  type Job,
+  jobsOf,
+  keepsLayers,
+  openKerasInput,
+  PIPE,
+  writeStandardOutput,
+} from './inputs.js';
 import { type CodingFlags, codingFlags, UsageError } from './options.js';
 import {
   type CommonOptions,
@@ -41,9 +49,6 @@ interface Flags extends CommonOptions, CodingFlags {
   readonly fold?: boolean;
   readonly equalize?: boolean;
 }
-
-/** Whether a file keeps the layers of the model that it is made of. */
-export const keepsLayers = (output: string): boolean => output !== PIPE && !/\.safetensors$/i.test(output);
 
 /** The recipe of `--recipe`, with the flags of the coding as its default. */
 export function recipeOf(flags: CodingFlags & { readonly recipe?: string }): Recipe {
@@ -103,16 +108,27 @@ export function reportTable(report: QuantizeReport): string {
   return table(['Weight', 'Shape', 'Coding', 'Bytes', 'After', 'SNR', 'Largest error'], rows);
 }
 
-/** Opens a model by its name, or what comes on standard input. */
-async function open(input: string): Promise<KerasModel> {
-  return input === PIPE ? openKerasBytes(await readStandardInput(), 'standard input') : openKeras(input);
-}
-
-/** Writes the result; the bytes written. */
-async function save(quantized: QuantizedModel, model: KerasModel, output: string): Promise<number> {
+/** Writes a result to its file or to standard output; the bytes written. */
+export async function save(quantized: QuantizedModel, model: KerasModel, output: string): Promise<number> {
   if (output === PIPE) return writeStandardOutput(writePacked(quantized));
   await saveQuantized(quantized, model, output);
   return writtenBytes(output);
+}
+
+/**
+ * Refuses a Keras file as the output of weights that Keras quantized itself, unless the recipe keeps them.
+ *
+ * @param source the model with its layers folded, where they are
+ * @throws BitnibbleError `unsupported-dtype`; what `decide` throws
+ */
+export function requireWritableWeights(
+  model: KerasModel,
+  recipe: Recipe,
+  source: QuantizableModel = model,
+): void {
+  const decisions = decide(parseRecipe(recipe), source.weights, model.file);
+  for (const weight of model.weights)
+    if (!('keep' in (decisions.get(weight.id) ?? { keep: '' }))) requireWritable(weight, model.file);
 }
 
 /** One file, from its opening to its last line. */
@@ -123,16 +139,12 @@ async function quantizeFile(
   replaces: boolean,
   flags: Flags,
 ): Promise<object> {
-  const model = await open(input);
+  const model = await openKerasInput(input);
   const bar = progress(flags, 'quantizing', 'weights');
   try {
     if (output !== PIPE) requireEnding(model, output);
     trace(flags, `${model.file}: ${model.files.container}, ${model.layers.length} layers, opened`);
-    if (keepsLayers(output)) {
-      const decisions = decide(parseRecipe(recipe), model.weights, model.file);
-      for (const weight of model.weights)
-        if (!('keep' in (decisions.get(weight.id) ?? { keep: '' }))) requireWritable(weight, model.file);
-    }
+    if (keepsLayers(output)) requireWritableWeights(model, recipe);
     const { source, folded, equalized } = transform(model, output, flags);
     const { model: quantized, report } = quantizeModel(source, recipe, { kernels, onProgress: bar.update });
     bar.stop();
@@ -171,31 +183,13 @@ async function quantizeFile(
 export const weightsLine = ({ quantizedParameters, parameters, bitsPerWeight }: QuantizeReport): string =>
   `\n${count(quantizedParameters)} of ${count(parameters)} weights at ${bitsPerWeight.toFixed(2)} bits, scales included`;
 
-/** Refuses what standard input and output cannot do. @throws UsageError */
-function checkPipes(jobs: readonly Job[], flags: Flags): void {
-  const isRead = jobs.some(({ input }) => input === PIPE);
-  const isWritten = jobs.some(({ output }) => output === PIPE);
-  if (isWritten && flags.json)
-    throw new UsageError('--json and --output - exclude each other: both write to standard output');
-  if (isWritten && process.stdout.isTTY)
-    throw new UsageError('--output - expected a pipe or a file behind standard output, got a terminal');
-  if (isRead && process.stdin.isTTY)
-    throw new UsageError('- expected a pipe or a file behind standard input, got a terminal');
-  if (isRead && jobs.some(({ input, output }) => input === PIPE && keepsLayers(output)))
-    throw new UsageError(
-      'a model on standard input can be packed alone: --output expected a name ending in .safetensors, or -',
-    );
-}
-
 export async function quantize(given: readonly string[], options: Flags, command: Command): Promise<void> {
   const recipe = recipeOf(options);
   const inputs = await expandFiles(given);
   const jobs = jobsOf(inputs, options.output);
   const flags = { ...options, isPiped: jobs.some(({ output }) => output === PIPE) };
   checkPipes(jobs, flags);
-  const replaces = jobs.map(({ input, output }) =>
-    output === PIPE ? false : checkOutput(output, input === PIPE ? {} : { input }),
-  );
+  const replaces = jobs.map(({ input, output }) => checkOutput(output, { input }));
   const kernels = await loadKernels();
   trace(flags, 'kernels loaded');
   const isList = given.length > 1 || inputs.length > 1 || inputs[0] !== given[0];

@@ -8,6 +8,7 @@ import type { ReportRow } from '../pipeline/report/types.js';
 import type { ReportDocument } from '../report/types.js';
 import { loadBackend, openData, openSamples } from './data.js';
 import { heldBack } from './held-back.js';
+import { PIPE } from './inputs.js';
 import { type DataFlags, UsageError } from './options.js';
 import { colour, count, json, note, say, trace } from './output.js';
 import { checkOutput, noteReplaced } from './outputs.js';
@@ -86,6 +87,8 @@ export async function report(file: string, flags: Flags): Promise<void> {
     throw new UsageError('report expected --output FILE.html, or --json, or both');
   if (flags.calibrate === 'none' && flags.samples !== undefined)
     throw new UsageError('--samples and --calibrate none exclude each other');
+  if (file === PIPE)
+    throw new UsageError('report expected a file by its name: its page says of which file its numbers are');
   const { seed, mixes = 4, samples = 1024 } = flags;
   const replaces = output !== undefined && checkOutput(output, { input: file });
   const render = output === undefined ? undefined : await loadRenderer();

@@ -1,11 +1,11 @@
 import { type Dataset, samplesFrom } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import { loadKernels } from '../kernels/index.js';
-import type { QuantizableModel } from '../model.js';
+import type { ModelSource, QuantizableModel } from '../model.js';
 import { writeFile } from '../node/files.js';
-import { openKeras } from '../node/models.js';
 import { type CalibrationOptions, calibrateModel } from '../pipeline/calibrate/calibrate.js';
 import { evaluateModel } from '../pipeline/evaluate.js';
+import { checkLabels } from '../pipeline/inputs.js';
 import {
   chooseForBits,
   chooseForFile,
@@ -19,6 +19,7 @@ import { foldBatchNorm } from '../pipeline/transform/fold.js';
 import type { SchemeName } from '../schemes/types.js';
 import type { TensorFlow } from '../tfjs/types.js';
 import { loadBackend, openData } from './data.js';
+import { openKerasInput } from './inputs.js';
 import { type DataFlags, UsageError } from './options.js';
 import { colour, count, json, note, say, trace } from './output.js';
 import { checkOutput, noteReplaced } from './outputs.js';
@@ -62,16 +63,16 @@ export async function sensitivity(path: string, flags: Flags): Promise<void> {
   const replaces = flags.output !== undefined && checkOutput(flags.output, { input: path });
   const samples = flags.limit ?? 1024;
   const kernels = await loadKernels();
-  const keras = await openKeras(path);
+  const keras = await openKerasInput(path);
   const bar = progress(flags, 'measuring', 'layers');
   try {
-    trace(flags, `${path}: opened`);
+    trace(flags, `${keras.file}: opened`);
     const { dataset, preprocess, description } = await openData({ ...flags, limit: samples }, keras);
     const held =
-      goal && 'maxDrop' in goal ? behind(dataset, samples, flags.check ?? CHECKED, path) : undefined;
+      goal && 'maxDrop' in goal ? behind(keras, dataset, samples, flags.check ?? CHECKED) : undefined;
     const { tf, backend } = await loadBackend(flags);
     const model = flags.fold ? foldBatchNorm(keras).source : keras;
-    say(flags, `${path} with ${description}, without labels; backend ${backend}\n`);
+    say(flags, `${keras.file} with ${description}, without labels; backend ${backend}\n`);
     const options = { kernels, dataset, preprocess, samples, batchSize: flags.batch };
     if (goal && 'maxDrop' in goal === false) {
       // A budget below the fewest bits of all is refused before anything is measured.
@@ -195,15 +196,17 @@ async function mixForDrop(
 }
 
 /** Labelled samples behind those that calibration takes. */
-function behind(dataset: Dataset, from: number, count: number, file: string): Dataset {
+function behind(model: ModelSource, dataset: Dataset, from: number, count: number): Dataset {
   const there = Math.min(count, dataset.count - from);
   if (!dataset.labels || there < 1) {
     throw new BitnibbleError(
       'data-mismatch',
-      `${file} and ${dataset.name}: --max-drop expected labelled samples behind the ${from} to calibrate with, got ${
+      `${model.file} and ${dataset.name}: --max-drop expected labelled samples behind the ${from} to calibrate with, got ${
         dataset.labels ? `${dataset.count} in all` : 'no labels'
       }`,
     );
   }
-  return samplesFrom(dataset, from, there);
+  const held = samplesFrom(dataset, from, there);
+  checkLabels(model, held, there);
+  return held;
 }

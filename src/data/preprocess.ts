@@ -87,7 +87,9 @@ export function channelMap(preprocess: Preprocess, channels: number, context?: s
       throw new RangeError(expected(part, WANTED[part], bad, context));
     }
     if (values.length !== 1 && values.length !== channels) {
-      throw new RangeError(expected(part, `1 or ${channels} numbers`, values.length, context));
+      throw new RangeError(
+        expected(part, channels === 1 ? '1 number' : `1 or ${channels} numbers`, values.length, context),
+      );
     }
   }
   const width = Math.max(parts.mean.length, parts.std.length);

@@ -4,5 +4,5 @@
  */
 export { cacheFolder, type OpenDatasetOptions, openDataset } from './datasets.js';
 export { fileSource } from './files.js';
-export { openKeras, openModel, saveModelWeights, saveQuantized } from './models.js';
+export { type OpenModel, openKeras, openModel, saveModelWeights, saveQuantized } from './models.js';
 export { type LoadedTensorFlow, loadTensorFlow } from './tfjs.js';

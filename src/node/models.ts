@@ -39,28 +39,46 @@ export async function openKeras(path: string): Promise<KerasModel> {
   }
 }
 
-/** A Keras file or a packed file, by its content, read in place. `close` releases it. */
-export async function openModel(
-  path: string,
-  kernels: Kernels,
-): Promise<{ model: ModelSource; bytes: number; close: () => void }> {
+/** A model that is open; `close` releases its file. */
+export interface OpenModel {
+  readonly model: ModelSource;
+  readonly bytes: number;
+  readonly close: () => void;
+}
+
+/** A Keras file or a packed file, by its content, read in place. */
+export async function openModel(path: string, kernels: Kernels): Promise<OpenModel> {
   const source = fileSource(path);
+  const isKeras = isKerasFile(source);
+  if (!isKeras) return openPackedModel(source, kernels, path);
   const bytes = source.size;
-  const isKeras = isHdf5(source) || isZip(source) || (!isPacked(source) && isJsonObject(source));
+  source.close?.();
+  const model = await openKeras(path);
+  return { model, bytes, close: () => model.close() };
+}
+
+/** {@link openModel} of bytes in memory; `name` is for messages. */
+export async function openModelBytes(from: Uint8Array, kernels: Kernels, name: string): Promise<OpenModel> {
+  const source = bytesSource(from);
+  if (!isKerasFile(source)) return openPackedModel(source, kernels, name);
+  const model = await openKerasSource(source, name);
+  return { model, bytes: source.size, close: () => model.close() };
+}
+
+const isKerasFile = (source: ByteSource): boolean =>
+  isHdf5(source) || isZip(source) || (!isPacked(source) && isJsonObject(source));
+
+function openPackedModel(source: ByteSource, kernels: Kernels, name: string): OpenModel {
   const kind = whatElse(source);
-  if (isKeras) {
-    source.close?.();
-    const model = await openKeras(path);
-    return { model, bytes, close: () => model.close() };
-  }
   try {
-    return { model: openPackedSource(source, kernels, path), bytes, close: () => source.close?.() };
+    const model = openPackedSource(source, kernels, name);
+    return { model, bytes: source.size, close: () => source.close?.() };
   } catch (error) {
     source.close?.();
     if (!(error instanceof BitnibbleError) || error.code !== 'not-safetensors') throw error;
     throw new BitnibbleError(
       'unknown-format',
-      `${path}: expected a Keras .h5 or .keras file or a packed .safetensors file, ${kind}`,
+      `${name}: expected a Keras .h5 or .keras file or a packed .safetensors file, ${kind}`,
     );
   }
 }

@@ -3,6 +3,7 @@ import { BitnibbleError } from '../errors.js';
 import type { ModelSource } from '../model.js';
 import { readNetwork, type Shape } from '../network/index.js';
 import { sizeOf } from '../shape.js';
+import { outputKind } from './outputs.js';
 
 /** Larger inputs than this look as if nobody had scaled them. */
 const LARGEST = 30;
@@ -103,4 +104,25 @@ export function checkSamples(model: ModelSource, dataset: Dataset, preprocess?: 
   });
   if (wanted.length === 0 || wanted.length < inputs.length) return;
   requireSampleShape(wanted, model.file, dataset);
+}
+
+/**
+ * Refuses labels that the model's output has no class for, and models of several outputs, from the architecture alone.
+ * Where it does not say how many classes there are, nothing is refused.
+ *
+ * @param limit samples at most, from the first on
+ * @throws BitnibbleError `data-mismatch`
+ */
+export function checkLabels(model: ModelSource, { name, labels }: Dataset, limit: number): void {
+  const { outputs, values } = readNetwork(model);
+  const mismatch = (fault: string) =>
+    new BitnibbleError('data-mismatch', `${model.file} and ${name}: ${fault}`);
+  const [output] = outputs;
+  if (outputs.length !== 1 || !output)
+    throw mismatch(`expected a model with one output, got ${outputs.length}`);
+  const sizes = values[output.value]?.shape?.slice(1) ?? [null];
+  const width = sizes.reduce<number>((n, size) => n * (size ?? Number.NaN), 1);
+  const classes = outputKind(model) === 'probability' ? 2 : width;
+  const strange = labels?.subarray(0, limit).find((label) => label < 0 || label >= classes);
+  if (strange !== undefined) throw mismatch(`label ${strange}, the model has ${classes} classes`);
 }

@@ -295,9 +295,14 @@ test('a file is read where it lies: its header at first, weights when asked for'
   const start = 8 + new DataView(bytes.buffer).getUint32(0, true);
   const data = asked.filter(([from]) => from >= start);
   // Of the data: the scales and the last byte of codes.
-  assert.ok(
-    data.every(([, length]) => length <= 8),
-    JSON.stringify(data),
+  const lengths = data.map(([, length]) => length);
+  assert.equal(lengths, [1, 8, 1, 4, 1, 4]);
+  assert.equal(
+    asked.filter(([from]) => from < start),
+    [
+      [0, 8],
+      [0, start],
+    ],
   );
   assert.equal(packedBytes(model), bytes);
   for (const { id } of small.weights) assert.equal(model.read(id), small.read(id), id);
@@ -333,6 +338,36 @@ test('padding bits that are not zero and scales that are not finite are refused'
   const infinite = bytes.slice();
   new DataView(infinite.buffer).setFloat32(8 + length, Number.POSITIVE_INFINITY, true);
   assert.is(codeOf(infinite), 'corrupt-file');
+  for (const changed of [padded, pair, infinite]) {
+    try {
+      openPackedSource(bytesAccess(changed), kernels, 'x');
+      assert.unreachable();
+    } catch (error) {
+      assert.is((error as BitnibbleError).code, 'corrupt-file');
+      assert.is((error as Error).message, faultOf(changed).replace('x.safetensors', 'x'));
+    }
+  }
+});
+
+test('scales of more than a piece are looked at to the last', () => {
+  // Groups of one row: as many scales as weights, 1.2 MB of them.
+  const count = 300_000;
+  const values = Array.from({ length: count }, (_, i) => i + 1);
+  const options = { scheme: 'int4', granularity: 'group', groupSize: 1 } as const;
+  const model = new QuantizedModel(info, [weight('d/long', values, [count, 1], options)], kernels);
+  const bytes = packedBytes(model);
+  const start = 8 + new DataView(bytes.buffer).getUint32(0, true);
+  assert.equal(packedBytes(openPackedSource(bytesAccess(bytes), kernels, 'x')), bytes);
+  for (const index of [0, 2 ** 18 - 1, 2 ** 18, count - 1]) {
+    const bad = bytes.slice();
+    new DataView(bad.buffer).setFloat32(start + 4 * index, Number.NaN, true);
+    try {
+      openPackedSource(bytesAccess(bad), kernels, 'x');
+      assert.unreachable(String(index));
+    } catch (error) {
+      assert.match((error as Error).message, 'tensor d/long.scales holds NaN');
+    }
+  }
 });
 
 need(test, 'python')('a reader written from FORMAT.md in Python decodes the same floats', async () => {

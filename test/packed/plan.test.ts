@@ -153,6 +153,14 @@ test('"Each element is an object" whose fields are what the table says', () => {
   refused(signs({ group_size: 3 }), 'corrupt-file', 'group_size');
 });
 
+test('a shape has 64 sizes at most', () => {
+  const shape = (rank: number) => [...Array<number>(rank - 1).fill(1), 4];
+  const bias = (rank: number) =>
+    header([SIGNS, { ...KEPT, shape: shape(rank) }], { ...TENSORS, 'd/bias': ['F32', shape(rank)] });
+  assert.is(planPacked(bias(64), 'm').weights[1]?.shape.length, 64);
+  refused(bias(65), 'corrupt-file', 'd/bias has no proper shape');
+});
+
 test('"unique text": an id is given once', () => {
   refused(header([KEPT, KEPT]), 'corrupt-file', 'weight d/bias is listed twice');
 });

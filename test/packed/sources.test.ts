@@ -102,6 +102,14 @@ test('a length of many megabytes: room grows with what arrives, and every byte i
   }
 });
 
+test('bytes that were taken before stand in front, however many', async () => {
+  const before = Uint8Array.from({ length: 3 * 2 ** 20 }, (_, i) => (i * 7) & 255);
+  const bytes = await new ByteInput(chunks(count(0, 4)), 'm').take(before.length + 3, false, before);
+  assert.is(bytes.length, before.length + 3);
+  assert.is(Buffer.compare(bytes.subarray(0, before.length), before), 0);
+  assert.equal(bytes.slice(before.length), count(0, 3));
+});
+
 test('streams that end too soon, go on too long, break off or give no bytes', async () => {
   const of = (...all: unknown[]) => new ByteInput(chunks(...all), 'm.bin');
   await refused(

@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BitnibbleError } from '../../src/errors.js';
@@ -13,6 +15,7 @@ import { loadDecoder } from '../../src/kernels/reader.js';
 import {
   openPacked,
   openRemotePacked,
+  type PackedWeight,
   packedBytes,
   QuantizedModel,
   type StreamOptions,
@@ -110,6 +113,26 @@ test('a weight is decoded before the bytes of the next are asked for', async () 
     count++;
   }
   assert.is(count, 9);
+});
+
+test('"Nothing is kept": a weight that was given is free when the next but one is there', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const given: WeakRef<object>[] = [];
+  const read = async () => {
+    const stream = streamPacked(pieces(ordered, 64).stream, decoder);
+    for (;;) {
+      const { value, done } = await stream.next();
+      if (done) return;
+      const weight = value.weight as PackedWeight;
+      if (weight.kind === 'quantized') given.push(new WeakRef(weight.tensor.codes));
+      await new Promise((resolve) => setTimeout(resolve));
+      collect();
+      if (given.length > 2) assert.is(given.at(-3)?.deref(), undefined);
+    }
+  };
+  await read();
+  assert.ok(given.length > 2);
 });
 
 test('leaving the loop cancels the download', async () => {

@@ -6,6 +6,7 @@ import { arrayDataset } from '../../src/data/index.js';
 import { BitnibbleError } from '../../src/errors.js';
 import { openKeras } from '../../src/node/models.js';
 import {
+  checkLabels,
   checkSamples,
   inputWatch,
   requireSampleShape,
@@ -63,6 +64,39 @@ test('inputs are watched until the first that is too large', async () => {
   assert.is(said.length, 1);
   assert.match(said[0] ?? '', /inputs reach 200:/);
   model.close();
+});
+
+test('labels that no output has are refused by the architecture alone', async () => {
+  const data = (...labels: number[]) =>
+    arrayDataset({
+      name: 'data',
+      inputShape: [1],
+      values: new Float32Array(labels.length),
+      labels: Int32Array.from(labels),
+    });
+  const faultOf = async (name: string, labels: number[], limit = labels.length) => {
+    const model = await open(name);
+    try {
+      checkLabels(model, data(...labels), limit);
+    } catch (error) {
+      assert.is((error as BitnibbleError).code, 'data-mismatch');
+      return (error as Error).message;
+    } finally {
+      model.close();
+    }
+    return '';
+  };
+  assert.is(await faultOf('keras/keras3_sequential.h5', [0, 5]), '');
+  assert.match(
+    await faultOf('keras/keras3_sequential.h5', [0, 6]),
+    'and data: label 6, the model has 6 classes',
+  );
+  assert.match(await faultOf('keras/keras3_sequential.h5', [-1]), 'label -1');
+  assert.is(await faultOf('keras/keras3_sequential.h5', [0, 6], 1), '');
+  assert.match(
+    await faultOf('tfjs/graph_shared_outputs.h5', [0]),
+    /expected a model with one output, got \d/,
+  );
 });
 
 test('samples that do not fit are refused by the architecture alone', async () => {

@@ -179,6 +179,36 @@ test('pipes: a model comes in, a packed file goes out, and nothing else', async 
   }
 });
 
+test('pipes: other commands take a model from standard input, Keras or packed', () => {
+  const bytes = readFileSync(digitsModel);
+  const small = ['--data', digits, '--limit', '20'];
+  const inspected = piped(['inspect', '-', '--json'], readFileSync(packed));
+  assert.is(JSON.parse(Buffer.from(inspected.stdout).toString()).bytes, statSync(packed).size);
+  const text = (result: { stdout: Uint8Array }) => Buffer.from(result.stdout).toString();
+  assert.match(text(piped(['inspect', '-'], bytes)), /^digits .*, standard input, [\d,]+ bytes/);
+  const converted = piped(['convert', '-', '-o', at('piped/model.json')], bytes);
+  assert.is(converted.status, 0, converted.stderr);
+  assert.ok(readdirSync(at('piped')).includes('model.json'));
+  const evaluated = piped(['evaluate', '-', ...small], bytes);
+  assert.match(text(evaluated), /^standard input on [\s\S]*top-1 accuracy/);
+  const samples = ['--data', path.join(digits, 'calibration-images-idx3-ubyte.gz'), '--limit', '16'];
+  const calibrated = piped(['calibrate', '-', '-o', '-', ...int4, ...samples], bytes);
+  assert.is(calibrated.status, 0, calibrated.stderr);
+  assert.match(calibrated.stderr, /wrote to standard output, [\d,]+ bytes; standard input has 330,800/);
+  const again = piped(['evaluate', '-', ...small, '--json'], calibrated.stdout);
+  assert.ok(JSON.parse(text(again)).top1 > 0.8, again.stderr);
+  const refusals: [RegExp, string[]][] = [
+    [/report expected a file by its name/, ['report', '-', ...small, '-o', at('never.html')]],
+    [/standard input can be packed alone/, ['calibrate', '-', ...small, ...int4, '-o', at('never.h5')]],
+    [/exclude each other/, ['calibrate', '-', ...small, ...int4, '-o', '-', '--json']],
+  ];
+  for (const [pattern, args] of refusals) {
+    const refused = piped(args, bytes);
+    assert.is(refused.status, 2, refused.stderr);
+    assert.match(refused.stderr, pattern);
+  }
+});
+
 test('what can be known at the start is said at the start', async () => {
   const images = path.join(digits, 'calibration-images-idx3-ubyte.gz');
   const unlabelled = ['--data', images];
@@ -295,6 +325,52 @@ test('what can be known at the start is said at the start', async () => {
     assert.is(result.stdout.includes('Divergence'), false);
   }
   assert.equal(readdirSync(folder).sort(), before);
+});
+
+test('a model or recipe that cannot do it is named before data is opened', async () => {
+  const custom = path.join(root, 'test/fixtures/containers/custom_layer.keras');
+  const int8 = path.join(root, 'test/fixtures/containers/int8.keras');
+  const nowhere = ['--data', at('nowhere.npz')];
+  const recipe = (name: string, value: unknown) => {
+    writeFileSync(at(name), JSON.stringify(value));
+    return ['--recipe', at(name)];
+  };
+  const coarse = recipe('coarse.json', { default: { scheme: 'int4', granularity: 'tensor' } });
+  const none = recipe('none.json', { rules: [{ layer: '*', keep: true }] });
+  const stray = recipe('stray.json', { rules: [{ layer: 'nobody', scheme: 'int4' }] });
+  const out = ['-o', at('never.safetensors')];
+  for (const [pattern, ...args] of [
+    ...['evaluate', 'compare', 'sensitivity'].map((name) => [/the layer block \(Block\)/, name, custom]),
+    [/the layer block \(Block\)/, 'calibrate', custom, ...int4, ...out],
+    [/the layer block \(Block\)/, 'report', custom, '-o', at('never.html')],
+    [/dense\/kernel was quantized by Keras \(int8\)/, 'calibrate', int8, ...int4, '-o', at('never.keras')],
+    [/coarse\.json: "granularity" expected channel or group/, 'calibrate', model, ...coarse, ...out],
+    [/none\.json: expected weights of .* got none/, 'calibrate', model, ...none, ...out],
+    [/rule 1 of the recipe .* matches no weight/, 'calibrate', model, ...stray, ...out],
+  ] as [RegExp, ...string[]][]) {
+    const { status, stderr } = await runCli([...args, ...nowhere]);
+    assert.is(status, 1, `${args.join(' ')}: ${stderr}`);
+    assert.match(stderr, pattern);
+    assert.not.match(stderr, 'nowhere.npz');
+  }
+});
+
+test('labels that the model has no classes for are named before TensorFlow.js is loaded', async () => {
+  const x = writeNpy({ shape: [20, 28, 28], data: new Uint8Array(20 * 784), dtype: 'uint8' });
+  const y = writeNpy({ shape: [20], data: Uint8Array.from({ length: 20 }, (_, i) => i), dtype: 'uint8' });
+  writeFileSync(at('labels.npz'), zipSync({ 'x.npy': x, 'y.npy': y }));
+  const data = ['--data', at('labels.npz'), '-v'];
+  for (const args of [
+    ['evaluate', digitsModel],
+    ['compare', digitsModel],
+    ['sensitivity', digitsModel, '--limit', '8', '--max-drop', '0.1'],
+  ]) {
+    const { status, stderr } = await runCli([...args, ...data]);
+    assert.is(status, 1, stderr);
+    assert.match(stderr, /labels\.npz.*: label 1\d, the model has 10 classes/);
+    assert.not.match(stderr, 'TensorFlow.js loaded');
+  }
+  assert.is((await runCli(['evaluate', digitsModel, ...data, '--limit', '10'])).status, 0);
 });
 
 test('evaluate and compare warn of inputs that look unscaled, as calibrate does', async () => {

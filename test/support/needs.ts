@@ -113,6 +113,10 @@ function look(need: Need): Found {
   return known;
 }
 
+/** Whether a test may be skipped in CI for the lack of something. */
+const mayLack = (what: Need) =>
+  what === 'shared' || what === 'cases' || (process.env.BITNIBBLE_MAY_LACK ?? '').split(',').includes(what);
+
 /**
  * A function that registers tests which need something; the test gets the paths that were found:
  *
@@ -120,7 +124,7 @@ function look(need: Need): Found {
  *     keras('agrees with Keras', async ({ shared }) => ...);
  *
  * Where something is missing the test is skipped, and says so. With `CI=true` it fails instead: there, only the
- * data sets and the reported models may be missing.
+ * data sets and the reported models may be missing, and what `$BITNIBBLE_MAY_LACK` lists with commas between.
  */
 export function need<T, N extends Need>(test: Test<T>, ...needs: N[]) {
   const missing = needs.filter((name) => look(name).reason !== undefined);
@@ -132,7 +136,7 @@ export function need<T, N extends Need>(test: Test<T>, ...needs: N[]) {
   ): void => {
     if (missing.length === 0) {
       test(name, (context) => body(paths, context));
-    } else if (process.env.CI === 'true' && missing.some((what) => what !== 'shared' && what !== 'cases')) {
+    } else if (process.env.CI === 'true' && missing.some((what) => !mayLack(what))) {
       test(name, () => {
         throw new Error(`CI has to run this test, but ${reasons}`);
       });
