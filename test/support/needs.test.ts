@@ -69,4 +69,12 @@ for (const folder of ['shared', 'cases']) {
   });
 }
 
+test('in CI, what may be lacking is skipped, and nothing else', async () => {
+  const may = { CI: 'true', BITNIBBLE_MAY_LACK: 'tfjs-node,node24' };
+  const skipped = await without('node24', may);
+  assert.is(skipped.status, 0);
+  assert.match(skipped.stderr, /^SKIPPED: "the one" because /);
+  assert.is((await without('python', may)).status, 1);
+});
+
 test.run();

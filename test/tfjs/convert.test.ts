@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { pathToFileURL } from 'node:url';
 import type { io } from '@tensorflow/tfjs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -11,7 +10,7 @@ import { loadTensorFlow } from '../../src/node/tfjs.js';
 import { packedBytes } from '../../src/packed/index.js';
 import { layersModelFiles, registerLayers } from '../../src/tfjs/index.js';
 import { need, root, runCli, tempDir } from '../support/needs.js';
-import { fileOf, largestError, names, quantized } from './support.js';
+import { fileOf, largestError, names, quantized, stored } from './support.js';
 
 const { tf } = await loadTensorFlow();
 const kernels = await loadKernels();
@@ -92,33 +91,96 @@ test('command line: plain TensorFlow.js loads what it writes, from .h5 and packe
   }
 });
 
-need(test, 'tfjs-node')(
-  'a process without bitnibble loads every model whose report names no class',
-  async () => {
-    const output = tempDir();
-    const list: string[] = [];
-    for (const name of names) {
-      const source = await openKeras(fileOf(name));
-      const { files, registered } = layersModelFiles(source, 'model.json');
-      if (registered.length === 0) {
-        mkdirSync(path.join(output, name));
-        for (const { name: file, pieces } of files)
-          writeFileSync(path.join(output, name, file), Buffer.concat([...pieces]));
-        list.push(pathToFileURL(path.join(output, name, 'model.json')).href);
-      }
-      source.close();
+/** Runs converted models in a process that knows nothing of bitnibble: backend, folder of the models. */
+const PLAIN = `
+const [backend, folder] = process.argv.slice(1);
+const { readFileSync, readdirSync } = require('node:fs');
+const tf = require(backend === 'tensorflow' ? '@tensorflow/tfjs-node' : '@tensorflow/tfjs');
+if (backend === 'wasm') require('@tensorflow/tfjs-backend-wasm');
+const main = async () => {
+  if (backend !== 'tensorflow') await tf.setBackend(backend);
+  await tf.ready();
+  const results = {};
+  for (const name of readdirSync(folder)) {
+    const read = (file) => readFileSync(folder + '/' + name + '/' + file);
+    const json = JSON.parse(read('model.json'));
+    const [{ paths, weights }] = json.weightsManifest;
+    const weightData = new Uint8Array(Buffer.concat(paths.map(read))).buffer;
+    const model = await tf.loadLayersModel({ load: async () => ({ ...json, weightSpecs: weights, weightData }) });
+    const inputs = JSON.parse(read('inputs.json')).map(({ data, shape, dtype }) => tf.tensor(data, shape, dtype));
+    const outputs = [model.predict(inputs.length === 1 ? inputs[0] : inputs)].flat();
+    results[name] = outputs.map((output) => Array.from(output.dataSync()));
+  }
+  console.log(JSON.stringify({ backend: tf.getBackend(), results }));
+};
+main();`;
+
+/** Models that are said to load with plain TensorFlow.js, in their files with the inputs of their fixtures. */
+async function plainModels(): Promise<{ folder: string; names: string[] }> {
+  const output = tempDir();
+  const own: string[] = [];
+  for (const name of names) {
+    const source = await openKeras(fileOf(name));
+    const { files, registered } = layersModelFiles(source, 'model.json');
+    if (registered.length === 0) {
+      mkdirSync(path.join(output, name));
+      for (const { name: file, pieces } of files)
+        writeFileSync(path.join(output, name, file), Buffer.concat([...pieces]));
+      const { inputs } = stored(tf, name, 'y');
+      const plain = inputs.map((input) => {
+        const { shape, dtype } = input;
+        return { shape, dtype, data: Array.from(input.dataSync()) };
+      });
+      writeFileSync(path.join(output, name, 'inputs.json'), JSON.stringify(plain));
+      tf.dispose(inputs);
+      own.push(name);
     }
-    assert.ok(list.length >= 5, list.join());
-    const code = `const tf = require('@tensorflow/tfjs-node');
-(async () => { for (const url of process.argv.slice(1)) { const m = await tf.loadLayersModel(url); m.predict(m.inputs.map((i) => tf.zeros(i.shape.map((n) => n ?? 1)))); } console.log('loaded'); })();`;
-    const stdout = execFileSync(process.execPath, ['-e', code, ...list], {
-      cwd: root,
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
-    assert.match(stdout, /loaded/);
-  },
-);
+    source.close();
+  }
+  return { folder: output, names: own };
+}
+
+const plain = plainModels();
+
+async function runPlain(backend: string): Promise<void> {
+  const { folder, names: own } = await plain;
+  assert.ok(own.length >= 5, own.join());
+  const stdout = execFileSync(process.execPath, ['-e', PLAIN, backend, folder], {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 26,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const line = stdout.split('\n').find((text) => text.startsWith('{"backend"')) ?? '';
+  const { backend: used, results } = JSON.parse(line) as {
+    backend: string;
+    results: Record<string, number[][]>;
+  };
+  assert.is(used, backend);
+  assert.equal(Object.keys(results).sort(), [...own].sort());
+  for (const name of own) {
+    const { inputs, expected } = stored(tf, name, 'y');
+    tf.dispose(inputs);
+    for (const [i, { data }] of expected.entries()) {
+      const want = Float64Array.from(data as ArrayLike<number>, Number);
+      const got = results[name]?.[i] ?? [];
+      assert.is(got.length, want.length);
+      const floor = 0.01 * want.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+      const errors = want.map(
+        (v, k) => Math.abs((got[k] as number) - v) / Math.max(Math.abs(v), floor, 1e-30),
+      );
+      assert.ok(
+        errors.every((error) => error <= 1e-4),
+        `${name}, output ${i}: ${Math.max(...errors)}`,
+      );
+    }
+  }
+}
+
+const claim = 'what is said to load with plain TensorFlow.js computes there as Keras does: backend';
+test(`${claim} wasm`, () => runPlain('wasm'));
+test(`${claim} cpu`, () => runPlain('cpu'));
+need(test, 'tfjs-node')(`${claim} tensorflow`, () => runPlain('tensorflow'));
 
 test('command line: what is needed is named, JSON is one document, faults leave nothing', async () => {
   const output = tempDir();
