@@ -67,15 +67,16 @@ export const modelBytes = (model: KerasModel): number =>
     .slice(0, model.files.container === 'shards' ? undefined : 1)
     .reduce((sum, { size }) => sum + size, 0);
 
-/** Bytes of a model as it was written, with its shards where it is a list of them. */
+/** Bytes of a model as it was written, with its shards where it is a list of them, and with the file that Keras opens first. */
 export function writtenBytes(output: string): number {
   if (!/\.weights\.json$/i.test(output)) return statSync(output).size;
   const source = fileSource(output);
+  const sizeOf = (name: string) =>
+    statSync(path.join(path.dirname(output), name), { throwIfNoEntry: false })?.size ?? 0;
   try {
-    return readShardList(source, output).files.reduce(
-      (sum, name) => sum + statSync(path.join(path.dirname(output), name)).size,
-      source.size,
-    );
+    const first = `${path.basename(output).replace(/\.weights\.json$/i, '')}_00000.weights.h5`;
+    const files = new Set([...readShardList(source, output).files, first]);
+    return [...files].reduce((sum, name) => sum + sizeOf(name), source.size);
   } finally {
     source.close?.();
   }

@@ -229,6 +229,31 @@ for (const kernels of backends) {
   });
 }
 
+test('"scale = mean |w|" where float32 sums overflow: any axes, groups and signs', () => {
+  const shape = [5, 3, 4, 2];
+  const weights = Float32Array.from(
+    { length: sizeOf(shape) },
+    (_, i) => (i % 3 === 0 ? -1 : 1) * (2 + (i % 17) / 17) * 1e38,
+  );
+  for (const kernels of backends) {
+    for (const axes of [[0], [1], [2], [3], [1, 2], [0, 1, 2]]) {
+      for (const granularity of ['channel', 'group'] as const) {
+        const groups = granularity === 'group' ? { groupSize: 9 } : {};
+        const options = { scheme: 'binary', granularity, axes, ...groups } as const;
+        const { scales } = quantizeTensor(kernels, weights, shape, options);
+        const means = blocksOf(shape, options).map((block) =>
+          block.reduce((sum, e) => sum + Math.abs(weights[e] as number) / block.length, 0),
+        );
+        assert.is(scales.length, means.length);
+        means.forEach((mean, block) => {
+          const error = Math.abs((scales[block] as number) / mean - 1);
+          assert.ok(error < 1e-7, `axes ${axes}, ${granularity}, block ${block}: ${error}`);
+        });
+      }
+    }
+  }
+});
+
 test('both backends give the same bytes', () => {
   const [simd, reference] = backends as [(typeof backends)[0], (typeof backends)[0]];
   fc.assert(

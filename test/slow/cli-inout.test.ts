@@ -222,7 +222,7 @@ test('what can be known at the start is said at the start', async () => {
     [1, /expects inputs of shape \[8,8,2\], the data/, false, 'calibrate', model, ...few, ...int4, ...out],
     [
       2,
-      /--mean expected 1 or 1 numbers, got 2/,
+      /--mean expected 1 number, got 2/,
       false,
       'calibrate',
       digitsModel,
