@@ -123,6 +123,9 @@ test('EinsumDense: the axes of its kernel that its output has', () => {
   for (const className of ['MyEinsumDense', 'EinsumDenseX']) guess(className, 'kernel', 2, { config });
   for (const name of ['mykernel', 'kernels']) guess('EinsumDense', name, 2, { config });
   undecided('ab,bc->ac->d', 2);
+  undecided('ab,bc->a,c', 2);
+  // An input without letters is a form like any other.
+  assert.equal(of(',ab->b', 2), [1]);
   guess('EinsumDense', 'kernel', 2);
 });
 
@@ -159,7 +162,14 @@ test('names and classes that only begin or end like known ones are guesses', () 
       'MyLocallyConnected1D',
       'LocallyConnected1DX',
     ],
-    ...['SeparableConv3D', 'MySeparableConv2D', 'SeparableConv2DX', 'ReversibleEmbeddingX', 'ConvLSTM4D'],
+    ...[
+      'SeparableConv3D',
+      'MySeparableConv2D',
+      'SeparableConv2DX',
+      'ReversibleEmbeddingX',
+      'MyReversibleEmbedding',
+      'ConvLSTM4D',
+    ],
     ...['TimeDistributedDenseX', 'Deconvolution1D', 'MyDeconvolution2D', 'Deconvolution2DX', 'Attention'],
   ])
     for (const name of [
