@@ -8,7 +8,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadKernels } from '../src/kernels/index.js';
+import { OPERATIONS } from '../src/network/operations/index.js';
+import { isFitted } from '../src/pipeline/calibrate/classes.js';
+import { isPlanned } from '../src/runtime/plan.js';
 import { sizeOf } from '../src/shape.js';
+import { isConverted } from '../src/tfjs/rules.js';
 import { root } from './lib/project.js';
 import { NO_ARCHITECTURE, type Outcome, type Trial, tryModel } from './lib/try-model.js';
 
@@ -168,6 +172,21 @@ function versionsOf(rows: readonly Row[]): string {
   return versions.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).join(', ');
 }
 
+/** Every row of the table of operations, and who computes it. */
+function operationsOf(): string[] {
+  const yes = (is: boolean) => (is ? 'yes' : '-');
+  return [
+    '| operation | TensorFlow.js | runtime | fitted to samples |',
+    '|---|---|---|---|',
+    ...Object.keys(OPERATIONS)
+      .sort(order)
+      .map(
+        (name) =>
+          `| ${name} | ${yes(isConverted(name))} | ${yes(isPlanned(name))} | ${yes(isFitted(name))} |`,
+      ),
+  ];
+}
+
 function render(parts: Readonly<Record<Part, readonly Row[]>>): string {
   const all = [...parts.fixtures, ...parts.corpus];
   const section = (part: Part) => [
@@ -198,6 +217,15 @@ function render(parts: Readonly<Record<Part, readonly Row[]>>): string {
     ...summaryOf(all),
     '',
     `Versions of Keras: ${versionsOf(all)}.`,
+    '',
+    '## Operations',
+    '',
+    'The one table of operations (`src/network/operations`): layers by the names of Keras 3, and `keras.ops` and `keras.activations`',
+    'as `ops.NAME`. Each is computed with some of its attributes; what cannot be is refused by name. What TensorFlow.js computes is',
+    'held to Keras ([TFJS.md](TFJS.md)), and so is what the runtime computes ([RUNTIME.md](RUNTIME.md)). Kernels that are',
+    'not fitted to samples are rounded ([CALIBRATION.md](CALIBRATION.md)).',
+    '',
+    ...operationsOf(),
     '',
     '## Refused',
     '',

@@ -71,6 +71,15 @@ export function planNetwork(
 
 const isIdentity = ({ operation }: NetworkNode) => operationOf(operation)?.isIdentity === true;
 
+/** Attributes with which an operation without others is computed, where it is at all. */
+const USUAL = { activation: 'relu', axis: -1, scale: 1, offset: 0, beta: 1 };
+
+/** Whether the runtime computes an operation with some attributes. */
+export const isPlanned = (operation: string): boolean =>
+  Object.hasOwn(BUILDS, operation) ||
+  operationOf(operation)?.isIdentity === true ||
+  activationOf(operation, USUAL) !== undefined;
+
 function unknownOf({ nodes }: Network): Network['problems'] {
   return nodes.flatMap((node) => {
     const { operation, attributes, layer, className } = node;

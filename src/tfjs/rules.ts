@@ -2,7 +2,7 @@ import type { Json, JsonObject } from '../model.js';
 import { slopeOf } from '../network/operations/layers.js';
 import type { Shape } from '../network/types.js';
 import { addsMany, mayOverrun, normalizesMany } from './faults.js';
-import { attributesOf, operationName, refusedOperation } from './layers/operations.js';
+import { attributesOf, operationName, refusedOperation, TENSOR_OPERATIONS } from './layers/operations.js';
 import { bias, type Converted, type Given, native, own, type Rule } from './rule.js';
 import { bidirectional, convLstm, rnn } from './rules-recurrent.js';
 
@@ -223,6 +223,9 @@ function kerasWords(className: string, { operands: _, ...config }: JsonObject): 
 /** Keys that are of the layer, and not of the operation. */
 const LAYER_KEYS = ['name', 'trainable', 'dtype'];
 
+const calledName = (className: string): string =>
+  className === 'ops.L2Normalize' ? 'normalize' : operationName(className);
+
 /** `x + y`, `1 - x`, `keras.ops.mean(x, axis=1)`. */
 const operation: Rule = ({ className, config }) => {
   const { operands = [], ...words } = config;
@@ -231,7 +234,7 @@ const operation: Rule = ({ className, config }) => {
       ([key]) => !LAYER_KEYS.includes(key) || (key === 'dtype' && className === 'ops.Cast'),
     ),
   );
-  const called = className === 'ops.L2Normalize' ? 'normalize' : operationName(className);
+  const called = calledName(className);
   const attributes = attributesOf(called, kerasWords(className, ownConfig));
   const given = Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== null));
   const count = Array.isArray(operands) ? operands.length : 0;
@@ -296,6 +299,11 @@ const RULES: readonly (readonly [RegExp, Rule])[] = [
     identity,
   ],
 ];
+
+/** Whether an operation can be converted with some attributes. */
+export const isConverted = (operation: string): boolean =>
+  RULES.some(([classes]) => classes.test(operation)) &&
+  (!operation.startsWith('ops.') || Object.hasOwn(TENSOR_OPERATIONS, calledName(operation)));
 
 /** Converts a layer by the rule of its class. */
 export function convertLayer(given: Given): Converted | string {

@@ -10,6 +10,12 @@ import { recurrent } from './recurrent.js';
 const CONVOLUTION = /^(Depthwise|Separable)?Conv([123])D(Transpose)?$/;
 const CELL = /^(SimpleRNN|LSTM|GRU)$/;
 
+/** Whether kernels of an operation are fitted to samples; of a Bidirectional layer, those of the cells above. */
+export const isFitted = (operation: string): boolean =>
+  /^(Dense|EinsumDense|Bidirectional)$/.test(operation) ||
+  CONVOLUTION.test(operation) ||
+  CELL.test(operation);
+
 /** Operations that have kernels and are fitted without data, and why. */
 const REASONS: readonly (readonly [RegExp, string])[] = [
   [/Attention$/, 'what its kernels take is known inside of it only'],
