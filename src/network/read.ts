@@ -24,6 +24,7 @@ import {
 import { type Application, type WeightRole, withoutSteps } from './operations/operation.js';
 import { valueType } from './operations/tensor-operation.js';
 import { keyOf, MAX_DEPTH, orderOf, versionOf } from './order.js';
+import { neededNodes } from './passes/wires.js';
 import type { Network, NetworkNode, Port, Problem, Shape, Value, ValueType } from './types.js';
 import { shapeFault, weightsByLayer } from './weights.js';
 
@@ -88,14 +89,15 @@ class Reader {
     const outputs = this.#level(entry, graph, given, place);
     const missing = inputs.length === 0 ? 'inputs' : outputs.length === 0 ? 'outputs' : undefined;
     if (missing) this.#problem(name, String(entry.class_name), `it has no ${missing}`);
-    return {
+    // Of a model inside, only some of the outputs may be needed.
+    return neededNodes({
       name,
       values: this.#values,
       nodes: this.#nodes,
       inputs,
       outputs: uniqueNames(outputs),
       problems: this.#problems,
-    };
+    });
   }
 
   #graph(entry: JsonObject): Graph {

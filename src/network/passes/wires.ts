@@ -58,7 +58,28 @@ export function withoutNodes(network: Network, gone: ReadonlySet<NetworkNode>): 
     values[own] = { shape: merged(shape, values[output]?.shape), dtype };
   }
   const nodes = network.nodes.filter((node) => !gone.has(node));
-  const resolve = (value: number) => instead.get(value) ?? value;
+  return numberedAnew({ ...network, values, nodes }, (value) => instead.get(value) ?? value);
+}
+
+/** The network without the nodes that no output needs, and without what was wrong with their layers. */
+export function neededNodes(network: Network): Network {
+  const needed = new Set(network.outputs.map(({ value }) => value));
+  const kept: NetworkNode[] = [];
+  for (const node of [...network.nodes].reverse()) {
+    if (!node.outputs.some((value) => needed.has(value))) continue;
+    kept.push(node);
+    for (const value of node.inputs) needed.add(value);
+  }
+  if (kept.length === network.nodes.length) return network;
+  const stay = new Set(kept.map(({ layer }) => layer));
+  const gone = new Set(network.nodes.map(({ layer }) => layer).filter((layer) => !stay.has(layer)));
+  const problems = network.problems.filter(({ layer }) => !gone.has(layer));
+  return numberedAnew({ ...network, nodes: kept.reverse(), problems }, (value) => value);
+}
+
+/** The network with values numbered in their order, and without those that nobody makes or takes. */
+function numberedAnew(network: Network, resolve: (value: number) => number): Network {
+  const { values, nodes } = network;
   const used = new Set<number>();
   for (const { value } of [...network.inputs, ...network.outputs]) used.add(resolve(value));
   for (const { inputs, outputs } of nodes)
