@@ -92,14 +92,16 @@ function difference(again: ModelSource, quantized: QuantizedModel, rounds: boole
   return undefined;
 }
 
-const ENDINGS = { h5: '.h5', keras: '.keras', shards: '.weights.json' } as const;
+const ENDINGS = { h5: '.h5', keras: '.keras', shards: '.weights.json', folder: undefined } as const;
 
 async function write(model: KerasModel, kernels: Kernels, folder: string): Promise<string> {
   const { model: quantized, report } = quantizeModel(model, { default: { scheme: 'int4' } }, { kernels });
   const own = ENDINGS[model.files.container];
   // A file of codes takes no other values: saving to it is refused, which tests look at.
   const isWritable =
-    report.quantizedParameters > 0 && model.weights.every(({ coded }) => coded === undefined);
+    own !== undefined &&
+    report.quantizedParameters > 0 &&
+    model.weights.every(({ coded }) => coded === undefined);
   const endings = isWritable ? ['.safetensors', own] : ['.safetensors'];
   for (const ending of endings) {
     const file = path.join(folder, `out${ending}`);

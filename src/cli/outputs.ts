@@ -62,6 +62,7 @@ function statOf(name: string, output: string) {
 
 /** Bytes of the files that a model was read from. */
 export const modelBytes = (model: KerasModel): number =>
+  model.files.bytes ??
   [...new Set([model.files.source, ...model.files.h5.map(({ source }) => source)])]
     // A member of an archive is a part of it.
     .slice(0, model.files.container === 'shards' ? undefined : 1)

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, statSync } from 'node:fs';
+import { createReadStream, existsSync, statSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
+import { WEIGHTS_MEMBER } from '../keras/archive.js';
 import type { KerasModel } from '../keras/keras-model.js';
 import type { Reproduction } from '../report/types.js';
 import type { TensorFlow } from '../tfjs/types.js';
@@ -28,9 +29,14 @@ export async function reproductionOf(
   preprocessing: string,
 ): Promise<Reproduction> {
   const { container, h5 } = model.files;
-  const shards = container === 'shards' ? h5.map(({ name }) => join(dirname(model.file), name)) : [];
+  const parts = {
+    h5: [model.file],
+    keras: [model.file],
+    folder: ['config.json', 'metadata.json', WEIGHTS_MEMBER].map((name) => join(model.file, name)),
+    shards: [model.file, ...h5.map(({ name }) => join(dirname(model.file), name))],
+  };
   const files: Reproduction['files'][number][] = [];
-  for (const path of [model.file, ...shards]) files.push(await fileOf(path));
+  for (const path of parts[container].filter((own) => existsSync(own))) files.push(await fileOf(path));
   const versions = tf.version as Readonly<Record<string, string>>;
   const { binding } = tf.backend() as { binding?: { TF_Version?: string } };
   const native = binding?.TF_Version;

@@ -9,15 +9,23 @@ export const WEIGHTS_MEMBER = 'model.weights.h5';
 /** Serialized Python objects: loading one runs whatever code it names. */
 const PICKLE = /\.(pkl|pickle|dill|joblib|cloudpickle)$/i;
 
-/** A `.keras` file: a zip archive of the configuration, the weights and the assets of layers. */
-export interface KerasArchive {
-  readonly entries: readonly ZipEntry[];
+const NO_MODEL =
+  'it is a folder without config.json: expected a file, or what model.save(folder, zipped=False) writes';
+const NUMPY_MEMBER = 'model.weights.npz';
+
+/** What Keras saves of a model, in an archive or a folder. */
+export interface KerasMembers {
   /** `config.json`, without the training configuration. */
   readonly architecture: JsonObject;
   readonly trainingConfig: JsonObject | undefined;
   readonly kerasVersion: string;
   /** `model.weights.h5`: in place where it is stored as it is, unpacked where it is compressed. */
   readonly weights: ByteSource;
+}
+
+/** A `.keras` file: a zip archive of the configuration, the weights and the assets of layers. */
+export interface KerasArchive extends KerasMembers {
+  readonly entries: readonly ZipEntry[];
 }
 
 /** Whether bytes begin as a zip archive does. */
@@ -48,10 +56,73 @@ export function openArchive(source: ByteSource, name: string): KerasArchive {
     );
   }
   const member = (wanted: string) => entries.find((entry) => entry.name === wanted);
-  const json = (wanted: string): JsonObject | undefined => {
+  const described = describe(name, 'a zip archive without config.json, so no .keras file', (wanted) => {
     const entry = member(wanted);
-    if (!entry) return undefined;
-    const bytes = readZipEntry(source, entry, { name, limit: JSON_LIMIT });
+    return entry && readZipEntry(source, entry, { name, limit: JSON_LIMIT });
+  });
+  const entry = member(WEIGHTS_MEMBER);
+  if (!entry) throw withoutWeights(name, 'archive', member(NUMPY_MEMBER) !== undefined);
+  return {
+    ...described,
+    entries,
+    weights:
+      entry.method === 0
+        ? partOfSource(source, entry.start, entry.size)
+        : bytesSource(readZipEntry(source, entry, { name })),
+  };
+}
+
+/**
+ * Opens what `model.save(folder, zipped=False)` of Keras 3 writes: the members of an archive as files.
+ * @param open a file of the folder by its name; undefined where there is none
+ * @throws BitnibbleError `corrupt-file`, `no-model-config`, `missing-weight`, `unsupported-version`, `too-large`
+ */
+export function openFolder(
+  open: (member: string) => ByteSource | undefined,
+  name: string,
+): KerasMembers & { readonly bytes: number } {
+  let bytes = 0;
+  const described = describe(name, NO_MODEL, (wanted) => {
+    const source = open(wanted);
+    if (!source) return undefined;
+    try {
+      if (source.size > JSON_LIMIT) {
+        const what = `${name}/${wanted}: ${source.size} bytes of JSON, expected at most ${JSON_LIMIT}`;
+        throw new BitnibbleError('too-large', what);
+      }
+      const text = new Uint8Array(source.size);
+      source.read(text, 0);
+      bytes += source.size;
+      return text;
+    } finally {
+      source.close?.();
+    }
+  });
+  const weights = open(WEIGHTS_MEMBER);
+  if (weights) return { ...described, weights, bytes: bytes + weights.size };
+  const numpy = open(NUMPY_MEMBER);
+  numpy?.close?.();
+  throw withoutWeights(name, 'folder', numpy !== undefined);
+}
+
+function withoutWeights(name: string, holder: 'archive' | 'folder', hasNumpy: boolean): BitnibbleError {
+  return hasNumpy
+    ? new BitnibbleError(
+        'unsupported-version',
+        `${name}: weights in member ${NUMPY_MEMBER}, where NumPy may keep pickles: save the model again as HDF5`,
+      )
+    : new BitnibbleError('missing-weight', `${name}: the ${holder} has no member ${WEIGHTS_MEMBER}`);
+}
+
+/** What the members in JSON say. */
+function describe(
+  name: string,
+  nothing: string,
+  read: (member: string) => Uint8Array | undefined,
+): Omit<KerasMembers, 'weights'> {
+  const json = (wanted: string): JsonObject | undefined => {
+    const bytes = read(wanted);
+    if (!bytes) return undefined;
     let text: string;
     try {
       text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -63,33 +134,13 @@ export function openArchive(source: ByteSource, name: string): KerasArchive {
     throw new BitnibbleError('corrupt-file', `${name}: member ${wanted} is not a JSON object`);
   };
   const config = json('config.json');
-  if (!config) {
-    throw new BitnibbleError(
-      'no-model-config',
-      `${name}: a zip archive without config.json, so no .keras file`,
-    );
-  }
-  const entry = member(WEIGHTS_MEMBER);
-  if (!entry) {
-    if (!member('model.weights.npz')) {
-      throw new BitnibbleError('missing-weight', `${name}: the archive has no member ${WEIGHTS_MEMBER}`);
-    }
-    throw new BitnibbleError(
-      'unsupported-version',
-      `${name}: weights in member model.weights.npz, where NumPy may keep pickles: save the model again as HDF5`,
-    );
-  }
+  if (!config) throw new BitnibbleError('no-model-config', `${name}: ${nothing}`);
   const { compile_config: training, ...architecture } = config;
   const version = json('metadata.json')?.keras_version;
   return {
-    entries,
     architecture,
     trainingConfig: isObject(training) ? training : undefined,
     kerasVersion: typeof version === 'string' ? version : '',
-    weights:
-      entry.method === 0
-        ? partOfSource(source, entry.start, entry.size)
-        : bytesSource(readZipEntry(source, entry, { name })),
   };
 }
 

@@ -20,15 +20,17 @@ export interface KerasContents {
   readonly leftOut?: readonly LeftOut[];
 }
 
-/** `h5`: one HDF5 file; `keras`: a zip archive that holds one; `shards`: several, listed in JSON. */
-export type Container = 'h5' | 'keras' | 'shards';
+/** `h5`: one HDF5 file; `keras`: a zip archive that holds one; `folder`: the same unpacked; `shards`: several, listed in JSON. */
+export type Container = 'h5' | 'keras' | 'folder' | 'shards';
 
 /** Bytes and HDF5 files that a model is read from. */
 export interface KerasFiles {
   readonly name: string;
   readonly container: Container;
-  /** The file that was opened. */
+  /** The file that was opened; of a folder, that of the weights. */
   readonly source: ByteSource;
+  /** Bytes of all files of a folder. */
+  readonly bytes?: number;
   /** The HDF5 files: the same, a member of it, or the shards. */
   readonly h5: readonly H5File[];
 }

@@ -2,10 +2,10 @@ import { BitnibbleError } from '../errors.js';
 import { isGzip } from '../formats/gzip.js';
 import { safetensorsMetadata } from '../formats/safetensors.js';
 import { checkCalls } from '../network/order.js';
-import { isZip, openArchive, WEIGHTS_MEMBER } from './archive.js';
+import { isZip, type KerasMembers, openArchive, openFolder, WEIGHTS_MEMBER } from './archive.js';
 import { layersOfWeights, listedLayers } from './config.js';
 import { H5File } from './h5.js';
-import { type KerasContents, KerasModel } from './keras-model.js';
+import { type KerasContents, type KerasFiles, KerasModel } from './keras-model.js';
 import { isLegacy, readLegacy } from './legacy.js';
 import { floatView } from './quantized/view.js';
 import { isJsonObject, readShardList } from './shards.js';
@@ -114,8 +114,12 @@ function readWeights(files: readonly H5File[], name: string): KerasContents {
   };
 }
 
-async function openZip(source: ByteSource, name: string): Promise<KerasModel> {
-  const { architecture, trainingConfig, kerasVersion, weights: member } = openArchive(source, name);
+const openZip = (source: ByteSource, name: string): Promise<KerasModel> =>
+  openMembers(openArchive(source, name), { name, container: 'keras', source });
+
+async function openMembers(members: KerasMembers, files: Omit<KerasFiles, 'h5'>): Promise<KerasModel> {
+  const { name } = files;
+  const { weights: member, architecture, trainingConfig, kerasVersion } = members;
   const listed = listedLayers(architecture, name);
   const file = await H5File.open(`${name}/${WEIGHTS_MEMBER}`, member);
   try {
@@ -123,11 +127,36 @@ async function openZip(source: ByteSource, name: string): Promise<KerasModel> {
     const { weights, leftOut } = floatView(stored, architecture, name);
     const layers = listed ?? layersOfWeights(weights);
     return new KerasModel(
-      { name, container: 'keras', source, h5: [file] },
+      { ...files, h5: [file] },
       { architecture, trainingConfig, kerasVersion, backend: '', layers, weights, leftOut },
     );
   } catch (error) {
     file.close();
+    throw error;
+  }
+}
+
+/**
+ * Opens a model that Keras 3 saved as a folder, `model.save(folder, zipped=False)`: `config.json`, `metadata.json` and
+ * `model.weights.h5`.
+ *
+ * @param open a file of the folder by its name; undefined where there is none
+ * @param name names the folder in errors
+ * @throws BitnibbleError as {@link openKeras}
+ */
+export async function openKerasFolder(
+  open: (member: string) => ByteSource | undefined,
+  name = 'model',
+): Promise<KerasModel> {
+  const { bytes, ...members } = openFolder(open, name);
+  let model: KerasModel | undefined;
+  try {
+    model = await openMembers(members, { name, container: 'folder', source: members.weights, bytes });
+    checkCalls(model);
+    return model;
+  } catch (error) {
+    if (model) model.close();
+    else members.weights.close?.();
     throw error;
   }
 }

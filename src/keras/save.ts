@@ -129,6 +129,12 @@ export async function saveModelWeights(model: KerasModel, weights: NewWeights): 
       `${model.file}: a model in shards is saved with bitnibble/node`,
     );
   }
+  if (container === 'folder') {
+    throw new BitnibbleError(
+      'unsupported-version',
+      `${model.file}: a model in a folder is not written again: save it in Keras as one .keras file`,
+    );
+  }
   const file = (h5[0] as H5File).source;
   const copy = new GrowingBytes(wholeSource(withoutUserBlock(file)));
   await writeWeights(model, weightEntries(weights), copy);

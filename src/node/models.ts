@@ -1,3 +1,4 @@
+import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { BitnibbleError } from '../errors.js';
 import { parseJson } from '../formats/json.js';
@@ -6,7 +7,7 @@ import { isZip, WEIGHTS_MEMBER } from '../keras/archive.js';
 import { isObject } from '../keras/config.js';
 import { emptyHdf5 } from '../keras/h5-library.js';
 import type { Container, KerasModel } from '../keras/keras-model.js';
-import { isPacked, openKeras as openKerasSource, whatElse } from '../keras/open.js';
+import { isPacked, openKerasFolder, openKeras as openKerasSource, whatElse } from '../keras/open.js';
 import { requireWritable } from '../keras/quantized/view.js';
 import { type NewValues, type NewWeights, weightEntries, writeWeights } from '../keras/save.js';
 import { isJsonObject, readShardList } from '../keras/shards.js';
@@ -23,11 +24,25 @@ import { Draft } from './drafts.js';
 import { writeSet } from './file-set.js';
 import { fileSource, makeFile, placeOf, requireOtherFile, translated, writeFile } from './files.js';
 
+/** Whether a path is that of a folder. What cannot be looked at is not, and its opening says why. */
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
 /**
- * Opens a trained Keras model on disk; tensors are read in place, when asked for. Close it when done.
+ * Opens a trained Keras model on disk, a file or the folder that `model.save(folder, zipped=False)` writes; tensors are
+ * read in place, when asked for. Close it when done.
  * @throws BitnibbleError `not-found`, `not-hdf5`, `no-model-config`, `missing-weight`, `corrupt-file`
  */
 export async function openKeras(path: string): Promise<KerasModel> {
+  if (isFolder(path)) {
+    const member = (name: string) => join(path, name);
+    return openKerasFolder((name) => (existsSync(member(name)) ? fileSource(member(name)) : undefined), path);
+  }
   const source = fileSource(path);
   try {
     return await openKerasSource(source, path, {
@@ -46,8 +61,12 @@ export interface OpenModel {
   readonly close: () => void;
 }
 
-/** A Keras file or a packed file, by its content, read in place. */
+/** A Keras file or folder or a packed file, by its content, read in place. */
 export async function openModel(path: string, kernels: Kernels): Promise<OpenModel> {
+  if (isFolder(path)) {
+    const model = await openKeras(path);
+    return { model, bytes: model.files.bytes ?? 0, close: () => model.close() };
+  }
   const source = fileSource(path);
   const isKeras = isKerasFile(source);
   if (!isKeras) return openPackedModel(source, kernels, path);
@@ -99,6 +118,12 @@ async function saveEntries(model: KerasModel, entries: Entries, path: string): P
   const { container, source, h5 } = model.files;
   const options = { copyOf: model.file };
   if (container === 'shards') return saveShards(model, entries, path);
+  if (container === 'folder') {
+    throw new BitnibbleError(
+      'unsupported-version',
+      `${model.file}: a model in a folder is not written again: save it in Keras as one .keras file`,
+    );
+  }
   const [file] = h5.map((one) => withoutUserBlock(one.source)) as [ByteSource];
   if (container === 'h5') {
     return makeFile(
@@ -226,7 +251,9 @@ function listedWeightFiles(index: Uint8Array, name: string): string[] {
 }
 
 /** Endings of the Keras file that a model can be written to: what it came from. */
-const ENDINGS: Readonly<Record<Container, { readonly pattern: RegExp; readonly name: string }>> = {
+const ENDINGS: Readonly<
+  Record<Exclude<Container, 'folder'>, { readonly pattern: RegExp; readonly name: string }>
+> = {
   h5: { pattern: /\.(h5|hdf5|h5f)$/i, name: '.h5' },
   keras: { pattern: /\.keras$/i, name: '.keras' },
   shards: { pattern: /\.weights\.json$/i, name: '.weights.json' },
@@ -240,8 +267,15 @@ export const isPackedName = (path: string): boolean => /\.safetensors$/i.test(pa
  * @throws RangeError
  */
 export function requireEnding(original: KerasModel, path: string): void {
-  const { pattern, name } = ENDINGS[original.files.container];
-  if (isPackedName(path) || pattern.test(path)) return;
+  const { container } = original.files;
+  if (isPackedName(path)) return;
+  if (container === 'folder') {
+    throw new RangeError(
+      `"output" expected a name ending in .safetensors (${original.file} is a folder), got ${JSON.stringify(path)}`,
+    );
+  }
+  const { pattern, name } = ENDINGS[container];
+  if (pattern.test(path)) return;
   throw new RangeError(
     `"output" expected a name ending in .safetensors or ${name} (as ${original.file}), got ${JSON.stringify(path)}`,
   );
