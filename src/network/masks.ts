@@ -18,6 +18,8 @@ export type Mask =
 const PASSING =
   /^(Activation|ReLU|LeakyReLU|PReLU|ELU|Softmax|ThresholdedReLU|Dense|Dropout|SpatialDropout[123]D|GaussianNoise|GaussianDropout|AlphaDropout|ActivityRegularization|Identity|Masking|BatchNormalization|LayerNormalization|GroupNormalization|RMSNormalization|UnitNormalization|Rescaling|Normalization|MultiHeadAttention)$/;
 const MERGING = /^(Add|Subtract|Multiply|Average|Maximum|Minimum)$/;
+/** Merges that leave out what a mask hides: Keras 3.15 of `Multiply` takes 1 there, of the others the other input. */
+const CHOOSING = /^(Multiply|Maximum|Minimum)$/;
 const RECURRENT = /^(LSTM|GRU|SimpleRNN|Bidirectional|ConvLSTM[123]D)$/;
 
 /** A call with the masks of its inputs. */
@@ -59,7 +61,8 @@ export function maskRule(call: MaskedCall): MaskRule {
       : { used: [], result: first };
   if (RECURRENT.test(operation))
     return {
-      used: [[first, 'mask']],
+      // Keras 3 finds the mask of a layer's one tensor; beside initial states it looks for `sequences_mask`, which there is not.
+      used: isKeras3 && roles.includes('state') ? [] : [[first, 'mask']],
       result: attributes.return_sequences === true ? first : undefined,
       ...(operation.startsWith('Conv') && first !== undefined
         ? { problem: 'a mask or an initial state' }
@@ -77,6 +80,8 @@ export function maskRule(call: MaskedCall): MaskRule {
     return { used: [], result: first, problem: 'a mask of its input' };
   if (PASSING.test(operation)) return { used: [], result: first };
   if (!MERGING.test(operation) && operation !== 'Concatenate') return NOTHING;
+  if (isKeras3 && CHOOSING.test(operation))
+    return { used: [], result: 'unclear', problem: 'a mask of its inputs, by which Keras 3 chooses values' };
   const isUnclear = masks.includes(undefined) || masks.includes('unclear');
   const axis = operation === 'Concatenate' ? Number(attributes.axis) : -1;
   const isFeatures = axis === -1 || (rank !== undefined && axis === rank - 1);
