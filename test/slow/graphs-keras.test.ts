@@ -137,7 +137,7 @@ keras('each is computed as in Keras by TensorFlow.js and, where it can run it, b
     `\nRAN: seed ${seed}, ${count} graphs: ${compared} outputs of TensorFlow.js on ${tf.getBackend()} and ${ran} of the runtime equal those of Keras; ${refusals.length} files refused\n`,
   );
   assert.is(faults.length, 0, `${faults.length} faults\n${faults.slice(0, 8).join('\n\n')}`);
-  assert.ok(refusals.length <= 0.1 * count, `${refusals.length} files are refused`);
+  assert.ok(refusals.length <= Math.max(4, 0.1 * count), `${refusals.length} files are refused`);
   assert.ok(compared > 2 * count && ran > count / 4, `${compared} and ${ran} outputs were compared`);
 });
 
