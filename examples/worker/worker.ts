@@ -1,12 +1,7 @@
-// Cloudflare Workers: everything is opened while the Worker starts, before the first request.
-import tfjs from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm';
-import { loadDecoder } from 'bitnibble/reader';
-import reader from 'bitnibble/reader.wasm';
-import { startBackend } from './backend.ts';
+// Cloudflare Workers: the network is loaded while the Worker starts, before the first request. Workers compile no
+// WebAssembly from bytes, so the module is imported.
+import runtime from 'bitnibble/runtime.wasm';
 import { classifier } from './classifier.ts';
 import file from './digits.safetensors';
 
-const tf = await startBackend(tfjs);
-const answer = classifier(new Uint8Array(file), await loadDecoder({ module: reader }), tf);
-
-export default { fetch: answer };
+export default { fetch: await classifier(new Uint8Array(file), { module: runtime }) };

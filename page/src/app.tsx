@@ -1,12 +1,17 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { Controls } from './components/controls.js';
 import { Digits } from './components/digits.js';
 import { Failure } from './components/failure.js';
+import { Footer } from './components/footer.js';
 import { Layers } from './components/layers.js';
+import { Offer } from './components/offer.js';
 import { Packed } from './components/packed.js';
-import { Failed, OpenButtons, Start } from './components/start.js';
-import { Totals } from './components/totals.js';
+import { Failed, OpenButtons, type OpenProps, Start } from './components/start.js';
+import { packedName, Totals } from './components/totals.js';
+import { isSample, type Samples, Try } from './components/try.js';
+import { Use } from './components/use.js';
 import * as format from './format.js';
+import { useLink } from './link.js';
 import { type Model, type State, useModel } from './model.js';
 import type { Progress } from './worker/protocol.js';
 
@@ -60,9 +65,27 @@ function announcement(state: State): string {
 export function App() {
   const model = useModel();
   const { state, open, fail } = model;
-  const isOver = useDrop(open);
+  const link = useLink(open, fail);
+  const [sample, setSample] = useState<File>();
+  const hasNetwork = state.kind === 'packed' || state.kind === 'ready';
+  const take = useCallback(
+    (file: File) => {
+      if (hasNetwork && isSample(file)) return setSample(file);
+      setSample(undefined);
+      open(file);
+    },
+    [hasNetwork, open],
+  );
+  const isOver = useDrop(take);
+  const samples = { sample, onSample: setSample };
   const [answer, setAnswer] = useState('');
-  const ways = { onFile: open, onFailure: fail };
+  const ways = {
+    onFile(file: File, isDemo?: boolean) {
+      setSample(undefined);
+      open(file, isDemo);
+    },
+    onFailure: fail,
+  };
   return (
     <div class="page">
       <header class="top">
@@ -83,12 +106,18 @@ export function App() {
         </p>
       </header>
       <main>
+        {state.kind === 'empty' && link.offer && <Offer {...link} offer={link.offer} />}
         {state.kind === 'empty' && <Start {...ways} />}
         {state.kind === 'opening' && <Busy title={`Opening ${state.file}`} progress={state.progress} />}
         {state.kind === 'failed' && <Failed {...ways} fault={state.fault} />}
-        {state.kind === 'packed' && <Packed {...ways} facts={state.facts} />}
-        {state.kind === 'ready' && <Opened model={model} state={state} onAnnounce={setAnswer} />}
+        {state.kind === 'packed' && (
+          <Packed {...ways} {...samples} facts={state.facts} client={state.client} />
+        )}
+        {state.kind === 'ready' && (
+          <Opened {...ways} {...samples} model={model} state={state} onAnnounce={setAnswer} />
+        )}
       </main>
+      <Footer />
       <p class="visually-hidden" role="status">
         {announcement(state)}
       </p>
@@ -125,13 +154,13 @@ function Bar({ progress: { stage, part } }: { readonly progress: Progress }) {
   );
 }
 
-interface OpenedProps {
+interface OpenedProps extends OpenProps, Samples {
   readonly model: Model;
   readonly state: Extract<State, { kind: 'ready' }>;
   readonly onAnnounce: (text: string) => void;
 }
 
-function Opened({ model: { choice, choose, open, fail }, state, onAnnounce }: OpenedProps) {
+function Opened({ model: { choice, choose }, state, onAnnounce, ...ways }: OpenedProps) {
   const { facts, result, progress, fault, client, isDemo } = state;
   const title = useRef<HTMLHeadingElement>(null);
   // The button that was pressed is gone: a keyboard goes on from here.
@@ -149,15 +178,19 @@ function Opened({ model: { choice, choose, open, fail }, state, onAnnounce }: Op
             {`, a file of ${format.bytes(facts.bytes)}`}
           </p>
         </div>
-        <OpenButtons onFile={open} onFailure={fail} quiet />
+        <OpenButtons onFile={ways.onFile} onFailure={ways.onFailure} quiet />
       </section>
-      <Controls choice={choice} onChange={choose} />
+      <Controls choice={choice} foldable={facts.foldable} onChange={choose} />
       <div class="working">{progress && <Bar progress={progress} />}</div>
       {fault && <Failure title={<h2>It cannot be rounded</h2>} fault={fault} />}
       {result && (
         <div class="result" aria-busy={progress !== undefined}>
-          <Totals result={result} file={facts.file} />
+          <Totals result={result} facts={facts} />
           {isDemo && <Digits client={client} onAnnounce={onAnnounce} />}
+          {result.report.quantizedParameters > 0 && (
+            <Use name={packedName(facts.file, result.choice.scheme)} runsOf={result.runsOf} />
+          )}
+          <Try {...ways} client={client} runsOf={result.runsOf} />
           <Layers result={result} />
         </div>
       )}

@@ -26,10 +26,10 @@ export const shape = (axes: readonly number[]): string => axes.join(' × ') || '
 /** `21.4 dB`; a tensor that lost nothing has no noise. */
 export const decibels = (snr: number): string => (Number.isFinite(snr) ? `${snr.toFixed(1)} dB` : 'exact');
 
-/** `1.3 ms`, `45 ms`, `2.1 s` */
+/** `0.13 ms`, `1.3 ms`, `45 ms`, `2.1 s` */
 export function duration(milliseconds: number): string {
   if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(1)} s`;
-  return `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
+  return `${milliseconds.toFixed(milliseconds < 1 ? 2 : milliseconds < 10 ? 1 : 0)} ms`;
 }
 
 /** `98.9 %` */

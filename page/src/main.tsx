@@ -1,3 +1,4 @@
+import './policy.js';
 import { render } from 'preact';
 import './style/index.css';
 import { App } from './app.js';

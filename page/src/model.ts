@@ -3,7 +3,7 @@ import { proxy } from 'comlink';
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { type Client, startWorker } from './client.js';
 import { type Choice, firstChoice } from './schemes.js';
-import type { ModelFacts, PackedFacts, Progress, Rounded } from './worker/protocol.js';
+import type { ModelFacts, PackedFacts, Progress, Rounded, Runs } from './worker/protocol.js';
 
 export interface Fault {
   readonly message: string;
@@ -14,17 +14,21 @@ export interface Fault {
 /** Counts weights and levels of a tensor of the model as it was rounded. */
 export type HistogramOf = (id: string, block?: number) => Promise<LevelHistogram>;
 
+/** Whether the runtime takes a network; asked once. */
+export type RunsOf = () => Promise<Runs>;
+
 export interface Result extends Rounded {
   /** What it was rounded by. */
   readonly choice: Choice;
   readonly histogramOf: HistogramOf;
+  readonly runsOf: RunsOf;
 }
 
 export type State =
   | { readonly kind: 'empty' }
   | { readonly kind: 'opening'; readonly file: string; readonly progress: Progress }
   | { readonly kind: 'failed'; readonly file: string; readonly fault: Fault }
-  | { readonly kind: 'packed'; readonly facts: PackedFacts }
+  | { readonly kind: 'packed'; readonly facts: PackedFacts; readonly client: Client }
   | {
       readonly kind: 'ready';
       readonly facts: ModelFacts;
@@ -62,6 +66,18 @@ function remembered(client: Client): HistogramOf {
   };
 }
 
+/** The answer of the first call, for all of them. */
+function once<T>(ask: () => Promise<T>): () => Promise<T> {
+  let known: Promise<T> | undefined;
+  return () => {
+    known ??= ask();
+    return known;
+  };
+}
+
+/** What the runtime says of the model that a worker holds; asked once. */
+export const runsOf = (client: Client): RunsOf => once<Runs>(async () => client.runs());
+
 /** One model at a time, each in a worker of its own, so that a new file ends whatever is going on with the one before. */
 export function useModel(): Model {
   const [state, setState] = useState<State>({ kind: 'empty' });
@@ -85,7 +101,8 @@ export function useModel(): Model {
       try {
         const rounded = await client.round(done, onProgress);
         isDone = true;
-        update({ result: { ...rounded, choice: done, histogramOf: remembered(client) }, fault: undefined });
+        const own = { choice: done, histogramOf: remembered(client), runsOf: runsOf(client) };
+        update({ result: { ...rounded, ...own }, fault: undefined });
       } catch (error) {
         isDone = true;
         update({ result: undefined, fault: faultOf(error) });
@@ -117,7 +134,7 @@ export function useModel(): Model {
       client.open(file, onProgress).then(
         (facts) => {
           if (started !== worker.current) return;
-          if (facts.kind === 'packed') return setState({ kind: 'packed', facts });
+          if (facts.kind === 'packed') return setState({ kind: 'packed', facts, client });
           setState({ kind: 'ready', facts, client, isDemo });
           round(client);
         },

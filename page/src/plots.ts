@@ -116,6 +116,30 @@ export function largeHistogram(
   return styled(figure, histogramLabel(what, histogram));
 }
 
+/** How many codes stand for each level, in steps of the scale. */
+export function levelBars(
+  levels: readonly { readonly value: number; readonly count: number }[],
+  what: string,
+  width: number,
+  height: number,
+): Figure {
+  const figure = Plot.plot({
+    className: CLASS,
+    width,
+    height,
+    margin: 0,
+    marginBottom: 1,
+    x: { type: 'band', axis: null, padding: 0.2 },
+    y: { domain: [0, Math.max(1, ...levels.map(({ count }) => count)) * 1.05], axis: null },
+    marks: [
+      Plot.barY(levels, { x: 'value', y: 'count', fill: 'var(--accent)' }),
+      Plot.ruleY([0], { stroke: 'var(--axis)' }),
+    ],
+  });
+  const counts = levels.map(({ value, count }) => `${value}: ${count}`).join(', ');
+  return styled(figure, `Codes of ${what} by level, in steps of their scale. ${counts}`);
+}
+
 /** Ten bars, the highest marked. */
 export function scoreBars(scores: readonly number[], what: string, width: number): Figure {
   const best = scores.indexOf(Math.max(...scores));

@@ -9,7 +9,12 @@ export interface Choice {
   readonly groupSize: number;
   /** Absent: the scheme's default. */
   readonly scale?: WeightRule;
+  /** Whether batch normalizations are folded into the layers before them. Absent: where the command does it unasked. */
+  readonly fold?: boolean;
 }
+
+/** As `bitnibble quantize` does for packed files: a scale of a whole tensor would suffer from it. */
+export const folds = ({ fold, granularity }: Choice): boolean => fold ?? granularity !== 'tensor';
 
 /** Rules that need the weights alone. */
 export type WeightRule = Exclude<ScaleRule, 'calibrated'>;

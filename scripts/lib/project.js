@@ -56,6 +56,8 @@ export const denoPath = () =>
 export const bunPath = () =>
   process.env.BITNIBBLE_BUN || inRuntime('bun', `${bunPackage}/bin/${windows ? 'bun.exe' : 'bun'}`);
 export const miniflareDir = () => inRuntime('workerd', 'miniflare');
+/** Runs on Node.js 22 or later. */
+export const wranglerPath = () => inRuntime('workerd', 'wrangler/bin/wrangler.js');
 export const bundlersDir = () => runtimeDir('bundlers');
 
 export function chromiumPath() {
@@ -80,7 +82,7 @@ export const runtimes = {
   },
   workerd: {
     folder: runtimeDir('workerd'),
-    packages: ['miniflare@4.20260730.0'],
+    packages: ['miniflare@4.20260730.0', 'wrangler@4.116.0'],
     versionOf: [[process.execPath, inRuntime('workerd', 'workerd/bin/workerd'), '--version']],
   },
   bundlers: {

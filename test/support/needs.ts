@@ -16,6 +16,7 @@ import {
   run,
   tfjsNodeMissing,
   typescript,
+  wranglerPath,
 } from '../../scripts/lib/project.js';
 
 export { type Finished, root, run, typescript };
@@ -33,6 +34,7 @@ export { type Finished, root, run, typescript };
  * | `chromium` | the path of a Chromium | `apt-get install chromium` |
  * | `deno`, `bun` | the path of a Deno, a Bun | `node scripts/runtimes.js deno bun` |
  * | `workerd` | the folder of miniflare | `node scripts/runtimes.js workerd` |
+ * | `wrangler` | the path of wrangler | `node scripts/runtimes.js workerd` |
  * | `bundlers` | a folder with Vite, webpack, Rollup and esbuild | `node scripts/runtimes.js bundlers` |
  * | `shared` | the folder of data sets: `$BITNIBBLE_SHARED`, else `../shared/data` | nothing |
  * | `cases` | the folder of reported models: `$BITNIBBLE_CASES`, else `../shared/cases` | nothing |
@@ -42,7 +44,7 @@ export type Need = 'python' | 'keras' | 'tfjs-node' | Folder | Runtime;
 /** Folders beside the project, which may be missing in CI as well. */
 type Folder = 'shared' | 'cases';
 
-type Runtime = 'node20' | 'node24' | 'chromium' | 'deno' | 'bun' | 'workerd' | 'bundlers';
+type Runtime = 'node20' | 'node24' | 'chromium' | 'deno' | 'bun' | 'workerd' | 'wrangler' | 'bundlers';
 
 /** Where each runtime is, and how to get it. */
 const RUNTIMES: Readonly<Record<Runtime, readonly [name: string, path: () => string, hint: string]>> = {
@@ -56,6 +58,7 @@ const RUNTIMES: Readonly<Record<Runtime, readonly [name: string, path: () => str
   deno: ['Deno', denoPath, 'node scripts/runtimes.js deno'],
   bun: ['Bun', bunPath, 'node scripts/runtimes.js bun'],
   workerd: ['workerd', miniflareDir, 'node scripts/runtimes.js workerd'],
+  wrangler: ['wrangler', wranglerPath, 'node scripts/runtimes.js workerd'],
   bundlers: ['set of bundlers', bundlersDir, 'node scripts/runtimes.js bundlers'],
 };
 

@@ -1,6 +1,6 @@
 import type { Granularity } from 'bitnibble';
 import type { ComponentChildren } from 'preact';
-import { type Choice, GRANULARITIES, schemeChoices, type WeightRule } from '../schemes.js';
+import { type Choice, folds, GRANULARITIES, schemeChoices, type WeightRule } from '../schemes.js';
 import { NumberField } from './number.js';
 
 const GRANULARITY_TEXT: Readonly<Record<Granularity, string>> = {
@@ -54,9 +54,12 @@ function Options<T extends string>({ legend, name, value, options, onChange, chi
 /** Scheme, granularity and scales. */
 export function Controls({
   choice,
+  foldable,
   onChange,
 }: {
   choice: Choice;
+  /** Batch normalizations that can be folded. */
+  foldable: number;
   onChange: (change: Partial<Choice>) => void;
 }) {
   const scheme = schemeChoices.find(({ name }) => name === choice.scheme);
@@ -100,6 +103,18 @@ export function Controls({
           value={chosenScale}
           options={scales.map((value) => ({ value, label: SCALE_TEXT[value] }))}
           onChange={(scale) => onChange({ scale: scale === scales[0] ? undefined : scale })}
+        />
+      )}
+      {foldable > 0 && (
+        <Options
+          legend={foldable === 1 ? 'Batch normalization' : `${foldable} batch normalizations`}
+          name="fold"
+          value={folds(choice) ? 'folded' : 'kept'}
+          options={[
+            { value: 'folded', label: 'folded in' },
+            { value: 'kept', label: 'kept' },
+          ]}
+          onChange={(value) => onChange({ fold: value === 'folded' })}
         />
       )}
     </form>

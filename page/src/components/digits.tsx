@@ -122,13 +122,14 @@ export function Digits({
               <Column key={network.id} network={network} answer={answers?.[i]} score={scores?.[i]} />
             ))
           ) : (
-            <li class="waiting muted">{fault ? '' : 'Loading TensorFlow.js and the networks …'}</li>
+            <li class="waiting muted">{fault ? '' : 'Loading the networks …'}</li>
           )}
         </ul>
       </div>
       <p class="small muted">
-        All three run in TensorFlow.js on decoded float32 weights, so they take about the same time: what
-        shrinks is the file. Drawings are scaled and centred as MNIST's digits were.
+        All four run in this page from their packed files, by <code>bitnibble/runtime</code>: products of 4, 2
+        and 1 bit are computed in integers, those of float32 in floats. None is calibrated or trained again.
+        Drawings are scaled and centred as MNIST's digits were.
       </p>
     </section>
   );

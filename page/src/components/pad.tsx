@@ -47,9 +47,13 @@ export function Pad({ handle, isEmpty, onChange }: PadProps) {
   const [byKeys, setByKeys] = useState(false);
 
   const context = () => canvas.current?.getContext('2d', { willReadFrequently: true }) ?? undefined;
-  const clear = () => {
+  const erase = () => {
     context()?.clearRect(0, 0, CANVAS, CANVAS);
     isSample.current = false;
+  };
+  /** Ends a stroke as well. */
+  const clear = () => {
+    erase();
     last.current = undefined;
   };
   const report = (isDone: boolean) => {
@@ -61,7 +65,7 @@ export function Pad({ handle, isEmpty, onChange }: PadProps) {
   const line = (from: Point, to: Point) => {
     const ctx = context();
     if (!ctx) return;
-    if (isSample.current) clear();
+    if (isSample.current) erase();
     ctx.lineWidth = STROKE;
     ctx.lineCap = 'round';
     ctx.lineJoin = 'round';

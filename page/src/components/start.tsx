@@ -38,7 +38,8 @@ export function OpenButtons({ onFile, onFailure, quiet = false }: OpenProps & { 
         ref={input}
         type="file"
         hidden
-        aria-label="Keras model"
+        data-testid="model"
+        aria-label="Keras model or packed file"
         accept=".h5,.hdf5,.keras,.safetensors"
         onChange={({ currentTarget }) => {
           const file = currentTarget.files?.[0];
@@ -66,7 +67,7 @@ export function Start(props: OpenProps) {
       </section>
       <section class="drop" aria-label="Open a model">
         <p class="drop-title">
-          Drop a <code>.h5</code> or <code>.keras</code> file
+          Drop a <code>.h5</code>, <code>.keras</code> or packed <code>.safetensors</code> file
         </p>
         <p class="muted">anywhere on this page, or</p>
         <OpenButtons {...props} />
@@ -76,8 +77,8 @@ export function Start(props: OpenProps) {
         <li>
           <h2>Nothing leaves this machine</h2>
           <p>
-            There is no server. The page may load its own files and connect to nothing else; your browser
-            enforces it.
+            There is no server. The page may load its own files, and a model that a link to it names, and
+            connect to nothing else; your browser enforces it.
           </p>
         </li>
         <li>
@@ -90,7 +91,8 @@ export function Start(props: OpenProps) {
         <li>
           <h2>A file that runs</h2>
           <p>
-            Packed <code>.safetensors</code>, for TensorFlow.js, Node.js and edge runtimes.
+            Packed <code>.safetensors</code>, run from its integers in pages, Node.js and edge runtimes, or by
+            TensorFlow.js.
           </p>
         </li>
       </ul>

@@ -1,6 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import * as format from '../format.js';
 import type { Result } from '../model.js';
+import type { ModelFacts } from '../worker/protocol.js';
 
 /** `model.int4.safetensors` for `model.h5`. */
 export function packedName(file: string, scheme: string): string {
@@ -8,8 +9,9 @@ export function packedName(file: string, scheme: string): string {
 }
 
 /** What became of the model as a whole, and the file to take away. */
-export function Totals({ result, file }: { readonly result: Result; readonly file: string }) {
-  const { report, packed, seconds, choice } = result;
+export function Totals({ result, facts }: { readonly result: Result; readonly facts: ModelFacts }) {
+  const { report, packed, seconds, choice, folded } = result;
+  const { file, weightBytes: before } = facts;
   const [url, setUrl] = useState<string>();
   useEffect(() => {
     const made = URL.createObjectURL(packed);
@@ -17,7 +19,10 @@ export function Totals({ result, file }: { readonly result: Result; readonly fil
     return () => URL.revokeObjectURL(made);
   }, [packed]);
   const name = packedName(file, choice.scheme);
-  const part = packed.size / report.bytesBefore;
+  const part = packed.size / before;
+  const isLarger = part > 1;
+  // There is no kernel: a packed file would hold what the Keras file holds.
+  if (report.quantizedParameters === 0) return null;
   return (
     <section class="totals" aria-labelledby="totals-title">
       <h2 id="totals-title" class="visually-hidden">
@@ -25,7 +30,7 @@ export function Totals({ result, file }: { readonly result: Result; readonly fil
       </h2>
       <div class="balance">
         <p class="big">
-          <span>{format.bytes(report.bytesBefore)}</span>
+          <span>{format.bytes(before)}</span>
           <span class="muted" aria-hidden="true">
             →
           </span>
@@ -38,18 +43,16 @@ export function Totals({ result, file }: { readonly result: Result; readonly fil
       </div>
       <dl class="figures">
         <div>
-          <dt>smaller</dt>
-          <dd data-testid="ratio">{(1 / part).toFixed(1)}×</dd>
+          <dt>{isLarger ? 'larger: a small model, and its architecture takes the room' : 'smaller'}</dt>
+          <dd data-testid="ratio">{(isLarger ? part : 1 / part).toFixed(1)}×</dd>
         </div>
         <div>
           <dt>bits per rounded weight</dt>
-          <dd>{report.quantizedParameters === 0 ? '–' : report.bitsPerWeight.toFixed(2)}</dd>
+          <dd>{report.bitsPerWeight.toFixed(2)}</dd>
         </div>
         <div>
           <dt>weights rounded</dt>
-          <dd>
-            {format.percent(report.parameters === 0 ? 0 : report.quantizedParameters / report.parameters)}
-          </dd>
+          <dd>{format.percent(report.quantizedParameters / report.parameters)}</dd>
         </div>
         <div>
           <dt>time to round</dt>
@@ -62,6 +65,8 @@ export function Totals({ result, file }: { readonly result: Result; readonly fil
         </a>
         <p class="small muted">
           <code>{name}</code>, {format.count(packed.size)} bytes, architecture and scales included
+          {folded > 0 &&
+            `; ${format.plural(folded, 'batch normalization')} folded into the ${folded === 1 ? 'layer before it' : 'layers before them'}`}
         </p>
       </div>
     </section>

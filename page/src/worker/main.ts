@@ -8,7 +8,7 @@ import { Session } from './session.js';
 const session = new Session();
 let classifier: Promise<Classifier> | undefined;
 
-/** TensorFlow.js is fetched when the demo's networks are first wanted. */
+/** The demo's data is fetched when its networks are first wanted. */
 function networks(): Promise<Classifier> {
   classifier ??= session.kernels().then(async (kernels) => {
     const { Classifier } = await import('./classifier.js');
@@ -21,6 +21,9 @@ const api: Api = {
   open: (file, onProgress) => session.open(file, onProgress),
   round: (choice, onProgress) => session.round(choice, onProgress),
   histogram: async (id, block) => session.histogram(id, block),
+  levels: async (id) => session.levels(id),
+  runs: () => session.runs(),
+  tryOn: (file, how) => session.tryOn(file, how),
   loadNetworks: async () => (await networks()).networks,
   classify: async (pixels, isTimed) => (await networks()).classify(pixels, isTimed),
   testDigit: async (index) => (await networks()).testDigit(index),

@@ -1,6 +1,6 @@
 import { type Kernels, packedBytes } from 'bitnibble';
 import type { KerasModel } from 'bitnibble/keras';
-import { quantizeModel, type Recipe } from 'bitnibble/pipeline';
+import { foldBatchNorm, quantizeModel, type Recipe } from 'bitnibble/pipeline';
 
 /** A way to store the demo's network. */
 export interface Column {
@@ -9,6 +9,8 @@ export interface Column {
   /** What was done to its weights, and what was not. */
   readonly note: string;
   readonly recipe: Recipe;
+  /** As `bitnibble quantize` does it where no scale serves a whole tensor. */
+  readonly isFolded?: boolean;
 }
 
 export const COLUMNS: readonly Column[] = [
@@ -21,13 +23,21 @@ export const COLUMNS: readonly Column[] = [
   {
     id: 'int4',
     title: '4 bits',
-    note: 'Kernels rounded to 4 bits, one scale for each channel. Not calibrated, not trained again.',
+    note: 'Kernels rounded to 16 levels, one scale for each channel.',
     recipe: { default: { scheme: 'int4', granularity: 'channel' } },
+    isFolded: true,
+  },
+  {
+    id: 'int2',
+    title: '2 bits',
+    note: 'Kernels rounded to 4 levels, one scale for each channel.',
+    recipe: { default: { scheme: 'int2', granularity: 'channel' } },
+    isFolded: true,
   },
   {
     id: 'binary',
     title: '1 bit',
-    note: 'Signs alone, one scale for each kernel. Not calibrated: expect mistakes.',
+    note: 'Signs alone, one scale for each kernel: expect mistakes.',
     recipe: { default: { scheme: 'binary', granularity: 'tensor' } },
   },
 ];
@@ -36,6 +46,11 @@ export const COLUMNS: readonly Column[] = [
  * The packed file of a column. All that is run comes from here: a file made with more care than rounding (calibrated,
  * trained again) takes its place here, and its `note` says so.
  */
-export async function packedFileOf(column: Column, demo: KerasModel, kernels: Kernels): Promise<Uint8Array> {
-  return packedBytes(quantizeModel(demo, column.recipe, { kernels }).model);
+export async function packedFileOf(
+  { recipe, isFolded = false }: Column,
+  demo: KerasModel,
+  kernels: Kernels,
+): Promise<Uint8Array> {
+  const source = isFolded ? foldBatchNorm(demo).source : demo;
+  return packedBytes(quantizeModel(source, recipe, { kernels }).model);
 }

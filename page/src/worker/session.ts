@@ -1,14 +1,31 @@
-import { type Kernels, loadKernels, writePacked } from 'bitnibble';
+import { BitnibbleError, type Kernels, loadKernels, openPacked, writePacked } from 'bitnibble';
 import { type KerasModel, openKeras } from 'bitnibble/keras';
-import { type LevelHistogram, levelHistogram, quantizeModel } from 'bitnibble/pipeline';
+import { foldBatchNorm, type LevelHistogram, levelHistogram, quantizeModel } from 'bitnibble/pipeline';
 import { isPacked } from '../../../src/keras/open.js';
+import { DTYPE_BYTES } from '../../../src/model.js';
 import { SCHEMES } from '../../../src/schemes/quantize.js';
-import type { Choice } from '../schemes.js';
+import { sizeOf } from '../../../src/shape.js';
+import { type Choice, folds } from '../schemes.js';
 import { fileSource } from './file-source.js';
-import { packedFacts } from './packed.js';
-import type { ModelFacts, OnProgress, PackedFacts, Progress, Rounded } from './protocol.js';
+import { PackedFile } from './packed.js';
+import type {
+  How,
+  Levels,
+  ModelFacts,
+  OnProgress,
+  PackedFacts,
+  Progress,
+  Rounded,
+  Runs,
+  Tried,
+} from './protocol.js';
+import { Trial } from './trial.js';
 
 type Quantized = ReturnType<typeof quantizeModel>['model'];
+type Source = KerasModel | ReturnType<typeof foldBatchNorm>['source'];
+
+/** Bytes of a packed file that is run: all of it is held in memory. */
+const MOST_RUN = 2 ** 29;
 
 /** Milliseconds between two messages about progress. */
 const BEAT = 50;
@@ -26,11 +43,16 @@ export function paced(onProgress: OnProgress): OnProgress {
   };
 }
 
-/** One model, open, and what it was last rounded to. */
+/** One model, open, and what it was last rounded to; or a packed file. */
 export class Session {
   #kernels: Promise<Kernels> | undefined;
   #model: KerasModel | undefined;
+  /** The model as it is rounded: its normalizations folded where that was chosen. */
+  #source: Source | undefined;
   #quantized: Quantized | undefined;
+  #packed: { readonly file: File; readonly contents: PackedFile } | undefined;
+  /** Of what is open now; made when it is asked for. */
+  #trial: Promise<Trial> | undefined;
 
   /** bitnibble's kernels, compiled once. */
   kernels(): Promise<Kernels> {
@@ -42,9 +64,15 @@ export class Session {
     this.#model?.close();
     this.#model = undefined;
     this.#quantized = undefined;
+    this.#source = undefined;
+    this.#packed = undefined;
+    this.#trial = undefined;
     onProgress({ stage: 'opening', part: 0 });
     const source = fileSource(file);
-    if (isPacked(source)) return packedFacts(source, file.name);
+    if (isPacked(source)) {
+      this.#packed = { file, contents: new PackedFile(source, file.name) };
+      return this.#packed.contents.facts;
+    }
     const model = await openKeras(source, file.name);
     this.#model = model;
     onProgress({ stage: 'opening', part: 1 });
@@ -57,22 +85,29 @@ export class Session {
       kerasVersion,
       layers: layers.length,
       parameters,
+      weightBytes: weightBytes(model),
+      foldable: foldable(model),
     };
   }
 
-  async round({ scheme, granularity, groupSize, scale }: Choice, listener: OnProgress): Promise<Rounded> {
+  async round(choice: Choice, listener: OnProgress): Promise<Rounded> {
+    const { scheme, granularity, groupSize, scale } = choice;
     const model = this.#opened();
     const onProgress = paced(listener);
     const kernels = await this.kernels();
     const start = performance.now();
+    const folding = folds(choice) ? foldBatchNorm(model) : undefined;
+    const source = folding?.folded.length ? folding.source : model;
     const options = { scheme, granularity, scale, ...(granularity === 'group' ? { groupSize } : {}) };
     onProgress({ stage: 'rounding', part: 0 });
     const { model: quantized, report } = quantizeModel(
-      model,
+      source,
       { default: options },
       { kernels, onProgress: (done, total) => onProgress({ stage: 'rounding', part: done / total }) },
     );
+    this.#source = source;
     this.#quantized = quantized;
+    this.#trial = undefined;
     const seconds = (performance.now() - start) / 1000;
     const pieces: Uint8Array<ArrayBuffer>[] = [];
     let written = 0;
@@ -82,13 +117,45 @@ export class Session {
       written += piece.length;
       onProgress({ stage: 'writing', part: Math.min(1, written / report.bytesAfter) });
     }
-    return { report, packed: new Blob(pieces, { type: 'application/octet-stream' }), seconds };
+    const packed = new Blob(pieces, { type: 'application/octet-stream' });
+    return { report, packed, folded: folding?.folded.length ?? 0, seconds };
   }
 
   histogram(id: string, block?: number): LevelHistogram {
-    const model = this.#opened();
-    if (!this.#quantized) throw new Error('the model was not rounded yet');
-    return levelHistogram(model, this.#quantized, id, { block, bins: this.#binsFor(id, block) });
+    if (!this.#source || !this.#quantized) throw new Error('the model was not rounded yet');
+    return levelHistogram(this.#source, this.#quantized, id, { block, bins: this.#binsFor(id, block) });
+  }
+
+  levels(id: string): Levels {
+    if (!this.#packed) throw new Error('no packed file is open');
+    return this.#packed.contents.levels(id);
+  }
+
+  async runs(): Promise<Runs> {
+    return (await this.#trialOf()).runs();
+  }
+
+  async tryOn(file: File, how: How): Promise<Tried> {
+    return (await this.#trialOf()).tryOn(file, how);
+  }
+
+  #trialOf(): Promise<Trial> {
+    this.#trial ??= this.#makeTrial();
+    return this.#trial;
+  }
+
+  async #makeTrial(): Promise<Trial> {
+    if (this.#packed) {
+      const { file } = this.#packed;
+      if (file.size > MOST_RUN)
+        throw new BitnibbleError('too-large', `${file.name}: the page runs files of at most 512 MiB`);
+      const bytes = new Uint8Array(await file.arrayBuffer());
+      return new Trial([{ title: 'packed', source: openPacked(bytes, await this.kernels(), file.name) }]);
+    }
+    const rounded = this.#quantized;
+    if (!rounded) throw new Error('the model was not rounded yet');
+    const before = { title: 'float32, before', source: this.#opened() };
+    return new Trial([before, { title: 'rounded, after', source: rounded }]);
   }
 
   /** Few weights in many bins are a comb. */
@@ -104,5 +171,22 @@ export class Session {
   #opened(): KerasModel {
     if (!this.#model) throw new Error('no model is open');
     return this.#model;
+  }
+}
+
+/** Bytes of all weights as a file has them. */
+export const weightBytes = ({ weights }: KerasModel) =>
+  weights.reduce(
+    (sum, { shape, dtype, stored }) => sum + (stored?.bytes ?? sizeOf(shape) * DTYPE_BYTES[dtype]),
+    0,
+  );
+
+/** Batch normalizations that can be folded; none where there is no architecture that says what follows what. */
+function foldable(model: KerasModel): number {
+  try {
+    return foldBatchNorm(model).folded.length;
+  } catch (error) {
+    if (error instanceof BitnibbleError) return 0;
+    throw error;
   }
 }

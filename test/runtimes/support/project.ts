@@ -19,7 +19,8 @@ export function emptyProject(...others: readonly string[]): string {
   const modules = path.join(folder, 'node_modules');
   const own = path.join(modules, 'bitnibble');
   mkdirSync(path.join(own, 'build'), { recursive: true });
-  for (const name of ['package.json', 'dist', 'build/kernels.wasm', 'build/reader.wasm']) {
+  const wasm = ['kernels', 'reader', 'runtime'].map((name) => `build/${name}.wasm`);
+  for (const name of ['package.json', 'dist', ...wasm]) {
     if (!existsSync(path.join(root, name))) throw new Error(`there is no ${name}: npm run build makes it`);
     cpSync(path.join(root, name), path.join(own, name), { recursive: true });
   }

@@ -1,0 +1,4 @@
+/** Of package.json, put in when the page is built. */
+declare const __VERSION__: string;
+/** Address of the repository; empty where package.json names none. */
+declare const __SOURCE_URL__: string;
