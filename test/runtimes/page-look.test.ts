@@ -7,7 +7,7 @@ import type { Page } from 'playwright-core';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { need, root } from '../support/needs.js';
-import { choose, digitsFile, draw, openSite, type Site, takeDemo } from './support/page.js';
+import { choose, digitsFile, download, draw, openSite, type Site, takeDemo } from './support/page.js';
 
 const test = suite('the look of the page');
 const withChromium = need(test, 'chromium');
@@ -52,16 +52,13 @@ async function assertAccessible(page: Page, where: string): Promise<void> {
   );
 }
 
-/** Scrolls to the end, so that what is drawn when it comes into view is drawn. */
+/** Waits until every figure is drawn, those out of view as well: nobody scrolls. */
 async function drawAll(page: Page): Promise<void> {
-  for (const place of await page.locator('td.histogram').filter({ visible: true }).all())
-    await place.scrollIntoViewIfNeeded();
   await page.waitForFunction(() =>
-    [...document.querySelectorAll('td.histogram')].every(
+    [...document.querySelectorAll('.figure')].every(
       (place) => place.querySelector('svg') || (place as HTMLElement).offsetParent === null,
     ),
   );
-  await page.evaluate(() => scrollTo(0, 0));
 }
 
 async function picture(page: Page, name: string): Promise<void> {
@@ -124,7 +121,7 @@ for (const [window, options] of Object.entries(WINDOWS)) {
       await takeDemo(page);
       await page.getByRole('button', { name: 'Clear' }).click();
       await draw(page, SEVEN);
-      await page.locator('.answer .time strong', { hasText: 'ms' }).nth(2).waitFor();
+      await page.locator('.answer .time strong', { hasText: 'ms' }).nth(3).waitFor();
       await drawAll(page);
       await state('3 demo');
       await page.locator('input[name=scheme][value=binary]').check();
@@ -134,6 +131,14 @@ for (const [window, options] of Object.entries(WINDOWS)) {
       await page.getByText(/tensors kept as they are/).click();
       await drawAll(page);
       await state('4 one bit in groups');
+      await page.getByTestId('sample').setInputFiles(path.join(root, 'docs/page.png'));
+      await page.getByTestId('verdict').waitFor();
+      await state('5 an image of ones own');
+      const { bytes } = await download(page);
+      await choose(page, { name: 'digits.safetensors', bytes });
+      await page.getByTestId('runs').waitFor();
+      await drawAll(page);
+      await state('6 a packed file');
       await page.context().close();
       assert.equal(site.faults(), []);
     });
@@ -155,6 +160,88 @@ withChromium('it follows the preference while it is open', async ({ chromium }) 
   await page.context().close();
 });
 
+withChromium('forced colours: the chosen option and the size bar are to be seen', async ({ chromium }) => {
+  site ??= await openSite(chromium);
+  for (const colorScheme of ['light', 'dark'] as const) {
+    const page = await site.visit({ forcedColors: 'active', colorScheme, reducedMotion: 'reduce' });
+    await takeDemo(page);
+    await drawAll(page);
+    await picture(page, `forced colours ${colorScheme}`);
+    const background = (selector: string) =>
+      page
+        .locator(selector)
+        .first()
+        .evaluate((element) => getComputedStyle(element).backgroundColor);
+    const [chosen, other, part, whole, paper] = await Promise.all(
+      [
+        ...['.options input:checked + span', '.options input:not(:checked) + span'],
+        ...['.balance .bar span', '.balance .bar', 'body'],
+      ].map(background),
+    );
+    assert.is.not(chosen, other, 'the chosen option');
+    assert.is.not(part, whole, 'the part of the bar');
+    const edge = await page.locator('.balance .bar').evaluate((bar) => {
+      const { borderTopColor, borderTopWidth } = getComputedStyle(bar);
+      return { borderTopColor, borderTopWidth };
+    });
+    assert.is(edge.borderTopWidth, '1px');
+    assert.is.not(edge.borderTopColor, paper, 'the edge of the bar');
+    await page.context().close();
+  }
+  assert.equal(site.faults(), []);
+});
+
+withChromium(
+  'captured and printed whole, without a scroll: every histogram is there',
+  async ({ chromium }) => {
+    site ??= await openSite(chromium);
+    const page = await site.visit({ viewport: { width: 1000, height: 300 } });
+    await choose(page, digitsFile);
+    await drawAll(page);
+    assert.is(await page.locator('td.histogram svg').count(), 7);
+    assert.is(await page.evaluate(() => scrollY), 0);
+    await page.emulateMedia({ media: 'print' });
+    await picture(page, 'printed');
+    assert.is(await page.getByRole('button', { name: 'Open another file' }).isVisible(), false);
+    const pdf = await page.pdf({ format: 'A4', printBackground: true });
+    assert.ok(pdf.length > 20_000, `${pdf.length} bytes`);
+    writeFileSync(path.join(pictures, 'printed.pdf'), pdf);
+    await page.context().close();
+    assert.equal(site.faults(), []);
+  },
+);
+
+/** `BITNIBBLE_PREVIEW=page/public/preview.png node scripts/test.js page-look` makes the picture that links to the page show. */
+withChromium('a picture for links to the page', async ({ chromium }) => {
+  site ??= await openSite(chromium);
+  const page = await site.visit({ viewport: { width: 1200, height: 630 }, colorScheme: 'light' });
+  await takeDemo(page);
+  await page.getByRole('button', { name: 'Clear' }).click();
+  await draw(page, SEVEN);
+  await page.locator('.answer .time strong', { hasText: 'ms' }).nth(3).waitFor();
+  await page.mouse.move(2, 2);
+  await page
+    .locator('#digits-title')
+    .evaluate((title) => scrollTo(0, title.getBoundingClientRect().top + scrollY - 40));
+  await page.waitForTimeout(300);
+  const png = await page.screenshot();
+  assert.ok(png.length < 200_000, `${png.length} bytes`);
+  if (process.env.BITNIBBLE_PREVIEW) writeFileSync(path.resolve(root, process.env.BITNIBBLE_PREVIEW), png);
+  const head = await page.evaluate(() =>
+    Object.fromEntries(
+      [...document.querySelectorAll('meta[property]')].map((meta) => [
+        meta.getAttribute('property'),
+        meta.getAttribute('content'),
+      ]),
+    ),
+  );
+  assert.is(head['og:image'], './preview.png');
+  const { width, height } = { width: head['og:image:width'], height: head['og:image:height'] };
+  const shown = readFileSync(path.join(root, 'page/public/preview.png'));
+  assert.equal([shown.readUInt32BE(16), shown.readUInt32BE(20)], [Number(width), Number(height)]);
+  await page.context().close();
+});
+
 /** `BITNIBBLE_PICTURE=docs/page.png node scripts/test.js page-look` makes the picture of the documentation again. */
 withChromium('a picture for the documentation', async ({ chromium }) => {
   site ??= await openSite(chromium);
@@ -163,7 +250,7 @@ withChromium('a picture for the documentation', async ({ chromium }) => {
   await page.locator('input[name=granularity][value=tensor]').check();
   await page.getByText('49,508 bytes').waitFor();
   await page.locator('input[name=granularity][value=channel]').check();
-  await page.getByText('50,792 bytes').waitFor();
+  await page.getByText('48,640 bytes').waitFor();
   await page.getByRole('button', { name: 'Clear' }).click();
   // Two arcs that meet in the middle.
   const arc = (y: number, from: number, to: number, r: number) =>
@@ -172,7 +259,7 @@ withChromium('a picture for the documentation', async ({ chromium }) => {
       return [13 + r * Math.cos(angle), y + r * Math.sin(angle)] as const;
     });
   await draw(page, [...arc(9.5, -150, 80, 4.5), ...arc(18.5, -80, 150, 5)]);
-  await page.locator('.answer .time strong', { hasText: 'ms' }).nth(2).waitFor();
+  await page.locator('.answer .time strong', { hasText: 'ms' }).nth(3).waitFor();
   await page.mouse.move(2, 2);
   await page.evaluate(() => scrollTo(0, 70));
   await page.waitForTimeout(300);

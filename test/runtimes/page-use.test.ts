@@ -63,7 +63,7 @@ async function tabTo(page: Page, wanted: RegExp, key = 'Tab'): Promise<void> {
 inPage('with the keyboard alone: open, choose, download, draw, look into a layer', async (page) => {
   await tabTo(page, /^Take the demo model$/);
   await page.keyboard.press('Enter');
-  await page.getByText('of 1,000 test digits right').nth(2).waitFor();
+  await page.getByText('of 1,000 test digits right').nth(3).waitFor();
   assert.is((await focused(page)).text, 'digits.h5');
 
   await tabTo(page, /^int4$/);
@@ -93,7 +93,7 @@ inPage('with the keyboard alone: open, choose, download, draw, look into a layer
   await page.waitForFunction(
     () => document.querySelector('[data-network=float32] .value')?.textContent === '1',
   );
-  await page.getByText(/^float32: 1, 4 bits: 1, 1 bit: \d$/).waitFor({ state: 'attached' });
+  await page.getByText(/^float32: 1, 4 bits: 1, 2 bits: 1, 1 bit: \d$/).waitFor({ state: 'attached' });
 
   await tabTo(page, /^Another test digit$/);
   await tabTo(page, /^conv1$/);

@@ -11,7 +11,7 @@ export interface Samples {
 }
 
 export const isSample = ({ name, type }: File): boolean =>
-  type.startsWith('image/') || /\.np[yz]$/i.test(name);
+  type.startsWith('image/') || /\.(np[yz]|png|jpe?g|gif|webp|avif|bmp)$/i.test(name);
 
 const RANGES: readonly { readonly value: PixelRange; readonly label: string }[] = [
   { value: 'unit', label: '0 to 1' },

@@ -22,7 +22,7 @@ export interface Site {
   readonly url: string;
   readonly origin: string;
   /** Opens the page in a window of its own and fails on every error that it reports. */
-  visit(options?: BrowserContextOptions): Promise<Page>;
+  visit(options?: BrowserContextOptions, hash?: string): Promise<Page>;
   /** Every address that a page asked for, its worker's too. */
   requests(page: Page): readonly string[];
   /** Faults that pages reported since the last call. */
@@ -60,7 +60,7 @@ export async function openSite(executablePath: string): Promise<Site> {
   return {
     url: origin + prefix,
     origin,
-    async visit(options) {
+    async visit(options, hash = '') {
       const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
       // The compiler that runs these tests names functions with a helper that browsers do not have.
       await context.addInitScript('globalThis.__name = (named) => named');
@@ -74,7 +74,7 @@ export async function openSite(executablePath: string): Promise<Site> {
         if (['error', 'warning'].includes(message.type())) faults.push(message.text());
       });
       page.on('requestfailed', (request) => faults.push(`${request.url()}: ${request.failure()?.errorText}`));
-      await page.goto(origin + prefix);
+      await page.goto(origin + prefix + hash);
       return page;
     },
     requests: (page) => requests.get(page) ?? [],
@@ -113,13 +113,13 @@ export async function choose(page: Page, file: string | { name: string; bytes: U
     typeof file === 'string'
       ? file
       : { name: file.name, mimeType: 'application/octet-stream', buffer: Buffer.from(file.bytes) };
-  await page.setInputFiles('input[type=file]', payload);
+  await page.getByTestId('model').setInputFiles(payload);
 }
 
 /** Takes the demo and waits until its networks have answered and were scored. */
 export async function takeDemo(page: Page): Promise<void> {
   await page.getByRole('button', { name: 'Take the demo model' }).click();
-  await page.getByText('of 1,000 test digits right').nth(2).waitFor();
+  await page.getByText('of 1,000 test digits right').nth(3).waitFor();
 }
 
 /** The file that the page's link gives. */

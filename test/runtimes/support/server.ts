@@ -55,7 +55,7 @@ export async function serve(folder: string): Promise<StaticServer> {
 
 async function answer(folder: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { pathname, searchParams } = new URL(request.url ?? '', 'http://localhost');
-  const [, first = '', ...rest] = pathname.split('/');
+  const [, first = '', ...rest] = decodeURIComponent(pathname).split('/');
   const policy = first in POLICIES ? first : 'plain';
   const file = path.join(folder, ...(first in POLICIES ? [] : [first]), ...rest);
   const bytes = file.startsWith(folder) && (await readFile(file).catch(() => undefined));
