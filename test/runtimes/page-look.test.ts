@@ -126,7 +126,7 @@ for (const [window, options] of Object.entries(WINDOWS)) {
       await state('3 demo');
       await page.locator('input[name=scheme][value=binary]').check();
       await page.locator('input[name=granularity][value=group]').check();
-      await page.getByText('digits.binary.safetensors').waitFor();
+      await page.locator('.take').getByText('digits.binary.safetensors').waitFor();
       await page.getByRole('radio', { name: 'one group' }).check();
       await page.getByText(/tensors kept as they are/).click();
       await drawAll(page);

@@ -273,7 +273,7 @@ inPage('before and after on arrays of ones own', async (page) => {
   );
   // Another rounding answers again, to the same samples.
   await page.locator('input[name=scheme][value=binary]').check();
-  await page.getByText('digits.binary.safetensors').first().waitFor();
+  await page.locator('.take').getByText('digits.binary.safetensors').waitFor();
   await page.waitForFunction(
     (old) => document.querySelector('[data-testid=verdict]')?.textContent !== old,
     `The same answer for ${same} of 20 samples, outputs differ by ${format.value(most)} at most.`,

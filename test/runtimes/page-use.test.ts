@@ -68,9 +68,9 @@ inPage('with the keyboard alone: open, choose, download, draw, look into a layer
 
   await tabTo(page, /^int4$/);
   await page.keyboard.press('ArrowLeft');
-  await page.getByText('digits.int2.safetensors').waitFor();
+  await page.locator('.take').getByText('digits.int2.safetensors').waitFor();
   await page.keyboard.press('ArrowLeft');
-  await page.getByText('digits.binary.safetensors').waitFor();
+  await page.locator('.take').getByText('digits.binary.safetensors').waitFor();
   await tabTo(page, /^channel$/);
   await page.keyboard.press('ArrowRight');
   await tabTo(page, /^$/);
@@ -193,7 +193,7 @@ inPage('a choice made while another is worked on is the one that is shown', asyn
   await page.getByText('bits per rounded weight').waitFor();
   await page.locator('input[name=granularity][value=tensor]').check();
   await page.locator('input[name=scheme][value=binary]').check();
-  await page.getByText('large.binary.safetensors').waitFor();
+  await page.locator('.take').getByText('large.binary.safetensors').waitFor();
   await page.waitForFunction(() => document.querySelector('.working progress') === null);
   const { name, bytes } = await download(page);
   assert.is(name, 'large.binary.safetensors');
@@ -208,7 +208,7 @@ inPage('a new file ends the work on the one before', async (page) => {
   await page.getByText('large.h5').first().waitFor();
   await choose(page, digitsFile);
   await page.getByRole('heading', { name: 'digits.h5', level: 1 }).waitFor();
-  await page.getByText('digits.int4.safetensors').waitFor();
+  await page.locator('.take').getByText('digits.int4.safetensors').waitFor();
   await page.waitForTimeout(1000);
   assert.is(await page.getByText('large.h5').count(), 0);
   assert.is(page.workers().length, 1);

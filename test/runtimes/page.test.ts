@@ -313,7 +313,7 @@ inPage(
     const label = /^A (\d) from/.exec(said)?.[1];
     assert.ok(label, said);
     await page.locator('input[name=scheme][value=binary]').check();
-    await page.getByText('digits.binary.safetensors').waitFor();
+    await page.locator('.take').getByText('digits.binary.safetensors').waitFor();
     assert.is((await answers(page)).float32?.score, before.float32?.score);
   },
 );

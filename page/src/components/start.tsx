@@ -67,9 +67,11 @@ export function Start(props: OpenProps) {
       </section>
       <section class="drop" aria-label="Open a model">
         <p class="drop-title">
-          Drop a <code>.h5</code>, <code>.keras</code> or packed <code>.safetensors</code> file
+          Drop a <code>.h5</code> or <code>.keras</code> file
         </p>
-        <p class="muted">anywhere on this page, or</p>
+        <p class="muted">
+          or a packed <code>.safetensors</code>, anywhere on this page, or
+        </p>
         <OpenButtons {...props} />
         <p class="muted small">The demo is a network for handwritten digits, 331 kB. You can draw for it.</p>
       </section>
