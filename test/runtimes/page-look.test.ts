@@ -197,6 +197,7 @@ withChromium(
     site ??= await openSite(chromium);
     const page = await site.visit({ viewport: { width: 1000, height: 300 } });
     await choose(page, digitsFile);
+    await page.getByTestId('ratio').waitFor();
     await drawAll(page);
     assert.is(await page.locator('td.histogram svg').count(), 7);
     assert.is(await page.evaluate(() => scrollY), 0);

@@ -222,7 +222,7 @@ inPage('a packed file is said to be packed, with what is in it', async (page) =>
   model.close();
   await drop(page, 'digits.safetensors', bytes);
   await page.getByRole('heading', { name: 'digits.safetensors' }).waitFor();
-  const facts = await page.locator('section.model p').textContent();
+  const facts = await page.locator('section.model p').first().textContent();
   assert.match(facts ?? '', 'Already packed');
   assert.match(facts ?? '', `at ${report.bitsPerWeight.toFixed(2)} bits`);
   assert.is(await page.locator('section.layers tbody tr').count(), report.tensors.length);

@@ -70,7 +70,7 @@ export function Start(props: OpenProps) {
           Drop a <code>.h5</code> or <code>.keras</code> file
         </p>
         <p class="muted">
-          or a packed <code>.safetensors</code>, anywhere on this page, or
+          or a packed <code>.safetensors</code> anywhere on this page
         </p>
         <OpenButtons {...props} />
         <p class="muted small">The demo is a network for handwritten digits, 331 kB. You can draw for it.</p>

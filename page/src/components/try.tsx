@@ -153,20 +153,20 @@ function Answers({ tried }: { readonly tried: Tried }) {
       <div class="seen">
         {preview && <Preview {...preview} />}
         <p class="small muted">{from}</p>
+        {difference !== undefined && (
+          <p class="small" data-testid="verdict">
+            {samples === 1
+              ? same === 1
+                ? 'The same answer'
+                : 'Another answer'
+              : `The same answer for ${same} of ${samples} samples`}
+            , outputs differ by {format.value(difference)} at most.
+          </p>
+        )}
       </div>
       {columns.map((column) => (
         <Column key={column.title} column={column} />
       ))}
-      {difference !== undefined && (
-        <p class="small muted verdict" data-testid="verdict">
-          {samples === 1
-            ? same === 1
-              ? 'The same answer'
-              : 'Another answer'
-            : `The same answer for ${same} of ${samples} samples`}
-          , outputs differ by {format.value(difference)} at most.
-        </p>
-      )}
     </div>
   );
 }

@@ -11,29 +11,24 @@ export interface Entry {
 }
 
 /** A time is the least of so many: what else the machine does only ever adds. */
-const TIMED_RUNS = 15;
-/** Runs for one of them last at least so long: clocks of pages are coarse. */
-const LEAST = 1;
+const TIMED_ROUNDS = 15;
+/** Each round lasts at least so many milliseconds: clocks of pages go by steps of 0.1. */
+const LEAST = 2;
 const MOST_SCORES = 1000;
 
 /** Milliseconds of one call of each, taken in turns, so that what else the machine does falls on all of them. */
 export function timesOf(works: readonly (() => void)[]): number[] {
-  const rounds = works.map((work) => {
-    let count = 1;
-    for (;;) {
-      const start = performance.now();
-      for (let i = 0; i < count; i++) work();
-      if (performance.now() - start >= LEAST || count >= 256) return count;
-      count *= 4;
-    }
-  });
   const times = works.map(() => Number.POSITIVE_INFINITY);
-  for (let run = 0; run < TIMED_RUNS; run++) {
+  for (let round = 0; round < TIMED_ROUNDS; round++) {
     for (const [i, work] of works.entries()) {
-      const count = rounds[i] as number;
       const start = performance.now();
-      for (let n = 0; n < count; n++) work();
-      times[i] = Math.min(times[i] as number, (performance.now() - start) / count);
+      let elapsed = 0;
+      let calls = 0;
+      for (; elapsed < LEAST; calls++) {
+        work();
+        elapsed = performance.now() - start;
+      }
+      times[i] = Math.min(times[i] as number, elapsed / calls);
     }
   }
   return times;
