@@ -17,6 +17,8 @@ const LEVELS: Readonly<Record<string, number>> = {
   network: 2,
   keras: 3,
   packed: 3,
+  export: 3.5,
+  onnx: 4,
   tfjs: 4,
   runtime: 4,
   data: 4,

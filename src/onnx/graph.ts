@@ -1,0 +1,354 @@
+// A graph while it is put together: names that nobody else has, shapes that follow, constants that are stored once.
+
+import { refuse } from '../export/refusal.js';
+import { bytesOf } from '../formats/dtypes.js';
+import { sizeOf } from '../shape.js';
+import {
+  type Attributes,
+  type Dim,
+  type ElementType,
+  type Graph,
+  type Initializer,
+  type Node,
+  TYPES,
+  type Val,
+} from './types.js';
+
+export type Shape = readonly Dim[];
+
+/** What a node makes. */
+export interface Made {
+  readonly shape: Shape;
+  readonly type?: ElementType;
+}
+
+/** Versions of ONNX's operations, and of the file format that came with them. */
+const BASE = { opset: 21, ir: 10 } as const;
+const WITH_INT2 = { opset: 25, ir: 13 } as const;
+
+/** Length of axes that are aligned at the last and spread. */
+export function spread(shapes: readonly Shape[]): Dim[] {
+  const rank = Math.max(0, ...shapes.map(({ length }) => length));
+  return Array.from({ length: rank }, (_, i) => {
+    const own = shapes
+      .map((shape) => shape[shape.length - rank + i])
+      .filter((n) => n !== undefined && n !== 1);
+    return own.length === 0
+      ? 1
+      : (own.find((n) => typeof n === 'number') ?? own.find((n) => n !== null) ?? null);
+  });
+}
+
+/** Number of elements; null where a length is not known. */
+export const totalOf = (shape: Shape): number | null =>
+  shape.every((n) => typeof n === 'number') ? sizeOf(shape as number[]) : null;
+
+/** Puts a graph together. */
+export class GraphBuilder {
+  #nodes: Node[] = [];
+  #values: Val[] = [];
+  readonly #initializers: Initializer[] = [];
+  readonly #names = new Set<string>(['']);
+  readonly #constants = new Map<string, Val>();
+  readonly #domains = new Set<string>();
+  readonly #renamed = new Map<string, string>();
+  #hasInt2 = false;
+  /** What names of nodes begin with: the path of the Keras layer. */
+  scope = '';
+
+  /** A name that is not taken: the wanted one, or that with a number. */
+  unique(wanted: string): string {
+    let name = wanted;
+    for (let n = 1; this.#names.has(name); n++) name = `${wanted}_${n}`;
+    this.#names.add(name);
+    return name;
+  }
+
+  /** Adds a node with one output, which is called as the node is. */
+  add(
+    op: string,
+    inputs: readonly (Val | undefined)[],
+    made: Made,
+    attributes: Attributes = {},
+    domain = '',
+  ): Val {
+    return this.addMany(op, inputs, [made], attributes, domain)[0] as Val;
+  }
+
+  /** Adds a node with several outputs; undefined: one that is left out. */
+  addMany(
+    op: string,
+    inputs: readonly (Val | undefined)[],
+    made: readonly (Made | undefined)[],
+    attributes: Attributes = {},
+    domain = '',
+  ): Val[] {
+    const name = this.unique(this.scope === '' ? op : `${this.scope}/${op}`);
+    const outputs = made.map((one, i): Val => {
+      if (!one) return { name: '', type: 'float', shape: [] };
+      const own = i === 0 ? name : this.unique(`${name}:${i}`);
+      return { name: own, type: one.type ?? inputs[0]?.type ?? 'float', shape: one.shape };
+    });
+    const given = inputs.map((input) => input?.name ?? '');
+    while (given.at(-1) === '') given.pop();
+    this.#nodes.push({
+      name,
+      op,
+      domain,
+      inputs: given,
+      outputs: outputs.map((own) => own.name),
+      attributes,
+    });
+    if (domain !== '') this.#domains.add(domain);
+    this.#values.push(...outputs.filter((own) => own.name !== ''));
+    return outputs;
+  }
+
+  /** Stores a tensor. */
+  initializer(one: Initializer): Val {
+    const stored = { ...one, name: this.unique(one.name) };
+    if (one.type === 'int2') this.#hasInt2 = true;
+    this.#initializers.push(stored);
+    return { name: stored.name, type: one.type, shape: one.shape };
+  }
+
+  /** Floats that are stored under a name. */
+  floats(name: string, values: Float32Array, shape: readonly number[] = [values.length]): Val {
+    return this.initializer({ name, type: 'float', shape, data: bytesOf(values) });
+  }
+
+  /** A small constant, the same for all who want it. */
+  constant(
+    type: 'float' | 'int64' | 'int32' | 'uint8' | 'bool',
+    values: readonly number[],
+    shape?: readonly number[],
+  ): Val {
+    const dims = shape ?? [values.length];
+    const key = `${type}/${dims}/${values.map((v) => (Object.is(v, -0) ? '-0' : v))}`;
+    const known = this.#constants.get(key);
+    if (known) return known;
+    const data =
+      type === 'float'
+        ? bytesOf(Float32Array.from(values))
+        : type === 'int64'
+          ? new Uint8Array(BigInt64Array.from(values, BigInt).buffer)
+          : type === 'int32'
+            ? new Uint8Array(Int32Array.from(values).buffer)
+            : Uint8Array.from(values);
+    const isShort = values.length < 5;
+    const name = `constant/${isShort ? values.join('_') || 'none' : `of_${values.length}`}`;
+    const made = this.initializer({ name, type, shape: dims, data });
+    this.#constants.set(key, made);
+    return made;
+  }
+
+  ints(values: readonly number[]): Val {
+    return this.constant('int64', values);
+  }
+
+  /** A number beside values of a type. */
+  scalar(value: number, type: ElementType = 'float'): Val {
+    return this.constant(type === 'int32' || type === 'int64' ? type : 'float', [value], []);
+  }
+
+  /** A value of another name, for the outside. */
+  input(name: string, type: ElementType, shape: Shape): Val {
+    return { name: this.unique(name), type, shape };
+  }
+
+  /** Element by element, of the same type unless said otherwise. */
+  unary(op: string, x: Val, attributes: Attributes = {}, type = x.type): Val {
+    return this.add(op, [x], { shape: x.shape, type }, attributes);
+  }
+
+  binary(op: string, x: Val, y: Val | number, type?: ElementType): Val {
+    const other = typeof y === 'number' ? this.scalar(y, x.type) : y;
+    return this.add(op, [x, other], { shape: spread([x.shape, other.shape]), type: type ?? x.type });
+  }
+
+  cast(x: Val, type: ElementType): Val {
+    if (x.type === type) return x;
+    // Truth of numbers is being other than 0; of floats between 0 and 1 a cast would make false.
+    if (type === 'bool' && x.type === 'float') return this.unary('Not', this.binary('Equal', x, 0, 'bool'));
+    return this.unary('Cast', x, { to: TYPES[type] }, type);
+  }
+
+  where(condition: Val, x: Val, y: Val): Val {
+    return this.add('Where', [condition, x, y], {
+      shape: spread([condition.shape, x.shape, y.shape]),
+      type: x.type,
+    });
+  }
+
+  matmul(x: Val, y: Val): Val {
+    const [a, b] = [x.shape, y.shape];
+    const batch = spread([a.slice(0, -2), b.slice(0, -2)]);
+    const shape = [
+      ...batch,
+      ...(a.length > 1 ? [a.at(-2) as Dim] : []),
+      ...(b.length > 1 ? [b.at(-1) as Dim] : []),
+    ];
+    return this.add('MatMul', [x, y], { shape });
+  }
+
+  transpose(x: Val, perm: readonly number[]): Val {
+    if (perm.every((axis, i) => axis === i)) return x;
+    const made = { shape: perm.map((axis) => x.shape[axis] as Dim) };
+    return this.add('Transpose', [x], made, { perm });
+  }
+
+  /** A shape of the same elements; lengths that are not known have to stand where they stood, but for one. */
+  reshape(x: Val, shape: Shape): Val {
+    if (shape.length === x.shape.length && shape.every((n, i) => n !== null && n === x.shape[i])) return x;
+    const target = shape.map((n, i) => (typeof n === 'number' ? n : x.shape[i] === n && n !== null ? 0 : -1));
+    // Where one length is left open and the batch stands first, the batch is copied, else it is what is left.
+    const open = target.filter((n) => n === -1).length;
+    if (open > 1) refuse('a shape of which more than one length is not known');
+    return this.add('Reshape', [x, this.ints(target)], { shape });
+  }
+
+  unsqueeze(x: Val, axes: readonly number[]): Val {
+    if (axes.length === 0) return x;
+    const rank = x.shape.length + axes.length;
+    let next = 0;
+    const shape = Array.from({ length: rank }, (_, i) => (axes.includes(i) ? 1 : (x.shape[next++] as Dim)));
+    return this.add('Unsqueeze', [x, this.ints(axes)], { shape });
+  }
+
+  squeeze(x: Val, axes: readonly number[]): Val {
+    if (axes.length === 0) return x;
+    return this.add('Squeeze', [x, this.ints(axes)], { shape: x.shape.filter((_, i) => !axes.includes(i)) });
+  }
+
+  concat(xs: readonly Val[], axis: number): Val {
+    const [first] = xs as [Val];
+    if (xs.length === 1) return first;
+    const lengths = xs.map(({ shape }) => shape[axis]);
+    const sum = lengths.every((n) => typeof n === 'number')
+      ? (lengths as number[]).reduce((a, b) => a + b, 0)
+      : null;
+    const known = (i: number) =>
+      xs.map(({ shape }) => shape[i]).find((n) => typeof n === 'number') ?? (first.shape[i] as Dim);
+    const shape = first.shape.map((_, i) => (i === axis ? sum : known(i)));
+    return this.add('Concat', xs, { shape }, { axis });
+  }
+
+  split(x: Val, lengths: readonly number[], axis: number): Val[] {
+    const made = lengths.map((n) => ({ shape: x.shape.map((own, i) => (i === axis ? n : own)) }));
+    const equal = lengths.every((n) => n === lengths[0]);
+    return equal
+      ? this.addMany('Split', [x], made, { axis, num_outputs: lengths.length })
+      : this.addMany('Split', [x, this.ints(lengths)], made, { axis });
+  }
+
+  /** Parts of some axes: as `x[start:end:step]`, with the lengths that come out. */
+  slice(
+    x: Val,
+    parts: readonly { axis: number; start: number; end: number; step?: number; length: Dim }[],
+  ): Val {
+    if (parts.length === 0) return x;
+    const shape = x.shape.map((n, i) => {
+      const own = parts.find(({ axis }) => axis === i);
+      return own ? own.length : n;
+    });
+    const list = (of: (part: (typeof parts)[number]) => number) => this.ints(parts.map(of));
+    const steps = parts.some(({ step = 1 }) => step !== 1) ? list(({ step = 1 }) => step) : undefined;
+    const inputs = [x, list((p) => p.start), list((p) => p.end), list((p) => p.axis), steps];
+    return this.add('Slice', inputs, { shape });
+  }
+
+  /** `ReduceMean` and its kin. */
+  reduce(op: string, x: Val, axes: readonly number[], keep: boolean): Val {
+    const shape = x.shape.flatMap((n, i): Dim[] => (axes.includes(i) ? (keep ? [1] : []) : [n]));
+    return this.add(op, [x, this.ints(axes)], { shape }, { keepdims: keep ? 1 : 0 });
+  }
+
+  gather(x: Val, indices: Val, axis: number): Val {
+    const shape = [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)];
+    return this.add('Gather', [x, indices], { shape, type: x.type }, { axis });
+  }
+
+  /** Zeros (or another number) of a shape whose first length is that of a value. */
+  filled(like: Val, rest: readonly number[], value = 0): Val {
+    const batch = this.add('Shape', [like], { shape: [1], type: 'int64' }, { start: 0, end: 1 });
+    const shape = this.concat([batch, this.ints(rest)], 0);
+    return this.add('Expand', [this.constant('float', [value], []), shape], {
+      shape: [like.shape[0] as Dim, ...rest],
+    });
+  }
+
+  /** Nodes that the work adds become the body of a loop. */
+  body(name: string, inputs: readonly Val[], work: () => readonly Val[]): Graph {
+    const [nodes, values] = [this.#nodes, this.#values];
+    this.#nodes = [];
+    this.#values = [];
+    try {
+      const outputs = work();
+      const ends = new Set(outputs.map((own) => own.name));
+      const own = this.#values.filter((value) => !ends.has(value.name));
+      return { name, nodes: this.#nodes, initializers: [], inputs, outputs, values: own };
+    } finally {
+      this.#nodes = nodes;
+      this.#values = values;
+    }
+  }
+
+  /** Gives a value that a node makes another name. */
+  rename(val: Val, name: string): Val {
+    this.#renamed.set(val.name, name);
+    return { ...val, name };
+  }
+
+  /** The whole graph; nodes and tensors that no output needs are left out. */
+  graph(name: string, inputs: readonly Val[], outputs: readonly Val[]): Graph {
+    const isRenamed = (own: string) => this.#renamed.get(own) ?? own;
+    const ends = new Set([...inputs, ...outputs].map((own) => own.name));
+    const needed = new Set(outputs.map((own) => own.name));
+    const nodes: Node[] = [];
+    for (const node of [...this.#nodes].reverse()) {
+      const own = renamed(node, isRenamed);
+      if (!own.outputs.some((output) => needed.has(output))) continue;
+      for (const input of namesIn(own)) needed.add(input);
+      nodes.unshift(own);
+    }
+    const values = this.#values.map((own) => ({ ...own, name: isRenamed(own.name) }));
+    return {
+      ...{ name, nodes, inputs, outputs },
+      initializers: this.#initializers.filter((one) => needed.has(one.name)),
+      values: values.filter((own) => needed.has(own.name) && !ends.has(own.name)),
+    };
+  }
+
+  /** Versions that the graph needs. */
+  versions(): { readonly irVersion: number; readonly opsets: Readonly<Record<string, number>> } {
+    const { opset, ir } = this.#hasInt2 ? WITH_INT2 : BASE;
+    const more = [...this.#domains].map((domain) => [domain, 1] as const);
+    return { irVersion: ir, opsets: { '': opset, ...Object.fromEntries(more) } };
+  }
+}
+
+/** A node with other names, those in its bodies too. */
+function renamed(node: Node, nameOf: (name: string) => string): Node {
+  const attributes = Object.entries(node.attributes).map(([key, value]) => {
+    if (typeof value !== 'object' || !('graph' in value)) return [key, value] as const;
+    const { graph } = value;
+    return [key, { graph: { ...graph, nodes: graph.nodes.map((own) => renamed(own, nameOf)) } }] as const;
+  });
+  return {
+    ...node,
+    inputs: node.inputs.map(nameOf),
+    outputs: node.outputs.map(nameOf),
+    attributes: Object.fromEntries(attributes),
+  };
+}
+
+/** Names that a node takes, those of its bodies too. */
+function namesIn({ inputs, attributes }: Node): string[] {
+  const bodies = Object.values(attributes).flatMap((value) =>
+    typeof value === 'object' && 'graph' in value ? [value.graph] : [],
+  );
+  return [
+    ...inputs,
+    ...bodies.flatMap(({ nodes, outputs }) => [...nodes.flatMap(namesIn), ...outputs.map((own) => own.name)]),
+  ];
+}
