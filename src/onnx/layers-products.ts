@@ -117,12 +117,12 @@ const transposed: Emit = (c) => {
     const ends = kernel.map((k, i) => {
       const stride = strides[i] as number;
       const reach = (k - 1) * (dilations[i] as number) + 1;
-      if (more) {
-        const pad = a.padding === 'same' ? k >> 1 : 0;
-        return { before: pad, after: pad, added: more[i] as number };
-      }
-      const total = a.padding === 'same' ? Math.max(reach - stride, 0) : 0;
-      return { before: total >> 1, after: total - (total >> 1), added: Math.max(stride - reach, 0) };
+      // What is cut off both ends together, as a convolution with padding from the output to the input would add it.
+      const isSame = a.padding === 'same';
+      const wanted = isSame ? 2 * (reach >> 1) : 0;
+      const total = more ? wanted - (more[i] as number) : isSame ? reach - stride : Math.min(reach - stride, 0);
+      const cut = Math.max(total, 0);
+      return { before: cut >> 1, after: cut - (cut >> 1), added: Math.max(-total, 0) };
     });
     return addConvolution(c, x, firstShape(c), {
       op: 'ConvTranspose',

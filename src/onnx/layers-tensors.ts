@@ -135,7 +135,7 @@ const truth =
 const norm: Emit = (c) => {
   const { ord, axis } = c.attributes;
   const isMatrix = Array.isArray(axis) && axis.length === 2;
-  const isPlain = ord === null || ord === undefined || ord === 'fro';
+  const isPlain = ord === null || ord === undefined || ord === 'fro' || ord === 'euclidean';
   if (!isPlain && (isMatrix || axis === null || (ord !== 1 && ord !== 2)))
     refuse(`ord: ${JSON.stringify(ord)}`);
   return reduced(ord === 1 ? 'ReduceL1' : 'ReduceL2', true)(c);
