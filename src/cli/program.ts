@@ -271,17 +271,24 @@ function addReport(program: Command): void {
 function addConvert(program: Command): void {
   const command = program
     .command('convert')
-    .description('writes a TensorFlow.js layers model: model.json and weight files')
+    .description('writes the model for another runtime: a TensorFlow.js layers model, or ONNX')
     .argument('<file>', ANY_MODEL)
     .requiredOption(
       '-o, --output <file>',
-      'DIR/model.json; weight files stand beside it',
-      ending('--output', /\.json$/i, '.json'),
+      'DIR/model.json, with weight files beside it, or a name ending in .onnx',
+      ending('--output', /\.(json|onnx)$/i, '.json or .onnx'),
     )
-    .option('--float16', 'weights as float16, half the bytes');
+    .option('--float16', 'model.json: weights as float16, half the bytes')
+    .option(
+      '--weights <how>',
+      'ONNX: folded (low-bit in the file, float speed; default), low-bit (small in memory too) or float',
+      choice('--weights', ['folded', 'low-bit', 'float']),
+    );
   runs(common(command), async () => (await import('./convert.js')).convert, [
     'convert model.safetensors -o web/model.json',
     'convert model.h5 -o web/model.json --float16',
+    'convert model.safetensors -o model.onnx',
+    'convert model.safetensors -o model.onnx --weights low-bit',
   ]);
 }
 

@@ -108,6 +108,8 @@ export interface Encoded {
   model(dataName?: string): Message;
   /** What that file holds; undefined where the model is small enough to be one file. */
   readonly data: Iterable<Uint8Array> | undefined;
+  /** Of both, the second within a few. */
+  readonly bytes: number;
 }
 
 /**
@@ -117,7 +119,7 @@ export interface Encoded {
  */
 export function encodeModel(model: Model, most = MOST_BYTES): Encoded {
   const whole = modelMessage(model);
-  if (whole.length <= most) return { model: () => whole, data: undefined };
+  if (whole.length <= most) return { model: () => whole, data: undefined, bytes: whole.length };
   let end = 0;
   const offsets = new Map<Initializer, number>();
   for (const one of model.graph.initializers) {
@@ -127,6 +129,7 @@ export function encodeModel(model: Model, most = MOST_BYTES): Encoded {
     end = offset + one.data.length;
   }
   return {
+    bytes: whole.length,
     model(location = 'model.onnx.data') {
       const places = [...offsets].map(([one, offset]) => [one, { location, offset }] as const);
       return modelMessage(model, new Map(places));

@@ -312,10 +312,14 @@ export class GraphBuilder {
       nodes.unshift(own);
     }
     const values = this.#values.map((own) => ({ ...own, name: isRenamed(own.name) }));
+    // What follows from stored tensors alone is computed while a model loads, and its shape with it.
+    const fixed = new Set(this.#initializers.map((one) => one.name));
+    for (const node of nodes)
+      if (namesIn(node).every((input) => fixed.has(input))) for (const own of node.outputs) fixed.add(own);
     return {
       ...{ name, nodes, inputs, outputs },
       initializers: this.#initializers.filter((one) => needed.has(one.name)),
-      values: values.filter((own) => needed.has(own.name) && !ends.has(own.name)),
+      values: values.filter((own) => needed.has(own.name) && !ends.has(own.name) && !fixed.has(own.name)),
     };
   }
 

@@ -27,8 +27,10 @@ export interface OnnxFiles {
   model(dataName?: string): Iterable<Uint8Array>;
   /** Contents of the file of data; undefined where the model is one file. */
   readonly data: Iterable<Uint8Array> | undefined;
-  /** Bytes of the model without a file of data. */
+  /** Bytes of all its files. */
   readonly bytes: number;
+  /** Version of ONNX's operations that a runtime has to know. */
+  readonly opset: number;
   /** Weights that are stored as codes. */
   readonly lowBit: readonly string[];
   /** What was done otherwise than asked for, and why. */
@@ -69,7 +71,8 @@ export function onnxModelFiles(model: ModelSource, options: OnnxOptions = {}): O
   return {
     model: (dataName) => encoded.model(dataName).pieces(),
     data: encoded.data,
-    bytes: encoded.model().length,
+    bytes: encoded.bytes,
+    opset: opsets[''] as number,
     lowBit: [...weights.coded.keys()],
     remarks,
   };

@@ -120,7 +120,11 @@ const transposed: Emit = (c) => {
       // What is cut off both ends together, as a convolution with padding from the output to the input would add it.
       const isSame = a.padding === 'same';
       const wanted = isSame ? 2 * (reach >> 1) : 0;
-      const total = more ? wanted - (more[i] as number) : isSame ? reach - stride : Math.min(reach - stride, 0);
+      const total = more
+        ? wanted - (more[i] as number)
+        : isSame
+          ? reach - stride
+          : Math.min(reach - stride, 0);
       const cut = Math.max(total, 0);
       return { before: cut >> 1, after: cut - (cut >> 1), added: Math.max(-total, 0) };
     });

@@ -29,7 +29,12 @@ export const RECIPES: Readonly<Record<string, QuantizeOptions>> = {
 };
 
 /** Writes a model, its data beside it where there is some. */
-export function writeOnnx(source: ModelSource, file: string, weights: WeightStorage, mostBytes?: number): string {
+export function writeOnnx(
+  source: ModelSource,
+  file: string,
+  weights: WeightStorage,
+  mostBytes?: number,
+): string {
   const files = onnxModelFiles(source, { weights, ...(mostBytes === undefined ? {} : { mostBytes }) });
   const dataName = `${path.basename(file)}.data`;
   mkdirSync(path.dirname(file), { recursive: true });
