@@ -4,6 +4,7 @@ import { sizeOf } from '../shape.js';
 import { activationNamed } from './activations.js';
 import { type Context, type Emit, each, floatOf, numbersOf, resultShape } from './context.js';
 import { addRows } from './rows.js';
+import { addRowsOf } from './tables.js';
 import { channelsFirst, plainOrder, Tensor } from './tensor.js';
 import type { Dim, Val } from './types.js';
 import type { Wanted } from './weights.js';
@@ -162,9 +163,8 @@ const dense: Emit = (c) => {
 /** Rows of a table by their numbers. */
 const embedding: Emit = (c) => {
   const ids = c.inputs[0] as Tensor;
-  const table = c.weights.value(c.id('embeddings') as string);
   const indices = ids.type === 'float' ? c.graph.cast(ids.plain, 'int32') : ids.plain;
-  return [Tensor.of(c.graph, c.graph.gather(table, indices, 0))];
+  return [Tensor.of(c.graph, addRowsOf(c, c.id('embeddings') as string, indices))];
 };
 
 const einsumDense: Emit = (c) => {

@@ -28,7 +28,8 @@ export function addRows(c: Context, x: Val, p: Rows): Val {
   const direct = blocked && addBlocked(c, x, blocked, p, shape);
   if (direct) return bias ? graph.binary('Add', direct, bias) : direct;
   const factors = p.factors ? { factors: { axis: 1, values: p.factors } } : {};
-  const matrix = weights.value(p.id, { axes: [p.rows, p.columns], ...factors });
+  // ONNX Runtime computes a MatMul behind DequantizeLinear from activations of 8 bits.
+  const matrix = weights.value(p.id, { axes: [p.rows, p.columns], ...factors }, true);
   if (x.shape.length === 2 && bias) return graph.add('Gemm', [x, matrix, bias], { shape });
   const product = graph.add('MatMul', [x, matrix], { shape });
   return bias ? graph.binary('Add', product, bias) : product;

@@ -57,8 +57,8 @@ export class WeightWriter {
     return coded === undefined || scaleAxes(coded) !== undefined;
   }
 
-  /** The weight as floats. */
-  value(id: string, wanted: Wanted = keep(this.infoOf(id).shape.length)): Val {
+  /** The weight as floats. @param isFolded made floats while the model loads, where low-bit was asked for too */
+  value(id: string, wanted: Wanted = keep(this.infoOf(id).shape.length), isFolded = false): Val {
     const factorKey = wanted.factors ? Array.from(wanted.factors.values).join() : '';
     const key = JSON.stringify([id, wanted.axes, wanted.pick, wanted.shape, factorKey]);
     const known = this.#made.get(key);
@@ -66,7 +66,7 @@ export class WeightWriter {
     const { scope } = this.graph;
     this.graph.scope = id;
     const coded = this.codesOf(id);
-    const made = coded ? this.#fromCodes(id, coded, wanted) : this.#fromFloats(id, wanted);
+    const made = coded ? this.#fromCodes(id, coded, wanted, isFolded) : this.#fromFloats(id, wanted);
     this.graph.scope = scope;
     this.#made.set(key, made);
     return made;
@@ -83,7 +83,7 @@ export class WeightWriter {
     return this.graph.initializer({ name: id, type: 'float', shape: wanted.shape ?? own, data });
   }
 
-  #fromCodes(id: string, coded: QuantizedTensor, wanted: Wanted): Val {
+  #fromCodes(id: string, coded: QuantizedTensor, wanted: Wanted, isFolded: boolean): Val {
     this.coded.set(id, coded);
     const axes = scaleAxes(coded);
     if (!axes) return this.#grouped(id, coded, wanted);
@@ -94,7 +94,8 @@ export class WeightWriter {
     const scaleShape = aligned(factored.shape, own, shape);
     const bits = BITS[coded.coding.scheme];
     const read = () => arrangeCodes(coded.codes, bits, coded.shape, wanted);
-    if (this.storage === 'low-bit') {
+    if (this.storage === 'low-bit' && isFolded) this.widened.add(id);
+    else if (this.storage === 'low-bit') {
       const made = this.#dequantized(id, bits, read, shape, scaleShape, factored.values);
       if (made) return made;
     }
