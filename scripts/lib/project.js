@@ -23,6 +23,12 @@ export const pythonOf = (venv) => path.join(venv, windows ? 'Scripts/python.exe'
 
 export const venvDir = path.join(cacheDir, 'venv');
 
+/** The Python environment that exported models are run in. */
+export const exportDir = path.join(cacheDir, 'export');
+
+/** The Python that exported models are checked and run with: $BITNIBBLE_EXPORT_PYTHON, else the project's, there or not. */
+export const exportPython = () => process.env.BITNIBBLE_EXPORT_PYTHON || pythonOf(exportDir);
+
 /** The Python to use: $BITNIBBLE_PYTHON, else the project's environment, else whatever is on the PATH. */
 export function findPython() {
   if (process.env.BITNIBBLE_PYTHON) return process.env.BITNIBBLE_PYTHON;

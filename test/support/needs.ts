@@ -8,6 +8,7 @@ import {
   bunPath,
   chromiumPath,
   denoPath,
+  exportPython,
   type Finished,
   findPython,
   miniflareDir,
@@ -35,6 +36,7 @@ export { type Finished, root, run, typescript };
  * | `deno`, `bun` | the path of a Deno, a Bun | `node scripts/runtimes.js deno bun` |
  * | `workerd` | the folder of miniflare | `node scripts/runtimes.js workerd` |
  * | `wrangler` | the path of wrangler | `node scripts/runtimes.js workerd` |
+ * | `export` | a Python with ONNX and ONNX Runtime | `node scripts/export-env.js` |
  * | `bundlers` | a folder with Vite, webpack, Rollup and esbuild | `node scripts/runtimes.js bundlers` |
  * | `shared` | the folder of data sets: `$BITNIBBLE_SHARED`, else `../shared/data` | nothing |
  * | `cases` | the folder of reported models: `$BITNIBBLE_CASES`, else `../shared/cases` | nothing |
@@ -44,7 +46,7 @@ export type Need = 'python' | 'keras' | 'tfjs-node' | Folder | Runtime;
 /** Folders beside the project, which may be missing in CI as well. */
 type Folder = 'shared' | 'cases';
 
-type Runtime = 'node20' | 'node24' | 'chromium' | 'deno' | 'bun' | 'workerd' | 'wrangler' | 'bundlers';
+type Runtime = 'node20' | 'node24' | 'chromium' | 'deno' | 'bun' | 'workerd' | 'wrangler' | 'bundlers' | 'export';
 
 /** Where each runtime is, and how to get it. */
 const RUNTIMES: Readonly<Record<Runtime, readonly [name: string, path: () => string, hint: string]>> = {
@@ -59,6 +61,7 @@ const RUNTIMES: Readonly<Record<Runtime, readonly [name: string, path: () => str
   bun: ['Bun', bunPath, 'node scripts/runtimes.js bun'],
   workerd: ['workerd', miniflareDir, 'node scripts/runtimes.js workerd'],
   wrangler: ['wrangler', wranglerPath, 'node scripts/runtimes.js workerd'],
+  export: ['Python with ONNX Runtime', exportPython, 'node scripts/export-env.js'],
   bundlers: ['set of bundlers', bundlersDir, 'node scripts/runtimes.js bundlers'],
 };
 

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Kernels } from '../../src/kernels/types.js';
 import type { ModelSource } from '../../src/model.js';
@@ -7,6 +7,7 @@ import { onnxModelFiles, type WeightStorage } from '../../src/onnx/index.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
 import type { QuantizeOptions } from '../../src/schemes/types.js';
 import { fileOf, folder } from '../tfjs/support.js';
+import { root, run } from './needs.js';
 
 /** A model for `onnx_run.py`. */
 export interface Case {
@@ -43,6 +44,10 @@ export function writeOnnx(
   return file;
 }
 
+/** What Keras made of fixtures after int2 (`t0`, ...) and binary (`b0`, ...): `make_recorded.py`. */
+const recorded = path.join(root, 'test/fixtures/onnx');
+const LETTERS: Readonly<Record<string, string>> = { int4: 'q', int2: 't', binary: 'b' };
+
 /** A fixture as ONNX models: float, and low-bit by some recipes in both ways of storing codes. */
 export async function fixtureCases(name: string, kernels: Kernels, to: string): Promise<Case[]> {
   const keras = await openKeras(fileOf(name));
@@ -55,16 +60,41 @@ export async function fixtureCases(name: string, kernels: Kernels, to: string): 
   for (const [recipe, options] of Object.entries(RECIPES)) {
     const { model } = quantizeModel(keras, { default: options }, { kernels });
     const decoded = of(`${recipe} decoded`, 'float', model);
-    if (recipe === 'int4')
-      cases.push({ name: `${name} int4 float`, model: decoded, inputs, expected: inputs, letter: 'q' });
+    const letter = LETTERS[recipe];
+    const expected = recipe === 'int4' ? inputs : path.join(recorded, `${name}.npz`);
+    const isRecorded = letter !== undefined && existsSync(expected);
+    const right = isRecorded ? { expected, letter } : { like: decoded };
+    if (isRecorded) cases.push({ name: `${name} ${recipe} float`, model: decoded, inputs, ...right });
     for (const weights of ['folded', 'low-bit'] as const)
       cases.push({
         name: `${name} ${recipe} ${weights}`,
         model: of(`${recipe} ${weights}`, weights, model),
         inputs,
-        ...(recipe === 'int4' ? { expected: inputs, letter: 'q' } : { like: decoded }),
+        ...right,
       });
   }
   keras.close();
   return cases;
+}
+
+/** What `onnx_run.py` says of a case. */
+export interface Answer {
+  readonly name: string;
+  readonly error?: number;
+  readonly problem?: string;
+  readonly nodes?: number;
+  readonly transposes?: number;
+}
+
+/** Checks and runs models in Python. */
+export async function runOnnx(python: string, cases: readonly Case[], to: string): Promise<Answer[]> {
+  const list = path.join(to, 'cases.json');
+  writeFileSync(list, JSON.stringify(cases));
+  const script = path.join(root, 'test/slow/onnx_run.py');
+  const { status, stdout, stderr } = await run(python, [script, list], { timeout: 600_000 });
+  if (status !== 0) throw new Error(`Python ended with status ${status}:\n${stderr.trimEnd()}`);
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Answer);
 }
