@@ -25,6 +25,8 @@ export interface Context {
   readonly results: readonly Value[];
   /** Zeros before and behind each spatial axis of the input that the node has to add. */
   readonly border: readonly (readonly [number, number])[] | undefined;
+  /** Rows of the kernel in the order in which the input has its features, where it is another than Keras's. */
+  readonly rowOrder: readonly number[] | undefined;
   /** Values of a weight; undefined where the node has none of that role. */
   values(role: string): Float32Array | undefined;
   /** Id of a weight; undefined where the node has none of that role. */

@@ -1,4 +1,5 @@
 // The walk over a network: every node becomes a few nodes of ONNX, values of the network values of the graph.
+import { arrange } from '../export/arrange.js';
 import { namingNode, refuse } from '../export/refusal.js';
 import type { CodedSource } from '../export/stored.js';
 import { type Network, type NetworkNode, operationOf, requireRunnable } from '../network/index.js';
@@ -13,7 +14,7 @@ import { PRODUCTS } from './layers-products.js';
 import { RECURRENT } from './layers-recurrent.js';
 import { SHAPES } from './layers-shapes.js';
 import { TENSORS } from './layers-tensors.js';
-import { Tensor } from './tensor.js';
+import { plainOrder, Tensor } from './tensor.js';
 import type { Dim, Graph, Val } from './types.js';
 import { type WeightStorage, WeightWriter } from './weights.js';
 
@@ -77,6 +78,7 @@ class Emitter {
   readonly #wires: Wires;
   readonly #done = new Set<NetworkNode>();
   readonly #borders = new Map<number, Context['border']>();
+  readonly #rowOrders = new Map<number, readonly number[]>();
   readonly #uses = new Map<string, number>();
   /** Values that a node's own results stand for, where nodes behind it are part of it. */
   readonly #ends = new Map<NetworkNode, number>();
@@ -141,6 +143,8 @@ class Emitter {
     const [first] = inputs as [Tensor];
     if (isIdentity(node)) return [first];
     if (this.#leavesBorder(node)) return [first];
+    const turned = this.#flattensTurned(node, first);
+    if (turned) return [turned];
     const { steps } = node;
     const isOpen = steps > 0 && first.shape.slice(1, steps + 1).some((n) => typeof n !== 'number');
     const isFlat = steps > 0 && !(isOpen && this.#isRowwise(node));
@@ -186,6 +190,31 @@ class Emitter {
     return true;
   }
 
+  /** An image with channels first made flat as it is, where the only layer behind can have its rows in that order. */
+  #flattensTurned(node: NetworkNode, x: Tensor): Tensor | undefined {
+    const plain = plainOrder(x.rank);
+    const isPlain =
+      x.has(plain) || x.order.join() === plain.join() || node.attributes.data_format !== 'channels_last';
+    if (node.operation !== 'Flatten' || node.steps > 0 || isPlain) return undefined;
+    const lengths = x.shape.slice(1);
+    const [value] = node.outputs as [number];
+    const next = this.#wires.takers(value);
+    const [only] = next;
+    const isAlone = next.length === 1 && only?.operation === 'Dense' && !this.#wires.isOutput(value);
+    const id = only?.weights.kernel;
+    if (!isAlone || id === undefined || !this.weights.takesFactors(id)) return undefined;
+    if (!lengths.every((n) => typeof n === 'number') || x.order[0] !== 0) return undefined;
+    const own = lengths as number[];
+    const count = own.reduce((n, d) => n * d, 1);
+    const numbers = Float32Array.from({ length: count }, (_, i) => i);
+    // What stands where once the axes are turned: 2^24 and more would not be told apart as floats.
+    if (count >= 2 ** 24) return undefined;
+    const axes = x.order.slice(1).map((axis) => [axis - 1]);
+    this.#rowOrders.set(value, [...arrange(numbers, own, { axes })]);
+    const shape: Dim[] = [x.own.shape[0] as Dim, count];
+    return Tensor.of(this.graph, this.graph.add('Flatten', [x.own], { shape }, { axis: 1 }));
+  }
+
   #context(node: NetworkNode, inputs: readonly Tensor[], steps: number): Context {
     const values = (role: string): Float32Array | undefined => {
       const id = node.weights[role];
@@ -205,6 +234,7 @@ class Emitter {
         results,
         values,
       },
+      rowOrder: this.#rowOrders.get(node.inputs[0] as number),
       border: this.#borders.get(node.inputs[0] as number),
       id: (role) => node.weights[role],
       tail: (kernel) => this.#tail(node, kernel, values),

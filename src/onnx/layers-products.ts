@@ -155,6 +155,7 @@ const dense: Emit = (c) => {
     name: c.node.layer,
     rows: [0],
     columns: [1],
+    rowOrder: c.rowOrder,
     ...tail,
   });
   return [activated(c, Tensor.of(c.graph, made))];

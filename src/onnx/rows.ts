@@ -13,6 +13,8 @@ export interface Rows {
   readonly name: string;
   readonly rows: readonly number[];
   readonly columns: readonly number[];
+  /** Rows in another order; not with scales for groups of rows. */
+  readonly rowOrder?: readonly number[] | undefined;
   readonly factors?: ArrayLike<number> | undefined;
   readonly bias?: Float32Array | undefined;
 }
@@ -29,7 +31,7 @@ export function addRows(c: Context, x: Val, p: Rows): Val {
   if (direct) return bias ? graph.binary('Add', direct, bias) : direct;
   const factors = p.factors ? { factors: { axis: 1, values: p.factors } } : {};
   // ONNX Runtime computes a MatMul behind DequantizeLinear from activations of 8 bits.
-  const matrix = weights.value(p.id, { axes: [p.rows, p.columns], ...factors }, true);
+  const matrix = weights.value(p.id, { axes: [p.rows, p.columns], ...pickOf(p), ...factors }, true);
   if (x.shape.length === 2 && bias) return graph.add('Gemm', [x, matrix, bias], { shape });
   const product = graph.add('MatMul', [x, matrix], { shape });
   return bias ? graph.binary('Add', product, bias) : product;
@@ -79,7 +81,10 @@ function addBlocked(
   const length = (n * blocks * size * stored) / 8;
   const offset = bits === 4 ? 8 : 2;
   const bytes = () => {
-    const turned = arrange(unpackCodes(codes, bits, sizeOf(source)), source, { axes: [p.columns, p.rows] });
+    const turned = arrange(unpackCodes(codes, bits, sizeOf(source)), source, {
+      axes: [p.columns, p.rows],
+      ...pickOf(p),
+    });
     const out = new Uint8Array(n * blocks * size);
     for (let column = 0; column < n; column++)
       for (let row = 0; row < k; row++) {
@@ -115,5 +120,8 @@ function addBlocked(
     'com.microsoft',
   );
 }
+
+const pickOf = ({ rows, rowOrder }: Rows) =>
+  rowOrder ? { pick: { axis: rows[0] as number, places: rowOrder } } : {};
 
 const isInRow = (axes: readonly number[]) => axes.every((axis, i) => axis === i);

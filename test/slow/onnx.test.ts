@@ -100,11 +100,11 @@ exported('a model over the limit has its data in a second file', async ({ export
   const expected = { inputs, expected: inputs, letter: 'y' };
   const saved = path.join(folder, 'saved.onnx');
   const written = await saveOnnx(onnxModelFiles(keras, { mostBytes: 100_000 }), saved);
-  assert.match(written[0] as string, /^saved\.onnx-[0-9a-f]{8}\.data$/);
+  assert.match(written[0] as string, /^saved\.onnx(-[0-9a-f]{8})?\.data$/);
   // Once more: the old data goes with the old model.
   const again = await saveOnnx(onnxModelFiles(keras, { mostBytes: 100_000 }), saved);
   assert.throws(() => statSync(path.join(folder, written[0] as string)), /ENOENT/);
-  assert.is(again.length, 2);
+  assert.match(again[0] as string, /^saved\.onnx-[0-9a-f]{8}\.data$/);
   const cases = [file, saved].map((model) => ({ name: model, model, ...expected }));
   within(await runOnnx(python, cases, folder), 1e-4);
   keras.close();
