@@ -108,9 +108,9 @@ class Emitter {
     });
     const names = network.outputs.map(({ name }) => graph.unique(name));
     for (const node of network.nodes) if (!this.#done.has(node)) this.#add(node);
-    graph.scope = '';
     const taken = new Set(inputs.map(({ name }) => name));
     const outputs = network.outputs.map(({ value }, i) => {
+      graph.scope = this.#wires.maker(value)?.layer ?? '';
       const val = (this.tensors.get(value) as Tensor).plain;
       const isOwn = !taken.has(val.name);
       taken.add(val.name);

@@ -81,7 +81,7 @@ export function pad(
     pads[axis] = pair[0];
     pads[axis + x.shape.length] = pair[1];
     const n = shape[axis];
-    shape[axis] = typeof n === 'number' ? n + pair[0] + pair[1] : null;
+    if (pair[0] + pair[1] > 0) shape[axis] = typeof n === 'number' ? n + pair[0] + pair[1] : null;
   }
   const fill = value === 0 ? undefined : graph.scalar(value, x.type);
   return graph.add('Pad', [x, graph.ints(pads), fill], { shape });
