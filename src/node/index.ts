@@ -5,4 +5,5 @@
 export { cacheFolder, type OpenDatasetOptions, openDataset } from './datasets.js';
 export { fileSource } from './files.js';
 export { type OpenModel, openKeras, openModel, saveModelWeights, saveQuantized } from './models.js';
+export { saveOnnx } from './onnx.js';
 export { type LoadedTensorFlow, loadTensorFlow } from './tfjs.js';

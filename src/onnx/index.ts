@@ -1,4 +1,7 @@
-/** Networks as ONNX models. */
+/**
+ * Networks as ONNX models: the container, operations for every layer, weights as codes.
+ * @module
+ */
 import { type CodedSource, granularityOf } from '../export/stored.js';
 import type { ModelSource } from '../model.js';
 import { dropIdentities, openNetwork } from '../network/index.js';
