@@ -65,6 +65,8 @@ export const miniflareDir = () => inRuntime('workerd', 'miniflare');
 /** Runs on Node.js 22 or later. */
 export const wranglerPath = () => inRuntime('workerd', 'wrangler/bin/wrangler.js');
 export const bundlersDir = () => runtimeDir('bundlers');
+/** The folder that onnxruntime-node and onnxruntime-web are in. */
+export const onnxruntimeDir = () => path.join(runtimeDir('onnxruntime'), 'node_modules');
 
 export function chromiumPath() {
   const known = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
@@ -90,6 +92,13 @@ export const runtimes = {
     folder: runtimeDir('workerd'),
     packages: ['miniflare@4.20260730.0', 'wrangler@4.116.0'],
     versionOf: [[process.execPath, inRuntime('workerd', 'workerd/bin/workerd'), '--version']],
+  },
+  onnxruntime: {
+    folder: runtimeDir('onnxruntime'),
+    packages: ['onnxruntime-node@1.30.0', 'onnxruntime-web@1.30.0'],
+    versionOf: [
+      [process.execPath, '-e', `require(${JSON.stringify(path.join(onnxruntimeDir(), 'onnxruntime-node'))})`],
+    ],
   },
   bundlers: {
     folder: runtimeDir('bundlers'),

@@ -75,16 +75,17 @@ export function pad(
   ends: readonly { readonly axis: number; readonly pair: readonly [number, number] }[],
   value = 0,
 ): Val {
-  const pads = Array<number>(2 * x.shape.length).fill(0);
+  const padded = ends.filter(({ pair }) => pair[0] + pair[1] > 0);
+  if (padded.length === 0) return x;
   const shape = [...x.shape];
-  for (const { axis, pair } of ends) {
-    pads[axis] = pair[0];
-    pads[axis + x.shape.length] = pair[1];
+  for (const { axis, pair } of padded) {
     const n = shape[axis];
-    if (pair[0] + pair[1] > 0) shape[axis] = typeof n === 'number' ? n + pair[0] + pair[1] : null;
+    shape[axis] = typeof n === 'number' ? n + pair[0] + pair[1] : null;
   }
-  const fill = value === 0 ? undefined : graph.scalar(value, x.type);
-  return graph.add('Pad', [x, graph.ints(pads), fill], { shape });
+  const pads = [...padded.map(({ pair }) => pair[0]), ...padded.map(({ pair }) => pair[1])];
+  // Without its axes ONNX Runtime 1.30 makes the padding a part of a pooling behind it, where it may be too wide for one.
+  const axes = graph.ints(padded.map(({ axis }) => axis));
+  return graph.add('Pad', [x, graph.ints(pads), graph.scalar(value, x.type), axes], { shape });
 }
 
 const cropping: Emit = (c) => {

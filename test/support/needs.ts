@@ -13,6 +13,7 @@ import {
   findPython,
   miniflareDir,
   node24Path,
+  onnxruntimeDir,
   root,
   run,
   tfjsNodeMissing,
@@ -38,6 +39,7 @@ export { type Finished, root, run, typescript };
  * | `wrangler` | the path of wrangler | `node scripts/runtimes.js workerd` |
  * | `export` | a Python with ONNX and ONNX Runtime | `node scripts/export-env.js` |
  * | `bundlers` | a folder with Vite, webpack, Rollup and esbuild | `node scripts/runtimes.js bundlers` |
+ * | `onnxruntime` | the folder of onnxruntime-node and onnxruntime-web | `node scripts/runtimes.js onnxruntime` |
  * | `shared` | the folder of data sets: `$BITNIBBLE_SHARED`, else `../shared/data` | nothing |
  * | `cases` | the folder of reported models: `$BITNIBBLE_CASES`, else `../shared/cases` | nothing |
  */
@@ -46,7 +48,17 @@ export type Need = 'python' | 'keras' | 'tfjs-node' | Folder | Runtime;
 /** Folders beside the project, which may be missing in CI as well. */
 type Folder = 'shared' | 'cases';
 
-type Runtime = 'node20' | 'node24' | 'chromium' | 'deno' | 'bun' | 'workerd' | 'wrangler' | 'bundlers' | 'export';
+type Runtime =
+  | 'node20'
+  | 'node24'
+  | 'chromium'
+  | 'deno'
+  | 'bun'
+  | 'workerd'
+  | 'wrangler'
+  | 'bundlers'
+  | 'export'
+  | 'onnxruntime';
 
 /** Where each runtime is, and how to get it. */
 const RUNTIMES: Readonly<Record<Runtime, readonly [name: string, path: () => string, hint: string]>> = {
@@ -61,6 +73,7 @@ const RUNTIMES: Readonly<Record<Runtime, readonly [name: string, path: () => str
   bun: ['Bun', bunPath, 'node scripts/runtimes.js bun'],
   workerd: ['workerd', miniflareDir, 'node scripts/runtimes.js workerd'],
   wrangler: ['wrangler', wranglerPath, 'node scripts/runtimes.js workerd'],
+  onnxruntime: ['onnxruntime-node', onnxruntimeDir, 'node scripts/runtimes.js onnxruntime'],
   export: ['Python with ONNX Runtime', exportPython, 'node scripts/export-env.js'],
   bundlers: ['set of bundlers', bundlersDir, 'node scripts/runtimes.js bundlers'],
 };
