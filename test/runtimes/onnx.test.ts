@@ -1,5 +1,5 @@
 // ONNX models in the engines that JavaScript has: onnxruntime-node, and onnxruntime-web's WebAssembly.
-import { readFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { suite } from 'uvu';
@@ -9,9 +9,11 @@ import { loadKernels } from '../../src/kernels/index.js';
 import { openKeras } from '../../src/node/models.js';
 import { onnxModelFiles } from '../../src/onnx/index.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
-import { need } from '../support/needs.js';
+import { need, tempDir } from '../support/needs.js';
 import { RECIPES } from '../support/onnx.js';
 import { fileOf, folder, names } from '../tfjs/support.js';
+import { launch, resultOf } from './support/chromium.js';
+import { serve } from './support/server.js';
 
 interface OrtTensor {
   readonly data: ArrayLike<number | bigint>;
@@ -42,7 +44,16 @@ const ARRAYS: Readonly<Record<string, new (values: number[]) => unknown>> = {
   ...{ float32: Float32Array, int32: Int32Array, bool: Uint8Array },
 };
 
-/** The largest error of a model's outputs: of each value, or of a hundredth of the largest. */
+/** The largest error of values: of each, or of a hundredth of the largest. Infinity where one is no number. */
+function worstOf(got: readonly number[], want: readonly number[]): number {
+  const floor = Math.max(...want.map(Math.abs), 1e-30) / 100;
+  return want.reduce((worst, value, at) => {
+    const error = Math.abs((got[at] as number) - value) / Math.max(Math.abs(value), floor);
+    return Math.max(worst, Number.isNaN(error) ? Number.POSITIVE_INFINITY : error);
+  }, 0);
+}
+
+/** {@link worstOf} of all outputs of a model. */
 async function largestError(
   ort: Ort,
   model: Uint8Array,
@@ -63,31 +74,51 @@ async function largestError(
   const right = openNpz(readFileSync(from));
   let worst = 0;
   session.outputNames.forEach((own, i) => {
-    const want = Array.from(right.read(`${letter}${i}`).data as ArrayLike<number>, Number);
+    const expected = right.read(`${letter}${i}`);
     const got = found[own] as OrtTensor;
-    assert.equal([...got.dims], [...right.read(`${letter}${i}`).shape]);
-    const floor = Math.max(...want.map(Math.abs), 1e-30) / 100;
-    want.forEach((value, at) => {
-      const error = Math.abs(Number(got.data[at]) - value) / Math.max(Math.abs(value), floor);
-      if (!(error <= worst)) worst = error;
-    });
+    assert.equal([...got.dims], [...expected.shape]);
+    const want = Array.from(expected.data as ArrayLike<number>, Number);
+    worst = Math.max(worst, worstOf(Array.from(got.data, Number), want));
   });
   await session.release();
   return worst;
 }
 
 const recorded = (name: string) => path.join(folder, '../onnx', `${name}.npz`);
-const isRecorded = (name: string) => {
-  try {
-    return readFileSync(recorded(name)).length > 0;
-  } catch {
-    return false;
+
+/** A model with what Keras made of it: outputs of a letter in a file. */
+interface Written {
+  readonly label: string;
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly letter: string;
+  readonly from: string;
+}
+
+/** A fixture in float and, where Keras's outputs were recorded, low-bit. */
+async function* written(name: string): AsyncGenerator<Written> {
+  const keras = await openKeras(fileOf(name));
+  const own = path.join(folder, `${name}.npz`);
+  const bytesOf = (weights: 'folded' | 'float', model: Parameters<typeof onnxModelFiles>[0]) =>
+    Buffer.concat([...onnxModelFiles(model, { weights }).model()]);
+  yield { label: `${name} float`, name, bytes: bytesOf('float', keras), letter: 'y', from: own };
+  for (const [scheme, letter] of [
+    ['int4', 'q'],
+    ['int2', 't'],
+    ['binary', 'b'],
+  ] as const) {
+    const from = scheme === 'int4' ? own : recorded(name);
+    if (!existsSync(from)) continue;
+    const options = RECIPES[scheme] as (typeof RECIPES)[string];
+    const { model } = quantizeModel(keras, { default: options }, { kernels });
+    yield { label: `${name} ${scheme}`, name, bytes: bytesOf('folded', model), letter, from };
   }
-};
+  keras.close();
+}
 
 for (const [engine, file] of [
   ['onnxruntime-node', 'onnxruntime-node/dist/index.js'],
-  ['onnxruntime-web', 'onnxruntime-web/dist/ort.node.min.mjs'],
+  ['onnxruntime-web in Node.js', 'onnxruntime-web/dist/ort.node.min.mjs'],
 ] as const) {
   const test = suite(engine);
   const engines = need(test, 'onnxruntime');
@@ -102,33 +133,84 @@ for (const [engine, file] of [
     const ort = await load(onnxruntime);
     const wrong: string[] = [];
     let count = 0;
-    for (const name of names) {
-      const keras = await openKeras(fileOf(name));
-      const own = path.join(folder, `${name}.npz`);
-      const check = async (label: string, bytes: Uint8Array, letter: string, from: string) => {
+    for (const fixture of names)
+      for await (const { label, name, bytes, letter, from } of written(fixture)) {
         count++;
         const error = await largestError(ort, bytes, name, letter, from).catch((reason) => String(reason));
-        if (!(Number(error) <= 1e-4)) wrong.push(`${name} ${label}: ${error}`);
-      };
-      const written = (
-        weights: 'folded' | 'low-bit' | 'float',
-        model: Parameters<typeof onnxModelFiles>[0],
-      ) => Buffer.concat([...onnxModelFiles(model, { weights }).model()]);
-      await check('float', written('float', keras), 'y', own);
-      for (const [scheme, letter] of [
-        ['int4', 'q'],
-        ['int2', 't'],
-        ['binary', 'b'],
-      ] as const) {
-        if (scheme !== 'int4' && !isRecorded(name)) continue;
-        const options = RECIPES[scheme] as (typeof RECIPES)[string];
-        const { model } = quantizeModel(keras, { default: options }, { kernels });
-        await check(scheme, written('folded', model), letter, scheme === 'int4' ? own : recorded(name));
+        if (!(Number(error) <= 1e-4)) wrong.push(`${label}: ${error}`);
       }
-      keras.close();
-    }
     assert.equal(wrong, []);
     assert.ok(count > 180, `${count} models`);
   });
   test.run();
 }
+
+const PAGE = `<!doctype html><meta charset="utf-8"><title>Test</title><script type="module">
+import * as ort from './ort.wasm.min.mjs';
+ort.env.wasm.numThreads = 1;
+async function all() {
+  const cases = await (await fetch('cases.json')).json();
+  const found = [];
+  for (const { file, inputs } of cases) {
+    const session = await ort.InferenceSession.create(new Uint8Array(await (await fetch(file)).arrayBuffer()));
+    const feeds = {};
+    session.inputNames.forEach((name, i) => {
+      const { type } = session.inputMetadata[i];
+      const Arrays = { float32: Float32Array, int32: Int32Array, bool: Uint8Array }[type];
+      feeds[name] = new ort.Tensor(type, Arrays.from(inputs[i].data), inputs[i].shape);
+    });
+    const outputs = await session.run(feeds);
+    found.push(session.outputNames.map((name) => Array.from(outputs[name].data, Number)));
+    await session.release();
+  }
+  return found;
+}
+globalThis.outputs = all();
+</script>`;
+
+const test = suite('onnxruntime-web in Chromium');
+need(
+  test,
+  'onnxruntime',
+  'chromium',
+)('networks of every kind in float, int4, int2 and binary', async ({ onnxruntime, chromium }) => {
+  const site = tempDir();
+  const engine = path.join(onnxruntime, 'onnxruntime-web/dist');
+  for (const file of ['ort.wasm.min.mjs', 'ort-wasm-simd-threaded.mjs', 'ort-wasm-simd-threaded.wasm'])
+    copyFileSync(path.join(engine, file), path.join(site, file));
+  writeFileSync(path.join(site, 'onnx.html'), PAGE);
+  const list: Written[] = [];
+  for (const name of ['cifar10', 'mobilenet_v2', 'unet', 'lstm_tagger', 'transformer', 'masked', 'conv_lstm'])
+    for await (const own of written(name)) list.push(own);
+  const cases = list.map(({ name, bytes }, i) => {
+    writeFileSync(path.join(site, `${i}.onnx`), bytes);
+    const npz = openNpz(readFileSync(path.join(folder, `${name}.npz`)));
+    const keys = npz.names.filter((key) => key.startsWith('x'));
+    const inputs = keys.map((_, at) => {
+      const { data, shape } = npz.read(`x${at}`);
+      return { data: Array.from(data as ArrayLike<number>, Number), shape };
+    });
+    return { file: `${i}.onnx`, inputs };
+  });
+  writeFileSync(path.join(site, 'cases.json'), JSON.stringify(cases));
+  const server = await serve(site);
+  const browser = await launch(chromium);
+  try {
+    const found = await resultOf<number[][][]>(browser, `${server.origin}/plain/onnx.html`, 'outputs');
+    list.forEach(({ label, letter, from }, i) => {
+      const right = openNpz(readFileSync(from));
+      found[i]?.forEach((got, at) => {
+        const want = Array.from(right.read(`${letter}${at}`).data as ArrayLike<number>, Number);
+        assert.is(got.length, want.length, label);
+        const error = worstOf(got, want);
+        assert.ok(error <= 1e-4, `${label}: ${error}`);
+      });
+    });
+    assert.is(found.length, list.length);
+    process.stdout.write(`\nRAN: ${list.length} models in Chromium ${browser.version()}\n`);
+  } finally {
+    await browser.close();
+    server.close();
+  }
+});
+test.run();
