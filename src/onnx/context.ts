@@ -60,6 +60,14 @@ export function known(n: Dim | undefined, what: string): number {
   return typeof n === 'number' ? n : refuse(`${what} of a length that is not known`);
 }
 
+/** Numbers that a constant may have which no weight of the file stands behind. */
+const MOST_NUMBERS = 2 ** 24;
+
+/** A count of numbers that are to be written out, which a file may claim to be any. */
+export function bounded(count: number, what: string): number {
+  return count <= MOST_NUMBERS ? count : refuse(`${what} of ${count} numbers`);
+}
+
 export const ELEMENTS: Readonly<Record<string, ElementType>> = {
   float32: 'float',
   int32: 'int32',

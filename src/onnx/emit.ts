@@ -1,4 +1,5 @@
 // The walk over a network: every node becomes a few nodes of ONNX, values of the network values of the graph.
+import { BitnibbleError } from '../errors.js';
 import { arrange } from '../export/arrange.js';
 import { namingNode, refuse } from '../export/refusal.js';
 import type { CodedSource } from '../export/stored.js';
@@ -98,10 +99,13 @@ class Emitter {
     const { network, graph, weights } = this;
     const inputs = network.inputs.map(({ name, value }): Val => {
       const { shape, dtype } = network.values[value] ?? {};
-      const type = ELEMENTS[dtype ?? 'float32'] ?? refuse(`input ${name} of type ${dtype}`);
-      const dims = (shape ?? refuse(`input ${name} of unknown rank`)).map(
-        (n, axis): Dim => n ?? (axis === 0 ? 'batch' : `${name}_${axis}`),
-      );
+      const type = ELEMENTS[dtype ?? 'float32'];
+      if (!type || !shape) {
+        const what = type ? 'unknown rank' : `type ${dtype}`;
+        const message = `${this.source.file}: ONNX cannot take the input ${name} of ${what}`;
+        throw new BitnibbleError('unsupported-layer', message);
+      }
+      const dims = shape.map((n, axis): Dim => n ?? (axis === 0 ? 'batch' : `${name}_${axis}`));
       const val = graph.input(name, type, dims);
       this.tensors.set(value, Tensor.of(graph, val));
       return val;

@@ -309,8 +309,9 @@ export class GraphBuilder {
       const own = renamed(node, isRenamed);
       if (!own.outputs.some((output) => needed.has(output))) continue;
       for (const input of namesIn(own)) needed.add(input);
-      nodes.unshift(own);
+      nodes.push(own);
     }
+    nodes.reverse();
     const values = this.#values.map((own) => ({ ...own, name: isRenamed(own.name) }));
     // What follows from stored tensors alone is computed while a model loads, and its shape with it.
     const fixed = new Set(this.#initializers.map((one) => one.name));

@@ -1,5 +1,5 @@
 import { refuse } from '../export/refusal.js';
-import { type Context, type Emit, floatOf, known } from './context.js';
+import { bounded, type Context, type Emit, floatOf, known } from './context.js';
 import { addRows } from './rows.js';
 import { Tensor } from './tensor.js';
 import type { Dim, Val } from './types.js';
@@ -21,7 +21,9 @@ function jointMask(
   for (const mask of masks) if (mask) add(graph.cast(mask, 'bool'));
   if (a.use_causal_mask === true || a.causal === true) {
     const [n, m] = [known(rows, 'queries'), known(columns, 'keys')];
-    const lower = Array.from({ length: n * m }, (_, i) => (i % m <= Math.floor(i / m) ? 1 : 0));
+    const lower = Array.from({ length: bounded(n * m, 'a causal mask') }, (_, i) =>
+      i % m <= Math.floor(i / m) ? 1 : 0,
+    );
     add(graph.constant('bool', lower, [n, m]));
   }
   return joint;

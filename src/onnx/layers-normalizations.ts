@@ -3,6 +3,7 @@ import {
   along,
   axesOf,
   axisOf,
+  bounded,
   type Context,
   type Emit,
   each,
@@ -96,7 +97,10 @@ const layerNormalization: Emit = (c) => {
   const isLast = axes.every((axis, i) => axis === x.rank - axes.length + i);
   if (isLast && a.rms_scaling !== true) {
     const shape = axes.map((axis) => known(x.shape[axis], 'normalized axes'));
-    const n = shape.reduce((all, one) => all * one, 1);
+    const n = bounded(
+      shape.reduce((all, one) => all * one, 1),
+      'factors',
+    );
     const gamma = graph.floats(
       `${node.layer}/gamma`,
       c.values('gamma') ?? new Float32Array(n).fill(1),
@@ -145,7 +149,7 @@ const groupNormalization: Emit = (c) => {
   if (!isPlainFirst && axis !== x.rank - 1) refuse(`axis: ${String(a.axis)}`);
   const order = isPlainFirst ? Array.from({ length: x.rank }, (_, i) => i) : channelsFirst(x.rank);
   const val = x.in(order);
-  const channels = known(x.shape[axis], 'channels');
+  const channels = bounded(known(x.shape[axis], 'channels'), 'channels');
   const groups = Number(a.groups) === -1 ? channels : Number(a.groups);
   if (channels % groups !== 0) refuse(`${groups} groups of ${channels} channels`);
   const own = (role: string, fallback: number) =>

@@ -1,6 +1,6 @@
 import { refuse } from '../export/refusal.js';
 import { sizeOf } from '../shape.js';
-import { axisOf, type Context, type Emit, each, numbersOf, resultShape } from './context.js';
+import { axisOf, bounded, type Context, type Emit, each, numbersOf, resultShape } from './context.js';
 import { type Shape, totalOf } from './graph.js';
 import { Tensor } from './tensor.js';
 import type { Dim } from './types.js';
@@ -154,7 +154,9 @@ export const SHAPES: Readonly<Record<string, Emit>> = {
     const n = x.shape[axis];
     if (typeof n !== 'number') return refuse('an axis of a length that is not known');
     const times = Number(c.attributes.repeats);
-    const places = Array.from({ length: n * times }, (_, i) => Math.floor(i / times));
+    const places = Array.from({ length: bounded(n * times, 'a repetition') }, (_, i) =>
+      Math.floor(i / times),
+    );
     return [Tensor.of(graph, graph.gather(x, graph.ints(places), axis))];
   },
   'ops.Tile': (c) => {

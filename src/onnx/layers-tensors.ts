@@ -5,7 +5,17 @@ import { expandedEquation } from '../network/operations/layers.js';
 import { type Place, placesOf, sliced } from '../network/operations/slices.js';
 import { type Operand, operandShape, valueType } from '../network/operations/tensor-operation.js';
 import { clip } from './activations.js';
-import { axesOf, axisOf, type Context, ELEMENTS, type Emit, each, floatOf, resultShape } from './context.js';
+import {
+  axesOf,
+  axisOf,
+  bounded,
+  type Context,
+  ELEMENTS,
+  type Emit,
+  each,
+  floatOf,
+  resultShape,
+} from './context.js';
 import type { GraphBuilder } from './graph.js';
 import { pad } from './layers-images.js';
 import { unitLength } from './layers-normalizations.js';
@@ -229,7 +239,7 @@ const einsum: Emit = (c) => {
 const oneHot: Emit = (c) => {
   const { graph } = c;
   const x = (c.inputs[0] as Tensor).plain;
-  const depth = Number(c.attributes.num_classes);
+  const depth = bounded(Number(c.attributes.num_classes), 'classes');
   const classes = graph.constant(
     'int32',
     Array.from({ length: depth }, (_, i) => i),
