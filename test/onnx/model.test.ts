@@ -161,7 +161,9 @@ function untrained(...layers: readonly [className: string, config: JsonObject][]
   return {
     ...{ file: 'model.keras', kerasVersion: '3.15.1', backend: 'tensorflow', weights: [] },
     architecture: { class_name: 'Sequential', config: { name: 'model', layers: entries as never } },
-    read: (id) => assert.unreachable(`${id} was read`),
+    read(id) {
+      throw new Error(`${id} was read`);
+    },
   };
 }
 
@@ -187,6 +189,16 @@ test('what ONNX lacks is refused by layer and operation, before a weight is read
   refused(
     untrained(['CenterCrop', { name: 'crop', height: 9, width: 9 }]),
     /crop \(CenterCrop\): an image that/,
+  );
+  // A file may claim any length: nothing is written out for it.
+  refused(
+    untrained(
+      ['Flatten', { name: 'flat' }],
+      ['RepeatVector', { name: 'repeat', n: 2 ** 31 }],
+      ['Permute', { name: 'permute', dims: [2, 1] }],
+      ['GroupNormalization', { name: 'norm', groups: 1, axis: -1, scale: false, center: false }],
+    ),
+    /norm \(GroupNormalization\): channels of 2147483648 numbers/,
   );
 });
 
