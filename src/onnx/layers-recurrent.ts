@@ -2,7 +2,7 @@ import { refuse } from '../export/refusal.js';
 import type { Context, Emit } from './context.js';
 import { floatOf } from './context.js';
 import type { GraphBuilder } from './graph.js';
-import { addLoop, type Direction } from './loops.js';
+import { addLoop, type Direction, type Ends } from './loops.js';
 import { Tensor, timeFirst } from './tensor.js';
 import type { Dim, Val } from './types.js';
 
@@ -22,14 +22,6 @@ const FUNCTIONS: Readonly<Record<string, readonly [name: string, alpha?: number,
   hard_sigmoid_2: ['HardSigmoid', 0.2, 0.5],
   linear: ['Affine', 1, 0],
 };
-
-/** What a recurrent layer gives: all steps where they are wanted, the last one, and the states behind it. */
-export interface Ends {
-  /** `[batch, time, ...]` */
-  readonly sequence: Tensor | undefined;
-  readonly last: Val;
-  readonly states: readonly Val[];
-}
 
 /** Whether ONNX's own operation computes the layer: known activations, no mask. */
 function isNative(c: Context): boolean {

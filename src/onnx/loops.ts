@@ -4,7 +4,6 @@ import { refuse } from '../export/refusal.js';
 import { type Activation, activationNamed } from './activations.js';
 import { type Context, floatOf, known, numbersOf } from './context.js';
 import type { GraphBuilder } from './graph.js';
-import type { Ends } from './layers-recurrent.js';
 import { addRows } from './rows.js';
 import { channelsFirst, plainOrder, Tensor } from './tensor.js';
 import type { Dim, Val } from './types.js';
@@ -18,6 +17,14 @@ export interface Direction {
   /** Outputs stand in the order in which they were made, not where their inputs stand, on a way back. */
   readonly isTurned: boolean;
   readonly initial: readonly Tensor[];
+}
+
+/** What a recurrent layer gives: all steps where they are wanted, the last one, and the states behind it. */
+export interface Ends {
+  /** `[batch, time, ...]` */
+  readonly sequence: Tensor | undefined;
+  readonly last: Val;
+  readonly states: readonly Val[];
 }
 
 /** One step: sums of the input and the states before it to the new states, output first. */
