@@ -54,6 +54,12 @@ export function emitNetwork(network: Network, source: CodedSource, storage: Weig
 
 const isIdentity = ({ operation }: NetworkNode) => operationOf(operation)?.isIdentity === true;
 
+/** Whether ONNX has an operation with some attributes. */
+export const isEmitted = (operation: string): boolean =>
+  Object.hasOwn(EMITS, operation) ||
+  operationOf(operation)?.isIdentity === true ||
+  activationOf(operation, {}) !== undefined;
+
 function unknownOf({ nodes }: Network): Network['problems'] {
   return nodes.flatMap(({ operation, attributes, layer, className }) => {
     const names = ['activation', 'recurrent_activation'].flatMap((key) =>
@@ -61,12 +67,7 @@ function unknownOf({ nodes }: Network): Network['problems'] {
         ? [`${key} ${String(attributes[key])}`]
         : [],
     );
-    const isKnown =
-      names.length === 0 &&
-      (Object.hasOwn(EMITS, operation) ||
-        operationOf(operation)?.isIdentity === true ||
-        activationOf(operation, attributes) !== undefined);
-    if (isKnown) return [];
+    if (names.length === 0 && isEmitted(operation)) return [];
     const reason = names[0] ?? `${operation} is not among its operations`;
     return [{ layer, className, reason, code: 'unsupported-layer' as const }];
   });
