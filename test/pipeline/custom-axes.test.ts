@@ -1,4 +1,4 @@
-// Promises of README.md about a layer that the table of axes does not know: its last axis as a guess, or the axes of a rule.
+// Promises of docs/COMMANDS.md about a layer that the table of axes does not know: its last axis as a guess, or the axes of a rule.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openKeras } from '../../src/keras/index.js';

@@ -1,4 +1,4 @@
-// A small app, built by the command lines of README.md with no configuration, decodes a packed file in Chromium.
+// A small app, built by the command lines of docs/RUNTIMES.md with no configuration, decodes a packed file in Chromium.
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { suite } from 'uvu';
@@ -46,7 +46,7 @@ import readerUrl from 'bitnibble/reader.wasm';
 ${FILES.replace(/new URL\('bitnibble\/(\w+)\.wasm', import\.meta\.url\)/g, 'new URL($1Url, import.meta.url)')}`;
 
 const commands = new Map(
-  snippetOf('Bundlers need no configuration', 'sh')
+  snippetOf('Bundlers need no configuration', 'sh', 'docs/RUNTIMES.md')
     .trim()
     .split('\n')
     .map((line) => line.replace(/ #.*/, '').split(' '))
@@ -117,7 +117,7 @@ for (const { name, source, extra, files } of apps) {
   });
 }
 
-test('README.md names the four', () =>
+test('docs/RUNTIMES.md names the four', () =>
   assert.equal([...commands.keys()], ['vite', 'webpack', 'rollup', 'esbuild']));
 
 test.run();

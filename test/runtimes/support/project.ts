@@ -34,15 +34,15 @@ export function emptyProject(...others: readonly string[]): string {
   return folder;
 }
 
-const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
-
-/** The first block of a language behind a text of the README, as it stands there. */
-export function snippetOf(after: string, language: 'ts' | 'sh'): string {
-  const from = readme.indexOf(after);
-  if (from < 0) throw new Error(`README.md no longer says ${JSON.stringify(after)}`);
-  const [, code] =
-    new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'm').exec(readme.slice(from)) ?? [];
-  if (code === undefined)
-    throw new Error(`README.md has no ${language} block after ${JSON.stringify(after)}`);
+/**
+ * The first block of a language behind a text of a page of the documentation, as it stands there.
+ * @param page of the repository; README.md without one
+ */
+export function snippetOf(after: string, language: 'ts' | 'sh', page = 'README.md'): string {
+  const text = readFileSync(path.join(root, page), 'utf8');
+  const from = text.indexOf(after);
+  if (from < 0) throw new Error(`${page} no longer says ${JSON.stringify(after)}`);
+  const [, code] = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'm').exec(text.slice(from)) ?? [];
+  if (code === undefined) throw new Error(`${page} has no ${language} block after ${JSON.stringify(after)}`);
   return code;
 }
