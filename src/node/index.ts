@@ -6,4 +6,4 @@ export { cacheFolder, type OpenDatasetOptions, openDataset } from './datasets.js
 export { fileSource } from './files.js';
 export { type OpenModel, openKeras, openModel, saveModelWeights, saveQuantized } from './models.js';
 export { saveOnnx } from './onnx.js';
-export { type LoadedTensorFlow, loadTensorFlow } from './tfjs.js';
+export { type LoadedTensorFlow, type LoadTensorFlowOptions, loadTensorFlow } from './tfjs.js';

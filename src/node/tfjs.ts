@@ -1,5 +1,6 @@
 import util from 'node:util';
 import { BitnibbleError } from '../errors.js';
+import type { LoadedModule } from '../tensorflow.js';
 import type { TensorFlow } from '../tfjs/types.js';
 
 const native = '@tensorflow/tfjs-node';
@@ -8,11 +9,17 @@ const wasm = '@tensorflow/tfjs-backend-wasm';
 
 /** TensorFlow.js, ready to compute. */
 export interface LoadedTensorFlow {
-  tf: TensorFlow;
+  /** The module, typed once `bitnibble/tfjs` or `bitnibble/pipeline` is imported anywhere in the program; until then unknown. */
+  tf: LoadedModule;
   /** `tensorflow` (native) or `wasm`. */
   backend: string;
   /** Why it is not the faster backend; absent when it is, or when WebAssembly was asked for. */
   note?: string;
+}
+
+export interface LoadTensorFlowOptions {
+  /** `'node'` (default) tries `@tensorflow/tfjs-node` first; `'wasm'` takes the WebAssembly backend. */
+  readonly prefer?: 'node' | 'wasm';
 }
 
 /**
@@ -23,7 +30,7 @@ export interface LoadedTensorFlow {
  *
  * @throws BitnibbleError `no-tfjs` when neither is installed.
  */
-export async function loadTensorFlow(options: { prefer?: 'node' | 'wasm' } = {}): Promise<LoadedTensorFlow> {
+export async function loadTensorFlow(options: LoadTensorFlowOptions = {}): Promise<LoadedTensorFlow> {
   const { prefer = 'node' } = options;
   let reason = '';
   if (prefer === 'node') {

@@ -58,7 +58,7 @@ test('holds what is used and nothing else', () => {
     assert.ok(packed.includes(file), `${file} is missing`);
   }
   const known =
-    /^(package\.json|LICENSE|README\.md|CHANGELOG\.md|SECURITY\.md|build\/(kernels|reader|linalg|runtime)\.wasm|(dist|docs|examples\/digits)\/.+)$/;
+    /^(package\.json|LICENSE|README\.md|CHANGELOG\.md|SECURITY\.md|assembly\/module\.d\.ts|build\/(kernels|reader|linalg|runtime)\.wasm|(dist|docs|examples\/digits)\/.+)$/;
   assert.equal(
     packed.filter((file) => !known.test(file) || file.startsWith('docs/api/')),
     [],
@@ -106,6 +106,63 @@ for (const moduleResolution of ['NodeNext', 'Bundler']) {
     assert.is(status, 0, output);
   });
 }
+
+test('types in a strict project that checks libraries, without TensorFlow.js; modules import as modules', async () => {
+  const lines = [
+    "import { loadTensorFlow } from 'bitnibble/node';",
+    "import { loadDecoder } from 'bitnibble/reader';",
+    "import reader from 'bitnibble/reader.wasm';",
+    ...['kernels', 'linalg', 'runtime'].map((name) => `import ${name} from 'bitnibble/${name}.wasm';`),
+    ...['', '/data', '/keras', '/network', '/runtime'].map(
+      (name, i) => `import * as m${i} from 'bitnibble${name}';`,
+    ),
+    'export const modules: WebAssembly.Module[] = [kernels, linalg, reader, runtime];',
+    'export const decoder = await loadDecoder({ module: reader });',
+    'export const { tf } = await loadTensorFlow();',
+    // Its types come with bitnibble/tfjs and bitnibble/pipeline alone.
+    'export const unknown: unknown extends typeof tf ? true : false = true;',
+    'export const all = [m0, m1, m2, m3, m4];',
+  ];
+  writeFileSync(path.join(project, 'strict.ts'), lines.join('\n'));
+  const compilerOptions = {
+    ...{
+      module: 'NodeNext',
+      moduleResolution: 'NodeNext',
+      target: 'ES2022',
+      lib: ['ES2023', 'DOM'],
+      types: [],
+    },
+    ...{ strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true },
+    ...{ noEmit: true, skipLibCheck: false },
+  };
+  const config = path.join(project, 'tsconfig.strict.json');
+  writeFileSync(config, JSON.stringify({ compilerOptions, files: ['strict.ts'] }));
+  const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
+  const { status, output } = await run(process.execPath, [tsc, '-p', config], { cwd: project });
+  assert.is(status, 0, output);
+});
+
+test('require of every entry, where Node.js can require ES modules', async () => {
+  if (!('require_module' in process.features)) return;
+  const code = `for (const name of ${JSON.stringify(modules)}) {
+    if (Object.keys(require(name)).length === 0) throw new Error(name);
+  }
+  console.log('required');`;
+  const file = path.join(project, 'try.cjs');
+  writeFileSync(file, code);
+  const { status, stdout, output } = await run(process.execPath, [file], { cwd: project });
+  assert.is(status, 0, output);
+  assert.is(stdout.trim(), 'required');
+});
+
+test('source maps hold the TypeScript', () => {
+  const folder = path.join(project, 'node_modules/bitnibble/dist');
+  const maps = packed.filter((file) => /^dist\/.*\.js\.map$/.test(file));
+  assert.is(maps.length, packed.filter((file) => /^dist\/.*\.js$/.test(file)).length);
+  const map = JSON.parse(readFileSync(path.join(folder, 'reader.js.map'), 'utf8'));
+  assert.match(map.sources[0], /src\/reader\.ts$/);
+  assert.match(map.sourcesContent[0], "from './packed/stream.js'");
+});
 
 test('the command line starts', async () => {
   const help = await npm(['exec', '--offline', '--', 'bitnibble', '--help'], { cwd: project });
