@@ -1,9 +1,10 @@
 // What each scheme costs in accuracy: rounded, calibrated, mixed, tuned; with the time it takes and the memory.
 //
-//   npm run bench:accuracy -- --data WHERE [--model FILE]... [--samples N] [--limit N] [--only TEXT]
+//   npm run bench:accuracy -- [--data WHERE] [--model FILE]... [--samples N] [--limit N] [--only TEXT]
 //
 // Every row is a process of its own, so that its peak memory is its own, too; the time is of the quantization alone, not of
-// the evaluation behind it. Models: examples/mobilenet and those named. Calibration takes the first samples of the training
+// the evaluation behind it. Models: those named, else examples/cifar10 and examples/mobilenet. Data: a folder of CIFAR-10's binary
+// release, else `cifar10`, which is downloaded once, checked and kept. Calibration takes the first samples of the training
 // half of the data, without labels; accuracy is of the test half.
 
 import { execFile } from 'node:child_process';
@@ -24,7 +25,7 @@ import type { SchemeName } from '../src/schemes/types.js';
 
 const { values: flags } = parseArgs({
   options: {
-    data: { type: 'string' },
+    data: { type: 'string', default: 'cifar10' },
     model: { type: 'string', multiple: true, default: [] },
     samples: { type: 'string', default: '2048' },
     limit: { type: 'string' },
@@ -62,14 +63,11 @@ interface Row {
   readonly note: string;
 }
 
-if (flags.data === undefined)
-  throw new TypeError('expected --data: a folder of CIFAR-10 .bin files, or cifar10');
-
 async function measure(file: string, row: string): Promise<Row> {
   const { tf, backend } = await loadTensorFlow();
   const kernels = await loadKernels();
   const model = await openKeras(file);
-  const where = flags.data as string;
+  const where = flags.data;
   const test = await openDataset(where, { split: 'test' });
   const preprocess = { scale: test.dtype === 'uint8' && !scalesItself(model) ? 1 / 255 : 1 };
   const dataset = await openDataset(where, { split: 'train' });
@@ -95,9 +93,11 @@ if (flags.row !== undefined) {
   const [file] = flags.model as [string];
   process.stdout.write(JSON.stringify(await measure(file, flags.row)));
 } else {
-  const bundled = fileURLToPath(new URL('../examples/mobilenet/mobilenet.h5', import.meta.url));
+  const bundled = ['cifar10/cifar10.h5', 'mobilenet/mobilenet.h5'].map((file) =>
+    fileURLToPath(new URL(`../examples/${file}`, import.meta.url)),
+  );
   const all: Record<string, Row[]> = {};
-  for (const file of [...flags.model, bundled]) {
+  for (const file of flags.model.length > 0 ? flags.model : bundled) {
     const rows: Row[] = [];
     for (const row of ROWS.keys()) {
       if (!row.includes(flags.only)) continue;
