@@ -1,6 +1,7 @@
 /**
  * The notebook that bitnibble grew from, retold: load a trained network, look at it, evaluate it, binarize it naively,
- * evaluate again, look at the new weights; then what better scales give.
+ * evaluate again, look at the new weights; then what better scales and calibration on unlabelled samples give, with the error
+ * of each tensor.
  *
  *     npx tsx examples/notebook.ts [MODEL.h5 DATA]
  *
@@ -14,7 +15,9 @@ import { loadKernels } from '../src/index.js';
 import { loadModelWeights } from '../src/keras/index.js';
 import { loadTensorFlow, openDataset, openKeras, saveModelWeights } from '../src/node/index.js';
 import {
+  calibrateModel,
   evaluateModel,
+  foldBatchNorm,
   postTrainBinarization,
   postTrainQuantization,
   quantizeModel,
@@ -22,6 +25,8 @@ import {
 } from '../src/pipeline/index.js';
 
 const digits = fileURLToPath(new URL('digits', import.meta.url));
+/** Images of the digits without labels, for calibration. */
+const CALIBRATION = 'calibration-images-idx3-ubyte.gz';
 const [file = path.join(digits, 'digits.h5'), data = digits] = process.argv.slice(2);
 
 const { tf, backend } = await loadTensorFlow();
@@ -76,5 +81,22 @@ for (const [name, recipe] of Object.entries(recipes)) {
   const { model: quantized, report } = quantizeModel(model, recipe, { kernels });
   show(name, await evaluateModel(tf, quantized, dataset, options));
   console.log(`  ${report.bitsPerWeight.toFixed(2)} bits per weight, ${report.bytesAfter} bytes`);
+}
+
+// Calibrated: each layer is fitted to what it gets on samples without labels
+const samples = await openDataset(data === digits ? path.join(digits, CALIBRATION) : data, {
+  split: 'train',
+});
+const calibration = { ...options, kernels, dataset: samples, samples: 512 };
+const { source } = foldBatchNorm(model);
+for (const scheme of ['int4', 'int2', 'binary'] as const) {
+  const { model: packed, report } = await calibrateModel(tf, source, { default: { scheme } }, calibration);
+  show(`${scheme}, calibrated`, await evaluateModel(tf, packed, dataset, options));
+  console.log('  tensor                        lost of its outputs   signal to noise of its weights');
+  for (const { id, error, fallback } of report.calibration) {
+    const lost = error === undefined ? (fallback ?? '') : `${(100 * error).toFixed(2)} %`;
+    const { snrDb } = report.tensors.find((row) => row.id === id) ?? {};
+    console.log(`  ${id.padEnd(28)}${lost.padStart(21)}${`${snrDb?.toFixed(1) ?? '?'} dB`.padStart(33)}`);
+  }
 }
 model.close();

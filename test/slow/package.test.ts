@@ -10,7 +10,7 @@ import { root, run, tempDir } from '../support/needs.js';
 
 const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 const modules = Object.entries<string | { default: string }>(manifest.exports)
-  .filter(([, target]) => typeof target === 'object')
+  .filter(([subpath, target]) => typeof target === 'object' && !subpath.endsWith('.wasm'))
   .map(([subpath]) => subpath.replace('.', 'bitnibble'));
 
 const test = suite('package');
