@@ -10,8 +10,10 @@ import { fail, npm, root, run } from './lib/project.js';
 
 const dry = process.argv.includes('--dry-run');
 const strange = process.argv.slice(2).filter((flag) => flag !== '--dry-run');
-if (strange.length > 0)
-  fail(`release: unknown option ${strange[0]}; usage: node scripts/release.js [--dry-run]`);
+if (strange.length > 0) {
+  process.stderr.write(`release: unknown option ${strange[0]}; usage: node scripts/release.js [--dry-run]\n`);
+  process.exit(2);
+}
 
 const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 const changelog = readFileSync(path.join(root, 'CHANGELOG.md'), 'utf8');
