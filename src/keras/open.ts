@@ -14,6 +14,7 @@ import { isHdf5 } from './superblock.js';
 import { placeVariables, requireVariables } from './vars-model.js';
 import { readVarsTree } from './vars-tree.js';
 
+/** How a Keras file is opened. */
 export interface OpenKerasOptions {
   /** Opens a shard that a `.weights.json` lists, by its plain name. Without it, such files are refused. */
   readonly openShard?: (name: string) => ByteSource;

@@ -5,6 +5,7 @@ import type { Abi } from './wasm-arena.js';
 
 export type { Decoder, Difference, Kernels, Projection } from './types.js';
 
+/** Where the kernels come from. */
 export interface LoadKernelsOptions {
   /**
    * bitnibble's kernels made elsewhere, for hosts that refuse to compile bytes (Workers) or import `.wasm` files

@@ -5,6 +5,7 @@ import type { LinearAbi } from './linalg-wasm.js';
 
 export type { LinearAlgebra, Operand, Room } from './linalg-types.js';
 
+/** Where the linear algebra comes from. */
 export interface LoadLinearAlgebraOptions {
   /** `bitnibble/linalg.wasm`, compiled elsewhere, for hosts that refuse to compile bytes. */
   readonly module?: WebAssembly.Module;

@@ -4,6 +4,7 @@ import type { Decoder } from './types.js';
 import { makeArena, type ReaderAbi } from './wasm-arena.js';
 import { wasmDecoder } from './wasm-decode.js';
 
+/** Where the decoder comes from. */
 export interface LoadDecoderOptions {
   /**
    * `bitnibble/reader.wasm` or `bitnibble/kernels.wasm` made elsewhere, for hosts that refuse to compile bytes (Workers)

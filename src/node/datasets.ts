@@ -39,6 +39,7 @@ export const REMOTES = {
   },
 } as const satisfies Record<string, Remote>;
 
+/** Which part of the data, and where it is downloaded from. */
 export interface OpenDatasetOptions extends DownloadOptions {
   /** Default `test`. */
   readonly split?: Split;

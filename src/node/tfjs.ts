@@ -17,6 +17,7 @@ export interface LoadedTensorFlow {
   note?: string;
 }
 
+/** Which package of TensorFlow.js is taken. */
 export interface LoadTensorFlowOptions {
   /** `'node'` (default) tries `@tensorflow/tfjs-node` first; `'wasm'` takes the WebAssembly backend. */
   readonly prefer?: 'node' | 'wasm';

@@ -12,6 +12,7 @@ import { readWeight } from './quantized-model.js';
 import { packedWeight } from './read.js';
 import { ByteInput, bodyOf, concat } from './source.js';
 
+/** How a packed file is fetched by ranges. */
 export interface RemoteOptions {
   /** In place of the global `fetch`. */
   readonly fetch?: (url: string | URL, init: RequestInit) => Promise<Response>;

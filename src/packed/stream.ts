@@ -6,6 +6,7 @@ import { readWeight } from './quantized-model.js';
 import { packedWeight } from './read.js';
 import { ByteInput, type ByteStream, bodyOf, isResponse, type OnProgress, takeHeader } from './source.js';
 
+/** What happens while a packed file arrives. */
 export interface StreamOptions {
   /** Names the file in errors; default: the URL of the response. */
   readonly name?: string;

@@ -30,6 +30,7 @@ export interface Variant {
   readonly tune?: number;
 }
 
+/** How variants of a model are evaluated beside each other. */
 export interface CompareOptions extends EvaluateOptions {
   /** Unlabelled samples for the variants that are calibrated. */
   readonly calibration?: { readonly dataset: Dataset; readonly samples?: number };

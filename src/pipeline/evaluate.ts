@@ -17,14 +17,17 @@ export interface Evaluation extends Scores {
   readonly outputs: OutputKind;
 }
 
+/** How a model is evaluated. */
 export interface EvaluateOptions {
   /** Default 100. */
   readonly batchSize?: number;
   /** Samples at most, from the first on. */
   readonly limit?: number;
+  /** Factor, mean and standard deviation by which samples become inputs. Default: as they are. */
   readonly preprocess?: Preprocess;
   /** Counts samples whose outputs are NaN or infinite instead of ending with an error; they count as wrong answers. */
   readonly allowNotFinite?: boolean;
+  /** Called with samples done and in all. */
   readonly onProgress?: (done: number, total: number) => void;
   /** Told once if inputs look unscaled. */
   readonly onWarning?: (text: string) => void;

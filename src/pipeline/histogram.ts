@@ -24,6 +24,7 @@ export interface LevelHistogram {
   readonly scale?: number;
 }
 
+/** Which bins a histogram has. */
 export interface LevelHistogramOptions {
   /** Default 96. */
   readonly bins?: number;

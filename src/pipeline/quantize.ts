@@ -45,7 +45,9 @@ export interface QuantizeReport {
   readonly bitsPerWeight: number;
 }
 
+/** What quantizing a model needs. */
 export interface QuantizeModelOptions {
+  /** Of `loadKernels`. */
   readonly kernels: Kernels;
   /** Called after each tensor: weights done and in all. */
   readonly onProgress?: (done: number, total: number, id: string) => void;

@@ -58,6 +58,7 @@ export interface SensitivityReport {
   readonly warnings: readonly string[];
 }
 
+/** What sensitivities are measured with. */
 export interface SensitivityOptions extends CalibrationOptions {
   /** Default: binary, int2 and int4. */
   readonly schemes?: readonly SchemeName[];

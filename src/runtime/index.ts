@@ -20,6 +20,7 @@ export type { ModelSource } from '../model.js';
 export type { KernelModule, Kernels } from './kernels.js';
 export { type NetworkArray, type NetworkPort, type NetworkSummary, RunnableNetwork } from './network.js';
 
+/** How a network is made ready to run. */
 export interface LoadNetworkOptions {
   /** `bitnibble/runtime.wasm`, compiled elsewhere, for hosts that refuse to compile bytes. */
   readonly module?: KernelModule;

@@ -13,7 +13,9 @@ export type ScaleRule = 'none' | 'absmax' | 'mean' | 'lsq' | 'hqq' | 'calibrated
 /** How scales are stored. With `F16` the codes are made for the rounded scales. */
 export type ScaleDtype = 'F32' | 'F16';
 
+/** How one tensor is quantized. */
 export interface QuantizeOptions {
+  /** 1, 2 or 4 bits per weight: `binary`, `int2` or `int4`. */
   readonly scheme: SchemeName;
   /** Default `channel`. */
   readonly granularity?: Granularity;

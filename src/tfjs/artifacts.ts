@@ -4,6 +4,7 @@ import type { JsonObject, ModelSource, WeightInfo } from '../model.js';
 import { sizeOf } from '../shape.js';
 import { prepare } from './load.js';
 
+/** How a layers model is written. */
 export interface LayersModelOptions {
   /** Weights as float16, half the bytes; TensorFlow.js makes float32 of them. Default: float32. */
   readonly float16?: boolean;

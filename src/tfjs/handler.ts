@@ -13,6 +13,7 @@ import type { TensorFlow } from './types.js';
 /** A packed file wherever it is, or an open model. A string that begins with a scheme is a URL. */
 export type PackedSource = string | URL | Response | Blob | ArrayBuffer | Uint8Array | ModelSource;
 
+/** How a packed file is fetched, and with which TensorFlow.js. */
 export interface PackedHandlerOptions {
   /** Registers bitnibble's layers with this TensorFlow.js; otherwise call `registerLayers(tf)` before loading. */
   readonly tf?: TensorFlow;

@@ -20,7 +20,9 @@ import { randomNumbers } from './linear.js';
 import { type SampleOptions, sampleBatches } from './samples.js';
 import type { CallData, LayerFit, LayerPlan } from './types.js';
 
+/** What calibration uses, and how much of it. */
 export interface CalibrationOptions extends CalibrateOptions, SampleOptions {
+  /** Of `loadKernels`. */
   readonly kernels: Kernels;
   /** From `loadLinearAlgebra`, for hosts that refuse to compile bytes; by default it is loaded. */
   readonly algebra?: LinearAlgebra;
@@ -36,6 +38,7 @@ export interface CalibrationOptions extends CalibrateOptions, SampleOptions {
   readonly activationBytes?: number;
   /** Default 0. */
   readonly seed?: number;
+  /** Called with layers done and in all, and the name of the last one. */
   readonly onProgress?: (done: number, total: number, layer: string) => void;
 }
 

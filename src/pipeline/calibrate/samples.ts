@@ -10,6 +10,7 @@ import { unscaled } from '../inputs.js';
 export interface SampleOptions {
   /** Samples as the model takes them after `preprocess`; labels are never read. */
   readonly dataset: Dataset;
+  /** Factor, mean and standard deviation by which samples become inputs. Default: as they are. */
   readonly preprocess?: Preprocess;
   /** Samples taken, from the first on. Default 2048. */
   readonly samples?: number;

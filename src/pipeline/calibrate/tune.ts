@@ -20,6 +20,7 @@ import { randomNumbers, sample } from './linear.js';
 import { type SampleOptions, sampleBatches } from './samples.js';
 
 export interface TuneOptions extends SampleOptions {
+  /** Of `loadKernels`. */
   readonly kernels: Kernels;
   /** Steps of Adam. Default {@link TUNING_STEPS}. */
   readonly steps?: number;
@@ -33,6 +34,7 @@ export interface TuneOptions extends SampleOptions {
   readonly augment?: readonly Augmentation[];
   /** Default 0. */
   readonly seed?: number;
+  /** Called with steps done and in all. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 

@@ -22,10 +22,13 @@ import type { Report, ReportCalibration, ReportSensitivity, ReportWeight, Task }
 /** Parts of the work, in their order. */
 export type ReportPart = 'float' | 'rounding' | 'sensitivity' | 'calibration' | 'activations' | 'histograms';
 
+/** What a report measures, and with what. */
 export interface ReportOptions {
+  /** Of `loadKernels`. */
   readonly kernels: Kernels;
   /** Samples to evaluate on, with labels where the model is a classifier. */
   readonly dataset: Dataset;
+  /** Factor, mean and standard deviation by which samples become inputs. Default: as they are. */
   readonly preprocess?: Preprocess;
   /** Samples evaluated at most, from the first on. */
   readonly limit?: number;
@@ -39,6 +42,7 @@ export interface ReportOptions {
   readonly bins?: number;
   /** Of the positions that calibration samples. Default 0. */
   readonly seed?: number;
+  /** Called with the part of the work that goes on, and how much of it is done and in all. */
   readonly onProgress?: (part: ReportPart, done: number, total: number) => void;
 }
 

@@ -18,6 +18,7 @@ import { type Scaling, TransformedModel } from './transformed-model.js';
 
 export type { FoldedNorm, LeftLayer };
 
+/** How batch normalizations are folded. */
 export interface FoldOptions {
   /**
    * Keeps every layer and weight: the normalization becomes `y = x + beta`, so that the values can be written back into
