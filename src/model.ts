@@ -78,6 +78,8 @@ export interface ModelInfo {
   readonly architecture: JsonObject | undefined;
   readonly kerasVersion: string;
   readonly backend: string;
+  /** Of a packed file, `activation_ranges` as it stands there: `packed/ranges.ts` reads it. */
+  readonly activationRanges?: string;
 }
 
 /** A Keras model wherever its weights live: in an HDF5 file, a packed file, or memory. */

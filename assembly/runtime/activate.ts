@@ -26,8 +26,11 @@ function apply(x: v128, kind: i32, a: f32, b: f32, c: f32): v128 {
       const v = v128.bitselect(x, f32x4.mul(f32x4.splat(a), f32x4.sub(x, t)), f32x4.ge(x, t));
       return f32x4.pmin(v, f32x4.splat(c));
     }
-    // elu: a (exp(x) - 1) below 0, times b: selu
-    case 2: return f32x4.mul(f32x4.splat(b), v128.bitselect(x, f32x4.mul(f32x4.splat(a), expm1x4(x)), f32x4.gt(x, zero)));
+    // elu: a (exp(c x) - 1) below 0, times b: selu, celu
+    case 2: {
+      const below = f32x4.mul(f32x4.splat(a), expm1x4(f32x4.mul(f32x4.splat(c), x)));
+      return f32x4.mul(f32x4.splat(b), v128.bitselect(x, below, f32x4.gt(x, zero)));
+    }
     case 3: return sigmoid4(x);
     case 4: return tanh4(x);
     case 5: return softplus4(x);
@@ -57,7 +60,38 @@ function apply(x: v128, kind: i32, a: f32, b: f32, c: f32): v128 {
     case 20: return f32x4.add(f32x4.mul(f32x4.splat(a), x), f32x4.splat(b));
     // tanh's rest
     case 21: return f32x4.sub(x, tanh4(x));
-    default: return f32x4.neg(x);
+    case 22: return f32x4.neg(x);
+    case 23: return f32x4.div(one, x);
+    // sign: 1, -1, or x itself
+    case 24: {
+      const v = v128.bitselect(f32x4.splat(-1), x, f32x4.lt(x, zero));
+      return v128.bitselect(one, v, f32x4.gt(x, zero));
+    }
+    case 25: return f32x4.floor(x);
+    case 26: return f32x4.ceil(x);
+    case 27: return f32x4.nearest(x);
+    case 28: return expm1x4(x);
+    case 29: return erf4(x);
+    // hard shrink: nothing up to a on either side
+    case 30: return v128.and(x, f32x4.gt(f32x4.abs(x), f32x4.splat(a)));
+    // soft shrink: what is above a, or below -a
+    case 31: {
+      const t = f32x4.splat(a);
+      const above = v128.and(f32x4.sub(x, t), f32x4.gt(x, t));
+      return v128.or(above, v128.and(f32x4.add(x, t), f32x4.lt(x, f32x4.neg(t))));
+    }
+    // squareplus: (x + sqrt(x x + a)) / 2
+    case 32: return f32x4.mul(f32x4.splat(0.5), f32x4.add(x, f32x4.sqrt(f32x4.add(f32x4.mul(x, x), f32x4.splat(a)))));
+    // threshold: b up to a
+    case 33: return v128.bitselect(x, f32x4.splat(b), f32x4.gt(x, f32x4.splat(a)));
+    // sparse plus: (x + 1)^2 / 4 between -1 and 1
+    case 34: {
+      const t = f32x4.add(x, one);
+      const v = v128.bitselect(x, f32x4.mul(f32x4.mul(t, t), f32x4.splat(0.25)), f32x4.ge(x, one));
+      return v128.andnot(v, f32x4.le(x, f32x4.splat(-1)));
+    }
+    // truth: 1 for all but 0
+    default: return v128.and(one, f32x4.ne(x, zero));
   }
 }
 
@@ -131,7 +165,7 @@ function part(v: v128, at: usize, fours: usize, bytes: usize): v128 {
 
 /**
  * `out[i] = f(x[i], y[i mod period])` of n floats: 0 sum, 1 difference, 2 product, 3 quotient, 4 larger, 5 smaller, 6 PReLU (x, or
- * y x below 0). Out may be x. y has room for `period` floats, read again from its start.
+ * y x below 0), then 1 or 0: 7 larger, 8 at least, 9 equal, 10 not equal; 11 x where y is not 0. Out may be x. y has room for `period` floats, read again from its start.
  */
 export function combine(x: usize, y: usize, n: u32, period: u32, kind: i32, out: usize): void {
   for (let at: u32 = 0; at < n; at += period) {
@@ -160,6 +194,11 @@ function join(x: v128, y: v128, kind: i32): v128 {
     case 3: return f32x4.div(x, y);
     case 4: return f32x4.pmax(x, y);
     case 5: return f32x4.pmin(x, y);
-    default: return v128.bitselect(f32x4.mul(x, y), x, f32x4.lt(x, f32x4.splat(0)));
+    case 6: return v128.bitselect(f32x4.mul(x, y), x, f32x4.lt(x, f32x4.splat(0)));
+    case 7: return v128.and(f32x4.splat(1), f32x4.gt(x, y));
+    case 8: return v128.and(f32x4.splat(1), f32x4.ge(x, y));
+    case 9: return v128.and(f32x4.splat(1), f32x4.eq(x, y));
+    case 10: return v128.and(f32x4.splat(1), f32x4.ne(x, y));
+    default: return v128.and(x, f32x4.ne(y, f32x4.splat(0)));
   }
 }

@@ -4,15 +4,13 @@
 import { decodePanel, RUN, storeColumns } from './panels';
 import { keepRange, magnitude } from './quantize';
 import { Layer } from './record';
+import { partials } from './scratch';
 
 // @ts-ignore: decorator
 @inline
 function dot(sum: v128, x: v128, w: v128): v128 {
   return i32x4.add(sum, i32x4.dot_i16x8_s(x, w));
 }
-
-/** Sums in float32 of what has been scaled so far: four pixels of eight channels. */
-const PARTIAL = memory.data(128, 16);
 
 /**
  * `out = clamp(sum_g (sum_k x w) (scale_g factor) + bias)` for every pixel and channel.
@@ -174,14 +172,15 @@ function convolvePanel(layer: Layer, x: usize, panel: usize, n: u32, out: usize,
 @inline
 function keepPartial(at: usize, sum: v128, scale: v128, isFirst: bool): void {
   const v = f32x4.mul(f32x4.convert_i32x4_s(sum), scale);
-  v128.store(PARTIAL + at, isFirst ? v : f32x4.add(v128.load(PARTIAL + at), v));
+  const p = partials() + at;
+  v128.store(p, isFirst ? v : f32x4.add(v128.load(p), v));
 }
 
 // @ts-ignore: decorator
 @inline
 function finish(sum: v128, scale: v128, bias: v128, low: v128, high: v128, at: usize, isFirst: bool): v128 {
   let v = f32x4.mul(f32x4.convert_i32x4_s(sum), scale);
-  if (!isFirst) v = f32x4.add(v128.load(PARTIAL + at), v);
+  if (!isFirst) v = f32x4.add(v128.load(partials() + at), v);
   return clamp(f32x4.add(v, bias), low, high);
 }
 

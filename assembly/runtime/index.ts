@@ -8,4 +8,5 @@ export { convolveFloat, depthwise, pool } from './float';
 export { fill, interpolate, move, scatter } from './move';
 export { decodePanel, decodeRow, decodeWinograd, packPanels } from './panels';
 export { border, quantize, range } from './quantize';
+export { useScratch } from './scratch';
 export { convolveWinograd } from './winograd';

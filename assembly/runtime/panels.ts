@@ -2,6 +2,7 @@
 
 import { factorOf, levels, offsetOf, powersOf, zipHigh, zipLow } from './levels';
 import { Layer } from './record';
+import { taps } from './scratch';
 
 /** Bytes of an entry of a table of runs: offset of the activations, rows, offset of the scales or -1. */
 export const RUN: usize = 12;
@@ -39,9 +40,6 @@ export function decodePanel(layer: Layer, n: u32, panel: usize): void {
   }
 }
 
-/** Nine taps of one channel, then of the next. */
-const TAPS = memory.data(2 * 9 * 16, 16);
-
 /**
  * `U = (2G) g (2G)'` of the 3 x 3 kernels of columns n to n + 8: `[16][depth / 2][8][2]` i16, behind it the sums over all channels of
  * position 5, `[8]` i32. Levels of int4 give at most 72.
@@ -59,14 +57,15 @@ export function decodeWinograd(layer: Layer, n: u32, panel: usize): void {
   const row = <usize>(layer.rowStride * bits);
   const tap = <usize>channels * row;
   const position = <usize>depth << 4;
+  const first = taps();
   const one = i16x8.splat(1);
   let low = i32x4.splat(0);
   let high = low;
   let at = <usize>((layer.first + n) * bits);
   for (let c: u32 = 0; c < depth; c += 2, panel += 32) {
-    if (c + 1 >= channels) memory.fill(TAPS, 0, 288);
-    const end = c + 1 < channels ? TAPS + 288 : c < channels ? TAPS + 144 : TAPS;
-    for (let t = TAPS; t < end; t += 144, at += row) {
+    if (c + 1 >= channels) memory.fill(first, 0, 288);
+    const end = c + 1 < channels ? first + 288 : c < channels ? first + 144 : first;
+    for (let t = first; t < end; t += 144, at += row) {
       let from = at;
       for (let u = t; u < t + 144; u += 16, from += tap)
         v128.store(u, levels(codes, from, bits, powers, factor, offset));
@@ -107,12 +106,13 @@ function storePair(to: usize, a: v128, b: v128): void {
 // @ts-ignore: decorator
 @inline
 function transformRow(i: i32, to: usize, position: usize): void {
-  let x = column(i, TAPS);
-  const a1 = column(i, TAPS + 16);
-  let y = column(i, TAPS + 32);
-  let z = column(i, TAPS + 144);
-  const b1 = column(i, TAPS + 160);
-  let w = column(i, TAPS + 176);
+  const t = taps();
+  let x = column(i, t);
+  const a1 = column(i, t + 16);
+  let y = column(i, t + 32);
+  let z = column(i, t + 144);
+  const b1 = column(i, t + 160);
+  let w = column(i, t + 176);
   storePair(to, i16x8.add(x, x), i16x8.add(z, z));
   storePair(to + 3 * position, i16x8.add(y, y), i16x8.add(w, w));
   x = i16x8.add(x, y);

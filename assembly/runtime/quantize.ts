@@ -46,11 +46,11 @@ const ROUND: f32 = 12582912; // 1.5 * 2^23: a sum with it is rounded to an integ
 // @ts-ignore: decorator
 @inline
 function round4(x: usize, inverse: v128, low: v128, high: v128, magic: v128): v128 {
-  const v = f32x4.pmin(f32x4.pmax(f32x4.mul(v128.load(x), inverse), low), high);
+  const v = f32x4.pmax(low, f32x4.pmin(high, f32x4.mul(v128.load(x), inverse)));
   return i32x4.sub(f32x4.add(v, magic), magic);
 }
 
-/** `rne(clamp(x * inverse, -limit, limit))`: bounds first, since the sum rounds no more than 22 bits. */
+/** `rne(clamp(x * inverse, -limit, limit))`, NaN as `limit`: bounds first, since the sum rounds no more than 22 bits. */
 function quantizeRun(x: usize, out: usize, n: u32, inverse: f32, limit: i32): void {
   const s = f32x4.splat(inverse);
   const magic = f32x4.splat(ROUND);

@@ -17,12 +17,10 @@ import { decodeWinograd, storeFour } from './panels';
 import { clamp } from './direct';
 import { keepRange, magnitude } from './quantize';
 import { Layer } from './record';
+import { correction } from './scratch';
 
 /** Tiles whose sums lie in memory at once. */
 const BLOCK: u32 = 32;
-
-/** 32768 times the sum of U at position (1, 1), for the eight columns of the panel at hand. */
-const FIX = memory.data(32, 16);
 
 /**
  * The whole layer. The staged input has `2 tilesDown + 2` rows of `2 tilesAcross + 2` pixels of `depth` channels; outputs behind the last
@@ -45,8 +43,9 @@ export function convolveWinograd(layer: Layer, x: usize, out: usize, factor: f32
       else decodeWinograd(layer, n, panel);
       const shift = isPositive ? 15 : 32;
       const sums = panel + (position << 4);
-      v128.store(FIX, shift == 32 ? i32x4.splat(0) : i32x4.shl(v128.load(sums), shift));
-      v128.store(FIX, shift == 32 ? i32x4.splat(0) : i32x4.shl(v128.load(sums, 16), shift), 16);
+      const fix = correction();
+      v128.store(fix, shift == 32 ? i32x4.splat(0) : i32x4.shl(v128.load(sums), shift));
+      v128.store(fix, shift == 32 ? i32x4.splat(0) : i32x4.shl(v128.load(sums, 16), shift), 16);
       for (let from: u32 = 0; from < tiles; from += BLOCK) {
         const count = min(BLOCK, tiles - from);
         multiply(layer, panel, tiles, from, count);
@@ -145,8 +144,8 @@ function multiply(layer: Layer, panel: usize, tiles: u32, from: u32, count: u32)
   let v = layer.transformed + <usize>(from >> 2) * group;
   let to = layer.sums;
   for (let i = 0; i < 16; i++, v += positionV, panel += positionU) {
-    const i0 = i == 5 ? v128.load(FIX) : i32x4.splat(0);
-    const i1 = i == 5 ? v128.load(FIX, 16) : i32x4.splat(0);
+    const i0 = i == 5 ? v128.load(correction()) : i32x4.splat(0);
+    const i1 = i == 5 ? v128.load(correction(), 16) : i32x4.splat(0);
     const end = panel + positionU;
     let a = v;
     for (let t: u32 = 0; t < count; t += 4) {

@@ -1,10 +1,11 @@
 import { BitnibbleError } from '../errors.js';
 import { loadKernels } from '../kernels/index.js';
 import type { QuantizableModel } from '../model.js';
-import { requireEnding } from '../node/models.js';
+import { isPackedName, requireEnding } from '../node/models.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
 import type { Augmentation } from '../pipeline/calibrate/augment.js';
 import { type CalibrationReport, calibrateModel } from '../pipeline/calibrate/calibrate.js';
+import { storeRanges } from '../pipeline/calibrate/ranges.js';
 import { rehearse } from '../pipeline/calibrate/rehearse.js';
 import { type TuneOptions, type TuneReport, tunedSamples, tuneModel } from '../pipeline/calibrate/tune.js';
 import { reportRow } from '../pipeline/quantize.js';
@@ -92,7 +93,15 @@ export async function calibrate(file: string, given: Flags): Promise<void> {
     bar.stop();
     for (const warning of report.warnings) note(flags, warning);
     const tuned = flags.tune && (await tune(tf, source, calibrated, flags, { ...options, ...changes }));
-    const quantized = tuned ? tuned.model : calibrated;
+    const made = tuned ? tuned.model : calibrated;
+    const stored = isPackedName(flags.output) ? await storeRanges(made, options) : undefined;
+    const quantized = stored && 'model' in stored ? stored.model : made;
+    if (stored && 'reason' in stored)
+      note(
+        flags,
+        `no ranges of activations are stored, since the runtime does not run the model: ${stored.reason}`,
+      );
+    const ranges = stored && 'tensors' in stored ? stored.tensors : 0;
     const tensors = report.tensors.map((row) => reportRow(row, quantized, kernels, source.read(row.id)));
     const inputBytes = modelBytes(model);
     if (replaces) noteReplaced(flags, flags.output);
@@ -103,6 +112,7 @@ export async function calibrate(file: string, given: Flags): Promise<void> {
       ...{ input: file, output: flags.output, replaces, inputBytes, outputBytes },
       ...{ data: dataset.name, backend, seed, folded, ...report, tensors },
       ...(tuned ? { tuning: tuned.report } : {}),
+      activationRanges: ranges,
     });
     say(flags, calibrationTable(report));
     const { calibrated: own, dataFree } = report.divergence;
@@ -114,6 +124,7 @@ export async function calibrate(file: string, given: Flags): Promise<void> {
     if (tuned) say(flags, tuningLine(tuned.report));
     if (folded.length > 0) say(flags, foldingLine(folded.length));
     say(flags, weightsLine(report));
+    if (ranges > 0) say(flags, `Ranges of ${count(ranges)} activations stored, for --ranges stored`);
     const where = flags.isPiped ? 'to standard output' : flags.output;
     say(flags, `${colour.green('wrote')} ${where}, ${sizeLine(outputBytes, model.file, inputBytes)}`);
   } finally {

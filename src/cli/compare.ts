@@ -11,7 +11,7 @@ import {
 } from '../pipeline/compare.js';
 import { checkSamples } from '../pipeline/inputs.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
-import { loadBackend, openData, openSamples, requireLabels } from './data.js';
+import { chooseBackends, openData, openSamples, requireLabels } from './data.js';
 import { openKerasInput } from './inputs.js';
 import { type DataFlags, UsageError } from './options.js';
 import { count, json, note, say, trace } from './output.js';
@@ -58,10 +58,15 @@ export async function compareFile(file: string, flags: CompareFlags): Promise<vo
             samples: flags.samples ?? SAMPLES,
           };
     if (calibration) checkSamples(model, calibration.dataset, preprocess);
-    const { tf, backend } = await loadBackend(flags);
-    if (calibration && flags.tune)
+    const {
+      backend: runner,
+      name: backend,
+      tf,
+      description: how,
+    } = await chooseBackends(flags, model, calibration !== undefined);
+    if (tf && calibration && flags.tune)
       await rehearse(tf, foldBatchNorm(model).source, { kernels, preprocess, ...calibration });
-    say(flags, `${model.file}, ${count(modelBytes(model))} bytes, on ${description}, backend ${backend}\n`);
+    say(flags, `${model.file}, ${count(modelBytes(model))} bytes, on ${description}, backend ${how}\n`);
     const each = Math.min(flags.limit ?? dataset.count, dataset.count);
     const tuned = flags.tune ? [tunedVariant(flags.tune === true ? TUNING_STEPS : flags.tune)] : [];
     const variants = calibration ? [...VARIANTS, ...CALIBRATED_VARIANTS, MIXED_VARIANT, ...tuned] : VARIANTS;
@@ -74,11 +79,11 @@ export async function compareFile(file: string, flags: CompareFlags): Promise<vo
         batchSize: flags.batch,
         limit: flags.limit,
         preprocess,
-        ...(calibration ? { calibration } : {}),
+        ...(calibration ? { calibration: { ...calibration, ...(tf ? { tf } : {}) } } : {}),
         onWarning: (text: string) => warnings.add(text),
         onProgress: (done: number) => bar.update(rows.length * each + done, total),
       };
-      for await (const row of compare(tf, model, dataset, kernels, variants, options)) rows.push(row);
+      for await (const row of compare(runner, model, dataset, kernels, variants, options)) rows.push(row);
     } finally {
       bar.stop();
     }

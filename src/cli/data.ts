@@ -2,9 +2,11 @@ import { type Dataset, type Preprocess, parsePreprocess } from '../data/index.js
 import { BitnibbleError } from '../errors.js';
 import type { ModelSource } from '../model.js';
 import { openDataset } from '../node/datasets.js';
-import { type LoadedTensorFlow, loadTensorFlow } from '../node/tfjs.js';
+import { type LoadedTensorFlow, loadNativeTensorFlow, loadTensorFlow } from '../node/tfjs.js';
+import type { Backend } from '../pipeline/backend.js';
 import { checkLabels, checkSamples, scalesItself, takesIndices } from '../pipeline/inputs.js';
 import { prepare } from '../tfjs/load.js';
+import type { TensorFlow } from '../tfjs/types.js';
 import type { DataFlags } from './options.js';
 import { note, trace } from './output.js';
 import { progress } from './progress.js';
@@ -76,8 +78,62 @@ export function requireLabels(model: ModelSource, dataset: Dataset, limit = data
 /** Loads TensorFlow.js, and says so in a line where it is not the faster one. */
 export async function loadBackend(flags: DataFlags): Promise<LoadedTensorFlow> {
   const { backend } = flags;
-  const loaded = await loadTensorFlow(backend === undefined ? {} : { prefer: backend });
+  const loaded = await loadTensorFlow(backend === 'node' || backend === 'wasm' ? { prefer: backend } : {});
   if (loaded.note) note(flags, loaded.note);
   trace(flags, `TensorFlow.js loaded, backend ${loaded.backend}`);
   return loaded;
+}
+
+const whyNot = async (model: ModelSource) => (await import('../runtime/check.js')).whyNotRunnable(model);
+
+export interface ChosenBackend {
+  /** Computes the outputs. */
+  readonly backend: Backend;
+  /** `tensorflow` (native), `wasm` or `bitnibble`. */
+  readonly name: string;
+}
+
+/**
+ * What computes the outputs of a model: tfjs-node where it works, else the runtime where it can run the model, else TensorFlow.js's
+ * WebAssembly backend, unless one was asked for. What stands in for tfjs-node is said in a line.
+ *
+ * @throws BitnibbleError `unsupported-layer` where the runtime was asked for and cannot run the model, `no-tfjs`
+ */
+export async function chooseBackend(flags: DataFlags, model: ModelSource): Promise<ChosenBackend> {
+  const runtime: ChosenBackend = { backend: 'bitnibble', name: 'bitnibble' };
+  if (flags.backend === 'bitnibble') {
+    const reason = await whyNot(model);
+    if (reason === undefined) return runtime;
+    const message = `${model.file}: --backend bitnibble: ${reason}; --backend node or wasm may`;
+    throw new BitnibbleError('unsupported-layer', message);
+  }
+  if (flags.backend === undefined) {
+    const native = await loadNativeTensorFlow();
+    if (typeof native !== 'string') {
+      trace(flags, `TensorFlow.js loaded, backend ${native.backend}`);
+      return { backend: native.tf, name: native.backend };
+    }
+    const reason = await whyNot(model);
+    if (reason === undefined) {
+      note(flags, `tfjs-node is not available (${native}); evaluating with bitnibble's own runtime`);
+      return runtime;
+    }
+    note(flags, `bitnibble's own runtime does not run this model: ${reason}`);
+  }
+  const { tf, backend } = await loadBackend(flags);
+  return { backend: tf, name: backend };
+}
+
+/** {@link chooseBackend}, and TensorFlow.js where the command calibrates. */
+export async function chooseBackends(
+  flags: DataFlags,
+  model: ModelSource,
+  calibrates: boolean,
+): Promise<ChosenBackend & { readonly tf: TensorFlow | undefined; readonly description: string }> {
+  const chosen = await chooseBackend(flags, model);
+  if (chosen.backend !== 'bitnibble') return { ...chosen, tf: chosen.backend, description: chosen.name };
+  if (!calibrates) return { ...chosen, tf: undefined, description: chosen.name };
+  const { tf, backend } = await loadTensorFlow();
+  trace(flags, `TensorFlow.js loaded to calibrate with, backend ${backend}`);
+  return { ...chosen, tf, description: `${chosen.name}, calibrated with TensorFlow.js (${backend})` };
 }

@@ -1,6 +1,6 @@
 import { loadKernels } from '../kernels/index.js';
 import { evaluateModel } from '../pipeline/evaluate.js';
-import { loadBackend, openData, requireLabels } from './data.js';
+import { chooseBackend, openData, requireLabels } from './data.js';
 import { openModelInput } from './inputs.js';
 import type { DataFlags } from './options.js';
 import { count, json, note, say, trace } from './output.js';
@@ -15,12 +15,12 @@ export async function evaluate(file: string, flags: DataFlags): Promise<void> {
     trace(flags, `${model.file}: opened`);
     const { dataset, preprocess, description } = await openData(flags, model);
     requireLabels(model, dataset, flags.limit);
-    const { tf, backend } = await loadBackend(flags);
+    const { backend: runner, name: backend } = await chooseBackend(flags, model);
     say(flags, `${model.file} on ${description}`);
     const bar = progress(flags, 'evaluating', 'samples');
     const warnings: string[] = [];
     try {
-      const result = await evaluateModel(tf, model, dataset, {
+      const result = await evaluateModel(runner, model, dataset, {
         batchSize: flags.batch,
         limit: flags.limit,
         preprocess,

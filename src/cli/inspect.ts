@@ -5,6 +5,7 @@ import { loadKernels } from '../kernels/index.js';
 import type { ModelSource, WeightInfo } from '../model.js';
 import { layerShapes, type Shape } from '../network/index.js';
 import { QuantizedModel } from '../packed/quantized-model.js';
+import { whyNotRunnable } from '../runtime/check.js';
 import { sizeOf } from '../shape.js';
 import { openModelInput } from './inputs.js';
 import { type CommonOptions, colour, count, json, printable, say, trace } from './output.js';
@@ -126,7 +127,10 @@ export async function inspect(file: string, options: CommonOptions): Promise<voi
       kerasVersion: model.kerasVersion,
     };
     const leftOut = model instanceof KerasModel ? model.leftOut : [];
-    json(options, { ...head, parameters, quantizableParameters: quantizable, layers: rows, leftOut });
+    const reason = whyNotRunnable(model);
+    const runtime = reason === undefined ? { runs: true } : { runs: false, reason };
+    const totals = { parameters, quantizableParameters: quantizable };
+    json(options, { ...head, ...totals, layers: rows, leftOut, runtime });
     const title = `${colour.bold(printable(name))} (${printable(`${head.class}, Keras ${model.kerasVersion || 'unknown'}`)})`;
     say(options, `${title}, ${model.file}, ${count(bytes)} bytes\n`);
     const body = () =>
@@ -150,6 +154,12 @@ export async function inspect(file: string, options: CommonOptions): Promise<voi
     say(
       options,
       `\n${count(parameters)} parameters, ${count(quantizable)} (${share.toFixed(1)} %) in kernels that are quantized by default`,
+    );
+    say(
+      options,
+      reason === undefined
+        ? "bitnibble's runtime can run it"
+        : `bitnibble's runtime cannot run it: ${printable(reason.replace(/^the runtime cannot run (the layer )?/, ''))}`,
     );
     if (model instanceof KerasModel) for (const line of quantizedLines(model)) say(options, line);
   } finally {

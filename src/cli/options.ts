@@ -137,26 +137,50 @@ export function codingFlags(flags: CodingFlags): QuantizeOptions | undefined {
   };
 }
 
+/** What computes the outputs of networks; the first two are TensorFlow.js, which also gives the values between layers. */
+export const BACKENDS = ['node', 'wasm', 'bitnibble'] as const;
+const TENSORFLOW = ['node', 'wasm'] as const;
+
 export interface DataFlags extends CommonOptions {
   readonly data: string;
   readonly split: 'test' | 'train';
   readonly limit?: number;
   readonly batch: number;
-  readonly backend?: 'node' | 'wasm';
+  readonly backend?: (typeof BACKENDS)[number];
   readonly scale?: string;
   readonly mean?: string;
   readonly std?: string;
 }
 
-/** Which TensorFlow.js computes. */
-export function backendOption(command: Command): Command {
-  const about = 'node or wasm: which TensorFlow.js (default: node where it works)';
-  return command.option('--backend <name>', about, choice('--backend', ['node', 'wasm']));
+/** What computes. @param needsTensorFlow the command looks between layers, which the runtime does not show */
+export function backendOption(command: Command, needsTensorFlow = false): Command {
+  if (needsTensorFlow) {
+    const about = 'node or wasm: which TensorFlow.js (default: node where it works)';
+    return command.option('--backend <name>', about, choice('--backend', TENSORFLOW));
+  }
+  const about =
+    'node or wasm: which TensorFlow.js; bitnibble: the runtime of this package (default: node where it works, else bitnibble where that can run the model, else wasm)';
+  return command.option('--backend <name>', about, choice('--backend', BACKENDS));
+}
+
+/** Adds the flags of what becomes of inputs. */
+export function scaleOptions(command: Command): Command {
+  return command
+    .option(
+      '--scale <factor>',
+      'inputs times this (default: 1/255 for 8-bit data, 1 where the model scales by itself or takes token ids)',
+      preprocessing('scale'),
+    )
+    .option('--mean <list>', 'then minus this: one number or one per channel', preprocessing('mean'))
+    .option('--std <list>', 'then divided by this', preprocessing('std'));
 }
 
 /** Adds the flags of the data and its preprocessing. */
-export function dataOptions(command: Command, { split = 'test', limit = 'all' } = {}): Command {
-  return backendOption(
+export function dataOptions(
+  command: Command,
+  { split = 'test', limit = 'all', needsTensorFlow = false } = {},
+): Command {
+  const data = scaleOptions(
     command
       .requiredOption(
         '--data <where>',
@@ -164,13 +188,7 @@ export function dataOptions(command: Command, { split = 'test', limit = 'all' } 
       )
       .option('--split <name>', 'test or train', choice('--split', ['test', 'train']), split)
       .option('--limit <n>', `samples at most (default: ${limit})`, positive('--limit'))
-      .option('--batch <n>', 'samples at a time', positive('--batch'), 100)
-      .option(
-        '--scale <factor>',
-        'inputs times this (default: 1/255 for 8-bit data, 1 where the model scales by itself or takes token ids)',
-        preprocessing('scale'),
-      )
-      .option('--mean <list>', 'then minus this: one number or one per channel', preprocessing('mean'))
-      .option('--std <list>', 'then divided by this', preprocessing('std')),
+      .option('--batch <n>', 'samples at a time', positive('--batch'), 100),
   );
+  return backendOption(data, needsTensorFlow);
 }

@@ -9,6 +9,7 @@ import {
   positive,
   SCALES,
   SCHEMES,
+  scaleOptions,
   some,
   UsageError,
   upTo,
@@ -162,11 +163,15 @@ function addCalibrate(program: Command): void {
     .option('--seed <n>', 'of the positions that are sampled', whole('--seed'), 0)
     .option('--no-fold', 'leave batch normalizations as they are');
   const load = async () => (await import('./calibrate.js')).calibrate;
-  runs(common(dataOptions(command, { split: 'train', limit: '2048' })), () => interruptibly(load), [
-    'calibrate model.h5 -o one-bit.safetensors --scheme binary --data samples.npz',
-    'calibrate model.h5 -o model.safetensors --scheme binary --tune --data cifar10',
-    'calibrate model.h5 -o model.safetensors --recipe recipe.json --data samples.npz --limit 512',
-  ]);
+  runs(
+    common(dataOptions(command, { split: 'train', limit: '2048', needsTensorFlow: true })),
+    () => interruptibly(load),
+    [
+      'calibrate model.h5 -o one-bit.safetensors --scheme binary --data samples.npz',
+      'calibrate model.h5 -o model.safetensors --scheme binary --tune --data cifar10',
+      'calibrate model.h5 -o model.safetensors --recipe recipe.json --data samples.npz --limit 512',
+    ],
+  );
 }
 
 function addSensitivity(program: Command): void {
@@ -200,11 +205,15 @@ function addSensitivity(program: Command): void {
     .option('-o, --output <file>', 'writes the recipe chosen, for calibrate and quantize --recipe')
     .option('--no-fold', 'leave batch normalizations as they are');
   const load = async () => (await import('./sensitivity.js')).sensitivity;
-  runs(common(dataOptions(command, { split: 'train', limit: '1024' })), () => interruptibly(load), [
-    'sensitivity model.h5 --data samples.npz',
-    'sensitivity model.h5 --data samples.npz --bits 1.5 -o recipe.json',
-    'sensitivity model.h5 --data cifar10 --max-drop 0.01 -o recipe.json',
-  ]);
+  runs(
+    common(dataOptions(command, { split: 'train', limit: '1024', needsTensorFlow: true })),
+    () => interruptibly(load),
+    [
+      'sensitivity model.h5 --data samples.npz',
+      'sensitivity model.h5 --data samples.npz --bits 1.5 -o recipe.json',
+      'sensitivity model.h5 --data cifar10 --max-drop 0.01 -o recipe.json',
+    ],
+  );
 }
 
 function addEvaluate(program: Command): void {
@@ -268,6 +277,62 @@ function addReport(program: Command): void {
   ]);
 }
 
+/** Ways of the runtime. */
+function runtimeOptions(command: Command): Command {
+  return command
+    .option(
+      '--weights <how>',
+      'decoded: once, when the model is loaded; packed: in every run, in less memory',
+      choice('--weights', ['decoded', 'packed']),
+      'decoded',
+    )
+    .option(
+      '--ranges <which>',
+      "sample: scales of activations follow from each sample; stored: from the file's calibration, where it has them",
+      choice('--ranges', ['sample', 'stored']),
+      'sample',
+    );
+}
+
+function addRun(program: Command): void {
+  const command = runtimeOptions(
+    program
+      .command('run')
+      .description("runs a model on given inputs with bitnibble's own runtime: no TensorFlow.js")
+      .argument('<file>', 'Keras .h5 or .keras, or packed .safetensors')
+      .requiredOption(
+        '-i, --input <file>',
+        '.npy: samples of the one input; .npz: an array for each input by its name; .png: one image of the right size',
+      )
+      .option(
+        '-o, --output <file>',
+        '.npy: the one output; .npz: every output by its name',
+        ending('--output', /\.np[yz]$/i, '.npy or .npz'),
+      )
+      .option('--top <n>', 'classes that are shown of each sample', positive('--top'), 5),
+  );
+  const load = async () => (await import('./run.js')).run;
+  runs(common(scaleOptions(command)), () => interruptibly(load), [
+    'run model.safetensors --input digit.png',
+    'run model.h5 --input samples.npy -o scores.npy',
+    'run two-inputs.safetensors --input both.npz --json',
+  ]);
+}
+
+function addBench(program: Command): void {
+  const command = program
+    .command('bench')
+    .description("latency, time of each layer and memory of a model in bitnibble's own runtime")
+    .argument('<file>', 'Keras .h5 or .keras, or packed .safetensors')
+    .option('--runs <n>', 'runs that are measured', whole('--runs', 1_000_000, 1), 100)
+    .option('--length <n>', 'for lengths of inputs that are not fixed', whole('--length', 65_536, 1), 64);
+  const load = async () => (await import('./bench.js')).bench;
+  runs(common(command), () => interruptibly(load), [
+    'bench model.safetensors',
+    'bench model.h5 --runs 20 --json',
+  ]);
+}
+
 function addConvert(program: Command): void {
   const command = program
     .command('convert')
@@ -318,6 +383,6 @@ Examples:
 `,
     );
   const adders = [addInspect, addQuantize, addCalibrate, addSensitivity, addEvaluate];
-  for (const add of [...adders, addCompare, addReport, addConvert, addDemo]) add(program);
+  for (const add of [...adders, addCompare, addReport, addRun, addBench, addConvert, addDemo]) add(program);
   return program;
 }

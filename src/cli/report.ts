@@ -6,7 +6,7 @@ import { checkSamples } from '../pipeline/inputs.js';
 import { measureReport, type ReportPart } from '../pipeline/report/measure.js';
 import type { ReportRow } from '../pipeline/report/types.js';
 import type { ReportDocument } from '../report/types.js';
-import { loadBackend, openData, openSamples } from './data.js';
+import { chooseBackends, openData, openSamples } from './data.js';
 import { heldBack } from './held-back.js';
 import { PIPE } from './inputs.js';
 import { type DataFlags, UsageError } from './options.js';
@@ -110,14 +110,21 @@ export async function report(file: string, flags: Flags): Promise<void> {
               ...{ samples, evaluated: Math.min(limit, dataset.count) },
             };
     if (held) checkSamples(model, held.dataset, preprocess);
-    const { tf, backend } = await loadBackend(flags);
-    say(flags, `${file} on ${description}, backend ${backend}, seed ${seed}\n`);
+    const {
+      backend: runner,
+      name: backend,
+      tf,
+      description: how,
+    } = await chooseBackends(flags, model, held !== undefined);
+    say(flags, `${file} on ${description}, backend ${how}, seed ${seed}\n`);
     const remark = held && 'note' in held ? held.note : undefined;
     if (remark) note(flags, remark);
-    const measured = await measureReport(tf, model, {
+    const measured = await measureReport(runner, model, {
       ...{ kernels, dataset, preprocess, seed, mixes, batchSize: flags.batch },
       limit: held?.evaluated ?? limit,
-      ...(held ? { calibration: { dataset: held.dataset, samples: held.samples } } : {}),
+      ...(held
+        ? { calibration: { dataset: held.dataset, samples: held.samples, ...(tf ? { tf } : {}) } }
+        : {}),
       onProgress: bar.update,
     });
     bar.stop();

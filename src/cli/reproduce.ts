@@ -21,9 +21,12 @@ const quoted = (word: string) =>
 /** The command with its arguments as they can be typed again. */
 export const commandLine = (args: readonly string[]): string => ['bitnibble', ...args].map(quoted).join(' ');
 
-/** What it takes to measure a model again: its files, the command, versions and the machine. */
+/**
+ * What it takes to measure a model again: its files, the command, versions and the machine.
+ * @param tf undefined where it took no TensorFlow.js
+ */
 export async function reproductionOf(
-  tf: TensorFlow,
+  tf: TensorFlow | undefined,
   model: KerasModel,
   backend: string,
   preprocessing: string,
@@ -37,8 +40,8 @@ export async function reproductionOf(
   };
   const files: Reproduction['files'][number][] = [];
   for (const path of parts[container].filter((own) => existsSync(own))) files.push(await fileOf(path));
-  const versions = tf.version as Readonly<Record<string, string>>;
-  const { binding } = tf.backend() as { binding?: { TF_Version?: string } };
+  const versions = tf?.version as Readonly<Record<string, string>> | undefined;
+  const { binding } = (tf?.backend() ?? {}) as { binding?: { TF_Version?: string } };
   const native = binding?.TF_Version;
   const processors = cpus();
   return {
@@ -48,7 +51,7 @@ export async function reproductionOf(
     versions: {
       bitnibble: version,
       node: process.versions.node,
-      tfjs: versions.tfjs ?? versions['tfjs-core'] ?? '?',
+      ...(versions ? { tfjs: versions.tfjs ?? versions['tfjs-core'] ?? '?' } : {}),
       ...(native === undefined ? {} : { TensorFlow: native }),
     },
     machine: {

@@ -1,7 +1,8 @@
+import { zipSync } from 'fflate';
 import { BitnibbleError } from '../errors.js';
 import type { ReadOptions } from './gzip.js';
 import type { NdArray } from './ndarray.js';
-import { readNpy } from './npy.js';
+import { type NpyInput, readNpy, writeNpy } from './npy.js';
 import { bytesAccess, partOf, type RandomAccess } from './random-access.js';
 import { readZipDirectory, readZipEntry } from './zip.js';
 
@@ -55,4 +56,10 @@ export function openNpz(bytes: Uint8Array | RandomAccess, options: ReadOptions =
       return method === 0 ? partOf(source, start, size) : undefined;
     },
   };
+}
+
+/** Arrays by name as `numpy.savez` writes them, not compressed. */
+export function writeNpz(arrays: Readonly<Record<string, NpyInput>>): Uint8Array {
+  const members = Object.entries(arrays).map(([name, array]) => [`${name}.npy`, writeNpy(array)] as const);
+  return zipSync(Object.fromEntries(members), { level: 0 });
 }

@@ -1,9 +1,10 @@
 /**
- * Paths instead of bytes, for Node.js: files, datasets, TensorFlow.js.
+ * Paths instead of bytes, for Node.js: files, datasets, networks, TensorFlow.js.
  * @module
  */
 export { cacheFolder, type OpenDatasetOptions, openDataset } from './datasets.js';
 export { fileSource } from './files.js';
 export { type OpenModel, openKeras, openModel, saveModelWeights, saveQuantized } from './models.js';
+export { loadNetwork } from './networks.js';
 export { saveOnnx } from './onnx.js';
 export { type LoadedTensorFlow, type LoadTensorFlowOptions, loadTensorFlow } from './tfjs.js';

@@ -13,7 +13,7 @@ import { type NewValues, type NewWeights, weightEntries, writeWeights } from '..
 import { isJsonObject, readShardList } from '../keras/shards.js';
 import { type ByteSource, bytesSource } from '../keras/source.js';
 import { isHdf5, withoutUserBlock } from '../keras/superblock.js';
-import type { Kernels } from '../kernels/types.js';
+import type { Decoder } from '../kernels/types.js';
 import type { Json, JsonObject, ModelSource } from '../model.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
 import { openPackedSource } from '../packed/read-source.js';
@@ -62,7 +62,7 @@ export interface OpenModel {
 }
 
 /** A Keras file or folder or a packed file, by its content, read in place. */
-export async function openModel(path: string, kernels: Kernels): Promise<OpenModel> {
+export async function openModel(path: string, kernels: Decoder): Promise<OpenModel> {
   if (isFolder(path)) {
     const model = await openKeras(path);
     return { model, bytes: model.files.bytes ?? 0, close: () => model.close() };
@@ -77,7 +77,7 @@ export async function openModel(path: string, kernels: Kernels): Promise<OpenMod
 }
 
 /** {@link openModel} of bytes in memory; `name` is for messages. */
-export async function openModelBytes(from: Uint8Array, kernels: Kernels, name: string): Promise<OpenModel> {
+export async function openModelBytes(from: Uint8Array, kernels: Decoder, name: string): Promise<OpenModel> {
   const source = bytesSource(from);
   if (!isKerasFile(source)) return openPackedModel(source, kernels, name);
   const model = await openKerasSource(source, name);
@@ -87,7 +87,7 @@ export async function openModelBytes(from: Uint8Array, kernels: Kernels, name: s
 const isKerasFile = (source: ByteSource): boolean =>
   isHdf5(source) || isZip(source) || (!isPacked(source) && isJsonObject(source));
 
-function openPackedModel(source: ByteSource, kernels: Kernels, name: string): OpenModel {
+function openPackedModel(source: ByteSource, kernels: Decoder, name: string): OpenModel {
   const kind = whatElse(source);
   try {
     const model = openPackedSource(source, kernels, name);

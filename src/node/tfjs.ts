@@ -3,7 +3,7 @@ import { BitnibbleError } from '../errors.js';
 import type { LoadedModule } from '../tensorflow.js';
 import type { TensorFlow } from '../tfjs/types.js';
 
-const native = '@tensorflow/tfjs-node';
+const nativePackage = '@tensorflow/tfjs-node';
 const union = '@tensorflow/tfjs';
 const wasm = '@tensorflow/tfjs-backend-wasm';
 
@@ -33,36 +33,39 @@ export interface LoadTensorFlowOptions {
  */
 export async function loadTensorFlow(options: LoadTensorFlowOptions = {}): Promise<LoadedTensorFlow> {
   const { prefer = 'node' } = options;
-  let reason = '';
-  if (prefer === 'node') {
-    try {
-      return { tf: await loadNative(), backend: 'tensorflow' };
-    } catch (error) {
-      reason = reasonOf(error);
-    }
-  }
+  const native = prefer === 'node' ? await loadNativeTensorFlow() : '';
+  if (typeof native !== 'string') return native;
   let tf: TensorFlow;
   try {
     tf = await loadWasm();
   } catch (error) {
-    const reasons = [reason, reasonOf(error)].filter(Boolean).join('; ');
+    const reasons = [native, reasonOf(error)].filter(Boolean).join('; ');
     throw new BitnibbleError(
       'no-tfjs',
       `evaluating a model needs TensorFlow.js, which did not load (${reasons}): ` +
-        `run "npm install ${native}", or "npm install ${union} ${wasm}" for the slower WebAssembly backend`,
+        `run "npm install ${nativePackage}", or "npm install ${union} ${wasm}" for the slower WebAssembly backend`,
       { cause: error },
     );
   }
   if (prefer === 'wasm') return { tf, backend: 'wasm' };
-  const note = `tfjs-node is not available (${reason}); evaluating on the slower WebAssembly backend`;
+  const note = `tfjs-node is not available (${native}); evaluating on the slower WebAssembly backend`;
   return { tf, backend: 'wasm', note };
+}
+
+/** `@tensorflow/tfjs-node`, or why it does not work. */
+export async function loadNativeTensorFlow(): Promise<LoadedTensorFlow | string> {
+  try {
+    return { tf: await loadNative(), backend: 'tensorflow' };
+  } catch (error) {
+    return reasonOf(error);
+  }
 }
 
 async function loadNative(): Promise<TensorFlow> {
   restoreUtil();
   // libtensorflow reads this once, when it is loaded; 1 leaves out its remarks about the processor.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '1';
-  const tf = await importPackage(native);
+  const tf = await importPackage(nativePackage);
   await tf.ready();
   return tf;
 }

@@ -69,11 +69,13 @@ export function planPacked(header: SafetensorsHeader, what: string): PackedPlan 
     const { class_name: className = '' } = planner.object(architecture, 'architecture');
     if (typeof className !== 'string') throw planner.damaged('the class_name of architecture is not text');
   }
+  const activationRanges = metadata.get('activation_ranges');
   const info = {
     file: what,
     architecture: architecture as JsonObject | undefined,
     kerasVersion: metadata.get('keras_version') ?? '',
     backend: metadata.get('keras_backend') ?? '',
+    ...(activationRanges === undefined ? {} : { activationRanges }),
   };
   const planned = weights.map((weight) => planner.weight(weight));
   planner.finish();

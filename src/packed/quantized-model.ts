@@ -25,6 +25,7 @@ export class QuantizedModel implements ModelSource {
   readonly architecture: JsonObject | undefined;
   readonly kerasVersion: string;
   readonly backend: string;
+  readonly activationRanges?: string;
   readonly #byId: ReadonlyMap<string, PackedWeight>;
 
   constructor(
@@ -37,6 +38,7 @@ export class QuantizedModel implements ModelSource {
     this.architecture = info.architecture;
     this.kerasVersion = info.kerasVersion;
     this.backend = info.backend;
+    if (info.activationRanges !== undefined) this.activationRanges = info.activationRanges;
     this.#byId = new Map(weights.map((weight) => [weight.id, weight]));
   }
 

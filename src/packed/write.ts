@@ -50,6 +50,9 @@ export function writePacked(model: QuantizedModel): Generator<Uint8Array> {
     ['keras_backend', model.backend],
     ...(model.architecture ? ([['architecture', JSON.stringify(model.architecture)]] as const) : []),
     ['weights', JSON.stringify(model.weights.map(stored))],
+    ...(model.activationRanges === undefined
+      ? []
+      : ([['activation_ranges', model.activationRanges]] as const)),
   ]);
 }
 

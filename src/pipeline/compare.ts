@@ -5,6 +5,7 @@ import type { QuantizableModel } from '../model.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
 import { writePacked } from '../packed/write.js';
 import type { TensorFlow } from '../tfjs/types.js';
+import { type Backend, tensorFlowFor } from './backend.js';
 import { type CalibrationOptions, type CalibrationReport, calibrateModel } from './calibrate/calibrate.js';
 import { tunedSamples, tuneModel } from './calibrate/tune.js';
 import { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.js';
@@ -33,7 +34,12 @@ export interface Variant {
 /** How variants of a model are evaluated beside each other. */
 export interface CompareOptions extends EvaluateOptions {
   /** Unlabelled samples for the variants that are calibrated. */
-  readonly calibration?: { readonly dataset: Dataset; readonly samples?: number };
+  readonly calibration?: {
+    readonly dataset: Dataset;
+    readonly samples?: number;
+    /** TensorFlow.js to calibrate with, where `'bitnibble'` evaluates. */
+    readonly tf?: TensorFlow;
+  };
 }
 
 export interface ComparisonRow extends Evaluation {
@@ -143,11 +149,12 @@ export type VariantOptions = Pick<
 /**
  * Quantizes a model as a variant says.
  *
- * @throws TypeError for a variant that is calibrated without samples; what `quantizeModel`, `calibrateModel`,
+ * @param backend TensorFlow.js, or `'bitnibble'` where nothing is calibrated or `calibration.tf` is there
+ * @throws TypeError for a variant that is calibrated without samples or TensorFlow.js; what `quantizeModel`, `calibrateModel`,
  *   `measureSensitivity` and `tuneModel` throw
  */
 export async function applyVariant(
-  tf: TensorFlow,
+  backend: Backend,
   model: QuantizableModel,
   variant: Variant,
   { kernels, calibration, ...options }: VariantOptions,
@@ -158,7 +165,9 @@ export async function applyVariant(
   if (calibrated || bits !== undefined || tune !== undefined) {
     if (!calibration) throw new TypeError(expected('calibration', 'samples', undefined, name));
     const { source } = foldBatchNorm(model);
-    made = await calibratedVariant(tf, source, variant, { kernels, ...calibration, ...options });
+    const { tf, ...samples } = calibration;
+    const own = { kernels, ...samples, ...options };
+    made = await calibratedVariant(tensorFlowFor(backend, tf), source, variant, own);
   } else made = { ...quantizeModel(model, recipe as Recipe, { kernels }), notes: [] };
   let bytes = 0;
   for (const piece of writePacked(made.model)) bytes += piece.length;
@@ -207,7 +216,7 @@ function notFiniteNotes({ notFinite, samples }: Evaluation): string[] {
 
 /** Quantizes a model in every way given and evaluates each; rows come as they are done, the first is the yardstick. */
 export async function* compare(
-  tf: TensorFlow,
+  backend: Backend,
   model: QuantizableModel,
   dataset: Dataset,
   kernels: Kernels,
@@ -218,7 +227,7 @@ export async function* compare(
   let first: Evaluation | undefined;
   for (const variant of variants) {
     const { preprocess, batchSize } = options;
-    const quantized = await applyVariant(tf, model, variant, {
+    const quantized = await applyVariant(backend, model, variant, {
       kernels,
       ...(calibration ? { calibration } : {}),
       ...(preprocess ? { preprocess } : {}),
@@ -226,7 +235,7 @@ export async function* compare(
     });
     // Weights that a variant spoils are a row, not the end of the table; the float model has to be sound.
     const lenient = { ...options, allowNotFinite: quantized !== undefined };
-    const evaluation = await evaluateModel(tf, quantized?.model ?? model, dataset, lenient);
+    const evaluation = await evaluateModel(backend, quantized?.model ?? model, dataset, lenient);
     first ??= evaluation;
     const bytes = quantized?.bytes ?? floatBytes;
     yield {

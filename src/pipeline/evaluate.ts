@@ -1,9 +1,8 @@
-import type { LayersModel, Tensor } from '@tensorflow/tfjs';
+import type { LayersModel } from '@tensorflow/tfjs';
 import type { Dataset, Preprocess } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import type { ModelSource } from '../model.js';
-import { loadLayersModel } from '../tfjs/load.js';
-import type { TensorFlow } from '../tfjs/types.js';
+import { type Backend, loadPredictor, type Prediction, type Predictor } from './backend.js';
 import { inputWatch, requireSampleShape } from './inputs.js';
 import { type OutputKind, outputKind } from './outputs.js';
 import { Score, type Scores } from './score.js';
@@ -36,29 +35,37 @@ export interface EvaluateOptions {
 /**
  * Loss and accuracy of a classifier, float or quantized, on labelled data.
  *
+ * @param backend TensorFlow.js, or `'bitnibble'` for the runtime of this library
  * @throws BitnibbleError `unsupported-layer`, `data-mismatch` (no labels, samples of another size, labels beyond the
  *   outputs, samples that are not finite), `not-finite` for outputs that are NaN or infinite
  */
 export async function evaluateModel(
-  tf: TensorFlow,
+  backend: Backend,
   source: ModelSource,
   dataset: Dataset,
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
-  const model = await loadLayersModel(tf, source);
+  const { file } = source;
+  const mismatch = (fault: string) =>
+    new BitnibbleError('data-mismatch', `${file} and ${dataset.name}: ${fault}`);
+  const predictor = await loadPredictor(backend, source, (inputs, outputs) => {
+    if (inputs.length !== 1 || outputs !== 1)
+      throw mismatch(`expected one input and one output, got ${inputs.length} and ${outputs}`);
+    if (!dataset.labels) throw mismatch('the data has no labels');
+    return requireSampleShape(inputs, file, dataset);
+  });
   try {
-    return await evaluateLayersModel(tf, model, outputKind(source), source, dataset, options);
+    return await evaluatePredictor(predictor, source, dataset, mismatch, options);
   } finally {
-    model.dispose();
+    predictor.dispose();
   }
 }
 
-async function evaluateLayersModel(
-  tf: TensorFlow,
-  model: LayersModel,
-  outputs: OutputKind,
+async function evaluatePredictor(
+  predictor: Predictor,
   source: ModelSource,
   dataset: Dataset,
+  mismatch: (fault: string) => BitnibbleError,
   {
     batchSize = 100,
     limit = dataset.count,
@@ -69,15 +76,8 @@ async function evaluateLayersModel(
   }: EvaluateOptions,
 ): Promise<Evaluation> {
   const { file } = source;
-  const mismatch = (fault: string) =>
-    new BitnibbleError('data-mismatch', `${file} and ${dataset.name}: ${fault}`);
-  if (model.inputs.length !== 1 || model.outputs.length !== 1) {
-    throw mismatch(
-      `expected one input and one output, got ${model.inputs.length} and ${model.outputs.length}`,
-    );
-  }
-  if (!dataset.labels) throw mismatch('the data has no labels');
-  const inputShape = inputShapeOf(model, file, dataset);
+  const outputs = outputKind(source);
+  const labels = dataset.labels as Int32Array;
   const total = Math.min(limit, dataset.count);
   const watch = inputWatch(source, onWarning);
   const turn = turns();
@@ -87,14 +87,12 @@ async function evaluateLayersModel(
   const start = performance.now();
   for (const { x, y, size } of dataset.batches({ batchSize, limit, preprocess })) {
     watch(x);
-    const prediction = tf.tidy(() => model.predict(tf.tensor(x, [size, ...inputShape])) as Tensor);
-    const values = (await prediction.data()) as Float32Array;
-    prediction.dispose();
+    const [{ values }] = (await predictor.predict(x, size)) as [Prediction];
     const width = values.length / size;
     if (!score) {
       score = new Score(outputs, outputs === 'probability' ? 2 : width);
       const { classes } = score;
-      const strange = dataset.labels.subarray(0, total).find((label) => label < 0 || label >= classes);
+      const strange = labels.subarray(0, total).find((label) => label < 0 || label >= classes);
       if (strange !== undefined) throw mismatch(`label ${strange}, the model has ${classes} classes`);
     }
     for (let i = 0; i < size; i++) {

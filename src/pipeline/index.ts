@@ -5,6 +5,7 @@ export {
   type Operand,
   type Room,
 } from '../kernels/linalg.js';
+export type { Backend } from './backend.js';
 export { AUGMENTATIONS, type Augmentation } from './calibrate/augment.js';
 export {
   type CalibrationOptions,
@@ -12,6 +13,7 @@ export {
   type CalibrationRow,
   calibrateModel,
 } from './calibrate/calibrate.js';
+export { storeRanges } from './calibrate/ranges.js';
 export {
   TUNING_STEPS,
   type TuneOptions,

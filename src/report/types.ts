@@ -9,7 +9,7 @@ export interface Reproduction {
   readonly files: readonly { readonly name: string; readonly bytes: number; readonly sha256: string }[];
   /** How the samples become inputs: `inputs x 1/255 (by default)`. */
   readonly preprocessing: string;
-  /** `tensorflow` (native) or `wasm`: what computed the outputs. */
+  /** `tensorflow` (native), `wasm` or `bitnibble`: what computed the outputs. */
   readonly backend: string;
   readonly versions: Readonly<Record<string, string>>;
   readonly machine: {

@@ -34,9 +34,9 @@ const NAMED: Readonly<Record<string, ActivationSpec>> = {
   relu6: bounds(0, 6),
   hard_tanh: bounds(-1, 1),
   leaky_relu: reluOf(0.2, 0, null),
-  elu: element('elu', 1, 1),
-  celu: element('elu', 1, 1),
-  selu: element('elu', SELU_ALPHA, SELU_SCALE),
+  elu: element('elu', 1, 1, 1),
+  celu: element('elu', 1, 1, 1),
+  selu: element('elu', SELU_ALPHA, SELU_SCALE, 1),
   sigmoid: element('sigmoid'),
   hard_sigmoid: element('hard_sigmoid', 1 / 6, 0.5),
   hard_sigmoid_2: element('hard_sigmoid', 0.2, 0.5),
@@ -50,6 +50,11 @@ const NAMED: Readonly<Record<string, ActivationSpec>> = {
   gelu: element('gelu'),
   mish: element('mish'),
   exponential: element('exponential'),
+  hard_shrink: element('hard_shrink', 0.5),
+  soft_shrink: element('soft_shrink', 0.5),
+  squareplus: element('squareplus', 4),
+  sparse_plus: element('sparse_plus'),
+  sparse_sigmoid: element('hard_sigmoid', 0.5, 0.5),
   softmax: { type: 'rows', isLog: false },
   log_softmax: { type: 'rows', isLog: true },
 };
@@ -74,11 +79,20 @@ export function activationOf(operation: string, a: JsonObject): ActivationSpec |
     case 'ops.LeakyRelu':
       return reluOf(Number(a.negative_slope), 0, null);
     case 'ThresholdedReLU':
-      // Nothing at the threshold itself: x > theta.
-      return undefined;
+      return element('threshold', Number(a.theta), 0);
     case 'ELU':
     case 'ops.Elu':
-      return element('elu', Number(a.alpha), 1);
+      return element('elu', Number(a.alpha), 1, 1);
+    case 'ops.Celu':
+      return element('elu', Number(a.alpha), 1, 1 / Number(a.alpha));
+    case 'ops.HardShrink':
+      return element('hard_shrink', Number(a.threshold));
+    case 'ops.SoftShrink':
+      return element('soft_shrink', Number(a.threshold));
+    case 'ops.Squareplus':
+      return element('squareplus', Number(a.b));
+    case 'ops.Threshold':
+      return element('threshold', Number(a.threshold), Number(a.default_value));
     case 'Softmax':
     case 'ops.Softmax':
     case 'ops.LogSoftmax':
@@ -121,6 +135,15 @@ const OPS: Readonly<Record<string, ActivationSpec | undefined>> = {
   'ops.Negative': element('negative'),
   'ops.Absolute': element('abs'),
   'ops.Abs': element('abs'),
+  'ops.Reciprocal': element('reciprocal'),
+  'ops.Sign': element('sign'),
+  'ops.Floor': element('floor'),
+  'ops.Ceil': element('ceil'),
+  'ops.Round': element('round'),
+  'ops.Expm1': element('expm1'),
+  'ops.Erf': element('erf'),
+  'ops.SparsePlus': element('sparse_plus'),
+  'ops.SparseSigmoid': element('hard_sigmoid', 0.5, 0.5),
 };
 
 /** Applies an activation to n floats: for steps. @param rowLength of the last axis */

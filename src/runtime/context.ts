@@ -1,7 +1,7 @@
 import type { JsonObject } from '../model.js';
 import type { NetworkNode } from '../network/index.js';
 import type { ActivationSpec } from './activations.js';
-import type { ProductOptions } from './product.js';
+import type { ProductOptions } from './options.js';
 import type { Program, Tensor } from './program.js';
 import { refuse } from './refusal.js';
 import type { Weight } from './weights.js';

@@ -4,21 +4,32 @@
  */
 import { BitnibbleError, expected } from '../errors.js';
 import type { ModelSource } from '../model.js';
-import { openNetwork, type ValueType } from '../network/index.js';
+import { readRanges } from '../packed/ranges.js';
 import { openPacked } from '../packed/read.js';
 import { bodyOf } from '../packed/source.js';
 import { takeWhole } from '../packed/whole.js';
+import { Crew, crewBytes, MOST_THREADS, PATIENCE, planCrew, type Spawn } from './crew.js';
 import { plainDecoder } from './decoder.js';
 import { type KernelModule, loadRuntimeKernels } from './kernels.js';
 import { RunnableNetwork } from './network.js';
-import { type Plan, planNetwork } from './plan.js';
+import { fixedShape, type Prepared, prepare } from './prepare.js';
 import { Program } from './program.js';
 import { Refusal } from './refusal.js';
 
 export { BitnibbleError, type ErrorCode } from '../errors.js';
 export type { ModelSource } from '../model.js';
+export { whyNotRunnable } from './check.js';
+export type { Spawn } from './crew.js';
 export type { KernelModule, Kernels } from './kernels.js';
-export { type NetworkArray, type NetworkPort, type NetworkSummary, RunnableNetwork } from './network.js';
+export {
+  type LayerSummary,
+  type NetworkArray,
+  type NetworkInputs,
+  type NetworkPort,
+  type NetworkSummary,
+  RunnableNetwork,
+} from './network.js';
+export { NotFiniteError } from './product.js';
 
 /** How a network is made ready to run. */
 export interface LoadNetworkOptions {
@@ -31,6 +42,11 @@ export interface LoadNetworkOptions {
    * kept, and each call decodes them.
    */
   readonly weights?: 'packed' | 'decoded';
+  /**
+   * `'sample'` (default): the scale of each tensor of 16-bit integers follows from the values of the sample at hand. `'stored'`: from
+   * the largest magnitudes that the packed file holds; what is larger becomes the largest. Tensors that it does not name are measured.
+   */
+  readonly ranges?: 'sample' | 'stored';
   /** Shapes of inputs by name, without the batch, for inputs some of whose lengths are not fixed. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
   /**
@@ -38,6 +54,13 @@ export interface LoadNetworkOptions {
    * small file can ask for large images, so set it lower for files that you do not trust.
    */
   readonly memoryLimit?: number;
+  /**
+   * Threads that run it, this one included: 1 (default) to 64. The results are the same bits. Where memory cannot be shared, in a page
+   * that is not isolated for instance, one thread runs it and {@link NetworkSummary.threads} says why.
+   */
+  readonly threads?: number;
+  /** Starts a thread where the host's own door does not know how: see {@link Spawn}. */
+  readonly spawn?: Spawn;
   /** Names the model in errors. */
   readonly name?: string;
 }
@@ -63,44 +86,52 @@ export async function loadNetwork(
   source: NetworkSource,
   options: LoadNetworkOptions = {},
 ): Promise<RunnableNetwork> {
-  const { weights = 'decoded', backend = 'simd', module, shapes = {}, memoryLimit = LIMIT } = options;
+  const {
+    weights = 'decoded',
+    backend = 'simd',
+    ranges = 'sample',
+    module,
+    shapes = {},
+    threads = 1,
+    memoryLimit = LIMIT,
+  } = options;
   if (weights !== 'packed' && weights !== 'decoded')
     throw new TypeError(expected('weights', '"packed" or "decoded"', weights));
+  if (ranges !== 'sample' && ranges !== 'stored')
+    throw new TypeError(expected('ranges', '"sample" or "stored"', ranges));
   if (!(memoryLimit > 0 && memoryLimit < MOST))
     throw new RangeError(expected('memoryLimit', 'bytes, above 0 and below 2 GiB', memoryLimit));
+  if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS)
+    throw new RangeError(expected('threads', `an integer from 1 to ${MOST_THREADS}`, threads));
+  const crew = planCrew(options);
   const [model, kernels] = await Promise.all([
     openSource(source, options.name ?? 'packed model', memoryLimit),
-    loadRuntimeKernels({ backend, ...(module ? { module } : {}) }),
+    loadRuntimeKernels({ backend, ...(module ? { module } : {}), isShared: crew.spawn !== undefined }),
   ]);
-  const { network, source: own } = openNetwork(model);
-  const inputs = network.inputs.map(({ name, value }) => {
-    const { shape, dtype } = network.values[value] as {
-      shape?: readonly (number | null)[];
-      dtype: ValueType;
-    };
-    return { name, dtype, shape: fixedShape(name, shape?.slice(1), shapes[name], model.file) };
-  });
-  const program = new Program(kernels, memoryLimit);
-  const plan = finished(program, model.file, () =>
-    planNetwork(
+  const program = new Program(kernels, memoryLimit, crew.count);
+  const place = crew.spawn ? program.allocate(crewBytes(crew.count)) : 0;
+  const { network, plan, inputs } = finished(program, model.file, () =>
+    prepare(
+      model,
       program,
-      network,
-      own,
-      inputs.map(({ shape }) => shape),
-      { weights },
+      { weights, ...(ranges === 'stored' ? { ranges: readRanges(model) } : {}) },
+      (name, own) => fixedShape(name, own, shapes[name], model.file),
     ),
   );
+  if (crew.spawn && kernels.shared)
+    program.crew = new Crew(kernels, kernels.shared, crew.count, place, crew.spawn);
+  await program.crew?.ready(PATIENCE);
   const outputs = network.outputs.map(({ name }, i) => ({
     ...{ name, shape: plan.outputs[i]?.shape ?? [], dtype: 'float32' as const },
   }));
-  return new RunnableNetwork(network.name, program, plan, inputs, outputs);
+  return new RunnableNetwork(network.name, program, plan, inputs, outputs, crew);
 }
 
 /** A plan whose tensors have their places. What belongs to no layer is refused in the name of the file. */
-function finished(program: Program, file: string, plan: () => Plan): Plan {
+function finished(program: Program, file: string, prepared: () => Prepared): Prepared {
   try {
-    const made = plan();
-    program.finish(made.inputs, made.outputs);
+    const made = prepared();
+    program.finish(made.plan.inputs, made.plan.outputs);
     return made;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
@@ -127,23 +158,4 @@ async function bytesOf(
     throw new TypeError(expected('source', 'bytes, a Response, a Blob or a model', typeof source));
   if (!('ok' in source)) return takeWhole(source.stream(), name, { limit });
   return takeWhole(bodyOf(source, name).stream, name, { limit });
-}
-
-function fixedShape(
-  name: string,
-  own: readonly (number | null)[] | undefined,
-  given: readonly number[] | undefined,
-  file: string,
-): readonly number[] {
-  const shape = given ?? own;
-  const isFixed = shape?.every((n) => Number.isSafeInteger(n) && Number(n) > 0);
-  if (!shape || !isFixed) {
-    const what = `a shape with fixed lengths in the option shapes`;
-    throw new RangeError(expected(name, what, `[${(shape ?? []).map((n) => n ?? '?')}]`, file));
-  }
-  const fits =
-    own === undefined || (own.length === shape.length && own.every((n, i) => n === null || n === shape[i]));
-  if (!fits)
-    throw new RangeError(expected(name, `shape [${own?.map((n) => n ?? 'any')}]`, `[${shape}]`, file));
-  return shape as readonly number[];
 }

@@ -1,6 +1,7 @@
 import { BitnibbleError, expected } from '../errors.js';
-import { exportsOf, type KernelModule } from '../kernels/instance.js';
+import { compile, exportsOf, type KernelModule } from '../kernels/instance.js';
 import { Refusal } from './refusal.js';
+import { sharedMemory, withSharedMemory } from './shared.js';
 import type { KernelName, Kernels } from './types.js';
 
 export type { KernelModule } from '../kernels/instance.js';
@@ -11,6 +12,8 @@ export interface LoadRuntimeKernelsOptions {
   readonly module?: KernelModule;
   /** `'simd'` (default) or `'reference'`: the same bits without WebAssembly, many times slower. */
   readonly backend?: 'simd' | 'reference';
+  /** In a memory that threads share. */
+  readonly isShared?: boolean;
 }
 
 /** What `assembly/runtime/index.ts` exports. */
@@ -36,7 +39,17 @@ export async function loadRuntimeKernels(options: LoadRuntimeKernelsOptions = {}
   if (backend === 'reference') return (await import('./reference.js')).referenceKernels();
   if (backend !== 'simd') throw new TypeError(expected('backend', '"simd" or "reference"', backend));
   const embedded = async () => (await import('../kernels/embedded-runtime.js')).kernelBytes();
+  if (options.isShared === true) return sharedKernels(await embedded());
   return simdKernels(await exportsOf<Abi>(module, embedded, 'runtime.wasm'));
+}
+
+/** @throws what compiling throws, RangeError where there is no shared memory */
+async function sharedKernels(own: Uint8Array): Promise<Kernels> {
+  const { bytes, pages } = withSharedMemory(own);
+  const memory = sharedMemory(pages);
+  const module = await compile(async () => bytes, 'runtime.wasm');
+  const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
+  return { ...simdKernels({ ...(exports as unknown as Abi), memory }), shared: { module, memory } };
 }
 
 function simdKernels(abi: Abi): Kernels {
@@ -46,7 +59,7 @@ function simdKernels(abi: Abi): Kernels {
   return {
     ...(abi as unknown as Pick<Kernels, KernelName>),
     ...{ backend: 'simd', base: (abi.arenaBase() + 63) & -64 },
-    memory: memory as { readonly buffer: ArrayBuffer },
+    memory,
     reserve(end) {
       const missing = end + OVERREAD - memory.buffer.byteLength;
       if (missing <= 0) return;

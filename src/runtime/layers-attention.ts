@@ -1,97 +1,137 @@
-import { type Build, type Context, numberOf, refuse, roundUp } from './context.js';
+import { addActivation } from './activations.js';
+import { type Build, type Context, numberOf, product, refuse } from './context.js';
+import { addCombination, addFunction } from './elements.js';
 import { rowsLayer } from './layers-products.js';
+import { addSum } from './layers-reductions.js';
+import { makeMatmul } from './matmul.js';
 import { addConvolution } from './product.js';
 import type { Program, Tensor } from './program.js';
 import { ACTIVATIONS } from './record.js';
 
 const LINEAR = ACTIVATIONS.indexOf('linear');
 
-/** A product of two tensors: floats `rowA` apart from row to row; b's `rowB` and `columnB` apart. */
-interface Matmul {
-  readonly rows: number;
-  readonly depth: number;
-  readonly columns: number;
-  readonly rowA: number;
-  readonly rowB: number;
-  readonly columnB: number;
-  readonly rowOut: number;
-}
-
-/** A product of two matrices in float32, one of which becomes panels in each call. */
-function makeMatmul(program: Program, m: Matmul): (a: number, b: number, out: number) => void {
-  const { rows, depth, columns, rowA, rowB, columnB, rowOut } = m;
-  program.room('panel', 4 * depth * roundUp(columns, 8));
-  const bias = program.put(new Float32Array(roundUp(columns, 8)));
-  const table = program.table([[0, depth, 0]]);
-  const record = program.record(() => ({
-    ...{ ...table, panels: program.roomAt('panel'), panelBytes: 32 * depth, columns, bias },
-    ...{ width: rows, pixels: rows, strideRow: 0, stridePixel: 4 * rowA, outPitch: 4 * rowOut },
-  }));
-  const slot = program.slot();
-  const { kernels } = program;
-  return (a, b, out) => {
-    kernels.packPanels(b, depth, columns, 4 * rowB, 4 * columnB, program.roomAt('panel'));
-    kernels.convolveFloat(record, a, out, slot);
-  };
-}
-
 interface Heads {
   readonly count: number;
   readonly keyDim: number;
   readonly valueDim: number;
   readonly scale: number;
-  readonly isCausal: boolean;
+}
+
+/** `scale q k'` of each head: q `[time, count keyDim]`, k likewise. @returns `[count, time, keys]` */
+function addScores(program: Program, q: Tensor, k: Tensor, { count, keyDim, scale }: Heads): Tensor {
+  const [time, keys] = [q.shape[0] as number, k.shape[0] as number];
+  const scores = program.tensor([count, time, keys]);
+  const wide = count * keyDim;
+  const multiply = makeMatmul(program, {
+    ...{ rows: time, depth: keyDim, columns: keys, rowA: wide, rowB: 1, columnB: wide, rowOut: keys },
+  });
+  program.ledger.work('float', scores.size * keyDim);
+  program.step([q, k], [scores], () => {
+    const { at } = scores.storage;
+    for (let head = 0; head < count; head++)
+      multiply(
+        q.storage.at + 4 * head * keyDim,
+        k.storage.at + 4 * head * keyDim,
+        at + 4 * head * time * keys,
+      );
+    if (scale !== 1) program.kernels.activate(at, scores.size, LINEAR, scale, 0, 0, at);
+  });
+  return scores;
 }
 
 /**
- * `softmax(scale q k') v` of each head: q `[time, count keyDim]`, k and v likewise.
+ * Softmax over the keys that a mask leaves. One less 1e9 is nothing; rows that nothing is left of share alike, as Keras's do.
  *
- * @returns outputs `[time, count valueDim]` and the weights of the values `[count, time, keys]`
+ * @param isZeroed such rows give 0 instead
  */
-function addAttention(program: Program, q: Tensor, k: Tensor, v: Tensor, heads: Heads): [Tensor, Tensor] {
-  const { count, keyDim, valueDim, scale, isCausal } = heads;
-  const [time, keys] = [q.shape[0] as number, k.shape[0] as number];
-  const scores = program.tensor([count, time, keys]);
-  const out = program.tensor([time, count * valueDim]);
-  const [wideK, wideV] = [count * keyDim, count * valueDim];
-  const toScores = makeMatmul(program, {
-    ...{ rows: time, depth: keyDim, columns: keys, rowA: wideK, rowB: 1, columnB: wideK, rowOut: keys },
-  });
-  const toOut = makeMatmul(program, {
-    ...{ rows: time, depth: keys, columns: valueDim, rowA: keys, rowB: wideV, columnB: 1, rowOut: wideV },
-  });
-  program.step([q, k, v], [scores, out], () => {
-    const { kernels } = program;
-    for (let head = 0; head < count; head++) {
-      const s = scores.storage.at + 4 * head * time * keys;
-      toScores(q.storage.at + 4 * head * keyDim, k.storage.at + 4 * head * keyDim, s);
-      kernels.activate(s, time * keys, LINEAR, scale, 0, 0, s);
-      // What comes after a row's own time is not seen.
-      for (let t = 0; isCausal && t + 1 < keys && t < time; t++)
-        kernels.fill(s + 4 * (t * keys + t + 1), keys - t - 1, -Infinity);
-      kernels.softmax(s, time, keys, 0, s);
-      toOut(s, v.storage.at + 4 * head * valueDim, out.storage.at + 4 * head * valueDim);
-    }
-  });
-  return [out, scores];
+function addShares(program: Program, scores: Tensor, mask: Tensor | undefined, isZeroed: boolean): Tensor {
+  const rows = { type: 'rows', isLog: false } as const;
+  if (!mask) return addActivation(program, scores, rows);
+  const away = addFunction(program, mask, 'linear', 1e9, -1e9);
+  const left = addCombination(program, addCombination(program, scores, mask, 'multiply'), away, 'add');
+  const shares = addActivation(program, left, rows);
+  return isZeroed ? addCombination(program, shares, mask, 'multiply') : shares;
 }
 
-/** Query, value and key; key is the value where it is not given. */
-function inputsOf(c: Context): readonly [query: Tensor, value: Tensor, key: Tensor] {
+/** Shares `[count, time, keys]` of values `[keys, count valueDim]`. @returns `[time, count valueDim]` */
+function addMix(program: Program, shares: Tensor, v: Tensor, { count, valueDim }: Heads): Tensor {
+  const [time, keys] = shares.shape.slice(-2) as [number, number];
+  const wide = count * valueDim;
+  const out = program.tensor([time, wide]);
+  const multiply = makeMatmul(program, {
+    ...{ rows: time, depth: keys, columns: valueDim, rowA: keys, rowB: wide, columnB: 1, rowOut: wide },
+  });
+  program.ledger.work('float', out.size * keys);
+  program.step([shares, v], [out], () => {
+    for (let head = 0; head < count; head++)
+      multiply(
+        shares.storage.at + 4 * head * time * keys,
+        v.storage.at + 4 * head * valueDim,
+        out.storage.at + 4 * head * valueDim,
+      );
+  });
+  return out;
+}
+
+const ROLES = ['query', 'value', 'key', 'query_mask', 'value_mask', 'key_mask', 'attention_mask'];
+
+interface Sequences {
+  readonly query: Tensor;
+  readonly value: Tensor;
+  readonly key: Tensor;
+  /** Axes of the query and of the keys before they became one. */
+  readonly axes: readonly (readonly number[])[];
+  of(role: string): Tensor | undefined;
+}
+
+/** Query, value and key, axes between batch and features as one; the key is the value where it is not given. */
+function sequencesOf(c: Context): Sequences {
   const { roles } = c.node;
-  if (roles.some((role) => !['query', 'value', 'key'].includes(role))) refuse(`inputs: ${roles.join(', ')}`);
+  const odd = roles.filter((role) => !ROLES.includes(role));
+  if (odd.length > 0) refuse(`inputs: ${odd.join(', ')}`);
   const of = (role: string) => c.inputs[roles.indexOf(role)];
   const [query, value] = [of('query') as Tensor, of('value') as Tensor];
-  const all = [query, value, of('key') ?? value] as const;
-  if (all.some((tensor) => tensor.shape.length !== 2)) refuse('attention over more than one axis');
-  return all;
+  const key = of('key') ?? value;
+  const { attention_axes: given } = c.attributes;
+  const isPart = Array.isArray(given) && given.length !== query.shape.length - 1;
+  if (isPart || query.shape.length < 2) refuse('attention over a part of the axes');
+  const flat = (x: Tensor) => c.program.view(x, [product(x.shape.slice(0, -1)), x.shape.at(-1) as number]);
+  const axes = [query.shape.slice(0, -1), key.shape.slice(0, -1)];
+  return { query: flat(query), value: flat(value), key: flat(key), axes, of };
 }
 
-const isCausal = (c: Context) => c.attributes.use_causal_mask === true || c.attributes.causal === true;
+/** What a query may see of the keys, 1 or 0: `[time, keys]`, or more axes where the layer was given some. */
+function addMask(c: Context, s: Sequences, roles: readonly string[]): Tensor | undefined {
+  const { program } = c;
+  const [time, keys] = [s.query.shape[0] as number, s.key.shape[0] as number];
+  const masks = roles.flatMap((role): Tensor[] => {
+    const mask = s.of(role);
+    if (!mask) return [];
+    if (role === 'attention_mask')
+      return mask.shape.length < 2 ? refuse('attention_mask of one axis') : [mask];
+    return [program.view(mask, role === 'query_mask' ? [time, 1] : [1, keys])];
+  });
+  if (c.attributes.use_causal_mask === true || c.attributes.causal === true) {
+    const seen = Float32Array.from({ length: time * keys }, (_, i) =>
+      i % keys <= Math.floor(i / keys) ? 1 : 0,
+    );
+    masks.push(program.constant(seen, [time, keys]));
+  }
+  const [first, ...rest] = masks;
+  if (!first) return undefined;
+  // Every mask as wide as the scores.
+  const wide = addCombination(
+    program,
+    first,
+    program.constant(new Float32Array(time * keys).fill(1), [time, keys]),
+    'multiply',
+  );
+  return rest.reduce((all, mask) => addCombination(program, all, mask, 'multiply'), wide);
+}
 
 const multiHead: Build = (c) => {
   const { attributes: a, program } = c;
-  const [query, value, key] = inputsOf(c);
+  const s = sequencesOf(c);
   const count = numberOf(a.num_heads);
   const keyDim = numberOf(a.key_dim);
   const valueDim = numberOf(a.value_dim ?? a.key_dim);
@@ -104,35 +144,55 @@ const multiHead: Build = (c) => {
     );
     return program.view(addConvolution(program, x, layer, c.options), [rows, columns]);
   };
-  const q = project(query, 'query', count * keyDim);
-  const k = project(key, 'key', count * keyDim);
-  const v = project(value, 'value', count * valueDim);
-  const scale = 1 / Math.sqrt(keyDim);
-  const [out, scores] = addAttention(program, q, k, v, {
-    count,
-    keyDim,
-    valueDim,
-    scale,
-    isCausal: isCausal(c),
-  });
+  const q = project(s.query, 'query', count * keyDim);
+  const k = project(s.key, 'key', count * keyDim);
+  const v = project(s.value, 'value', count * valueDim);
+  const heads = { count, keyDim, valueDim, scale: 1 / Math.sqrt(keyDim) };
+  const mask = addMask(c, s, ['query_mask', 'value_mask', 'key_mask', 'attention_mask']);
+  const shares = addShares(program, addScores(program, q, k, heads), mask, a.zero_masked === true);
+  const out = addMix(program, shares, v, heads);
   const own = Array.isArray(a.output_shape) ? a.output_shape[0] : a.output_shape;
-  const width = typeof own === 'number' ? own : (query.shape[1] as number);
-  const result = project(out, 'attention_output', width);
-  return a.return_attention_scores === true ? [result, scores] : [result];
+  const width = typeof own === 'number' ? own : (s.query.shape[1] as number);
+  const result = program.view(project(out, 'attention_output', width), [...(s.axes[0] as number[]), width]);
+  if (a.return_attention_scores !== true) return [result];
+  return [result, program.view(shares, [count, ...s.axes.flat()])];
 };
 
-const attention: Build = (c) => {
-  const [query, value, key] = inputsOf(c);
-  const scale = c.attributes.use_scale === true ? (c.values('scale')?.[0] as number) : 1;
-  const [keyDim, valueDim] = [key.shape[1] as number, value.shape[1] as number];
-  const heads = { count: 1, keyDim, valueDim, scale, isCausal: isCausal(c) };
-  const [out, scores] = addAttention(c.program, query, key, value, heads);
-  if (c.attributes.return_attention_scores !== true) return [out];
-  return [out, c.program.view(scores, scores.shape.slice(1))];
-};
+/** Attention without projections: only masks of the values change what is seen. */
+const plain =
+  (scoresOf: (c: Context, s: Sequences, scale: Float32Array | undefined) => Tensor): Build =>
+  (c) => {
+    const { program } = c;
+    const s = sequencesOf(c);
+    if (s.axes.some((axes) => axes.length !== 1)) refuse('attention over more than one axis');
+    const scale = c.attributes.use_scale === true ? c.values('scale') : undefined;
+    const shares = addShares(program, scoresOf(c, s, scale), addMask(c, s, ['value_mask']), false);
+    const [time, keys] = shares.shape.slice(-2) as [number, number];
+    const valueDim = s.value.shape[1] as number;
+    const mixed = addMix(program, shares, s.value, { count: 1, keyDim: 1, valueDim, scale: 1 });
+    const mask = s.of('query_mask');
+    const out = mask ? addCombination(program, mixed, program.view(mask, [time, 1]), 'multiply') : mixed;
+    return c.attributes.return_attention_scores === true ? [out, program.view(shares, [time, keys])] : [out];
+  };
+
+const attention = plain(({ program }, { query, key }, scale) => {
+  const keyDim = key.shape[1] as number;
+  return addScores(program, query, key, { count: 1, keyDim, valueDim: 1, scale: scale?.[0] ?? 1 });
+});
+
+/** `sum(scale tanh(q + k))` */
+const additive = plain(({ program }, { query, key }, scale) => {
+  const [time, depth] = query.shape as [number, number];
+  const keys = key.shape[0] as number;
+  const [q, k] = [program.view(query, [time, 1, depth]), program.view(key, [1, keys, depth])];
+  const sums = addFunction(program, addCombination(program, q, k, 'add'), 'tanh');
+  const scaled = scale ? addCombination(program, sums, program.constant(scale, [depth]), 'multiply') : sums;
+  return program.view(addSum(program, scaled, [2], false), [1, time, keys]);
+});
 
 /** Attention of sequences. */
 export const ATTENTION: Readonly<Record<string, Build>> = {
   MultiHeadAttention: multiHead,
   Attention: attention,
+  AdditiveAttention: additive,
 };

@@ -1,5 +1,7 @@
 import { addActivation } from './activations.js';
 import { axisOf, type Build, type Context, numberOf, numbersOf, product, refuse } from './context.js';
+import { addCombination, addFunction } from './elements.js';
+import { addMoments } from './layers-reductions.js';
 import { addPermutation } from './moves.js';
 import type { Program, Tensor } from './program.js';
 import { COMBINATIONS } from './record.js';
@@ -56,25 +58,24 @@ const batchNormalization: Build = (c) => {
   return [addActivation(c.program, out, c.tail(0).activation)];
 };
 
+/** Statistics for each channel, or for all; `invert` takes them back. */
 const normalization: Build = (c) => {
-  lastAxis(c, c.attributes.axis);
+  const { axis, invert } = c.attributes;
+  const [x] = c.inputs as [Tensor];
+  const n = x.shape.at(-1) as number;
   const given = (name: string) => {
-    const own = c.attributes[name];
-    return Array.isArray(own) ? Float32Array.from(own.flat(9) as number[]) : c.values(name);
+    const own = c.attributes[name] ?? null;
+    const list = own === null ? c.values(name) : Float32Array.from([own].flat(9) as number[]);
+    if (!list) refuse('statistics that are not there');
+    if (list.length === 1) return new Float32Array(n).fill(list[0] as number);
+    lastAxis(c, axis);
+    return list.length === n ? list : refuse('statistics of another shape than the last axis');
   };
   const [mean, variance] = [given('mean'), given('variance')];
-  if (!mean || !variance || c.attributes.invert === true) refuse('statistics that are not there, or invert');
-  const [x] = c.inputs as [Tensor];
-  if (mean.length !== x.shape.at(-1)) refuse('statistics of another shape than the last axis');
-  const scale = variance.map((v) => 1 / Math.max(Math.sqrt(v), 1e-7));
-  return [
-    addAffine(
-      c.program,
-      x,
-      scale,
-      mean.map((m, i) => -m * (scale[i] as number)),
-    ),
-  ];
+  const deviation = variance.map((v) => Math.max(Math.sqrt(v), 1e-7));
+  const scale = invert === true ? deviation : deviation.map((d) => 1 / d);
+  const shift = mean.map((m, i) => (invert === true ? m : -m * (scale[i] as number)));
+  return [addAffine(c.program, x, scale, shift)];
 };
 
 /** Factors and offsets for each channel; one for all is an activation. */
@@ -126,13 +127,59 @@ function addRows(
   return out;
 }
 
+/** A vector for some axes of a shape, 1 along the others. */
+function along(c: Context, values: Float32Array, shape: readonly number[], axes: readonly number[]): Tensor {
+  return c.program.constant(
+    values,
+    shape.map((n, i) => (axes.includes(i) ? n : 1)),
+  );
+}
+
+/** Less their mean, over their deviation, both taken over `axes`. */
+function addStandardized(c: Context, x: Tensor, axes: readonly number[], isCentered: boolean): Tensor {
+  const { program } = c;
+  const { centered, variance } = addMoments(program, x, axes, true);
+  const shifted = addFunction(program, variance, 'linear', 1, numberOf(c.attributes.epsilon));
+  return addCombination(
+    program,
+    isCentered ? centered : x,
+    addFunction(program, shifted, 'rsqrt'),
+    'multiply',
+  );
+}
+
+function addScaled(c: Context, x: Tensor, axes: readonly number[]): Tensor {
+  const [gamma, beta] = [c.values('gamma'), c.values('beta')];
+  const scaled = gamma ? addCombination(c.program, x, along(c, gamma, x.shape, axes), 'multiply') : x;
+  return beta ? addCombination(c.program, scaled, along(c, beta, x.shape, axes), 'add') : scaled;
+}
+
 const layerNormalization: Build = (c) => {
-  lastAxis(c, c.attributes.axis);
-  if (c.attributes.rms_scaling === true) refuse('rms_scaling');
   const [x] = c.inputs as [Tensor];
+  const axes = [c.attributes.axis].flat().map((axis) => axisOf(axis, x.shape.length));
+  const isRms = c.attributes.rms_scaling === true;
+  if (isRms || axes.length !== 1 || axes[0] !== x.shape.length - 1) {
+    // Weights lie in the order of the axes that are given.
+    if (axes.some((axis, i) => i > 0 && axis < (axes[i - 1] as number))) refuse(`axis: [${axes}]`);
+    return [addScaled(c, addStandardized(c, x, axes, !isRms), axes)];
+  }
   const n = x.shape.at(-1) as number;
   const gamma = c.values('gamma') ?? new Float32Array(n).fill(1);
   return [addRows(c, x, n, gamma, c.values('beta') ?? new Float32Array(n), true)];
+};
+
+/** Over a group of channels and all other axes. */
+const groupNormalization: Build = (c) => {
+  const { program, attributes: a } = c;
+  const [x] = c.inputs as [Tensor];
+  const axis = axisOf(a.axis, x.shape.length);
+  const channels = x.shape[axis] as number;
+  const groups = numberOf(a.groups) === -1 ? channels : numberOf(a.groups);
+  if (!(groups > 0) || channels % groups !== 0) refuse(`${groups} groups of ${channels} channels`);
+  const split = [...x.shape.slice(0, axis), groups, channels / groups, ...x.shape.slice(axis + 1)];
+  const others = split.map((_, i) => i).filter((i) => i !== axis);
+  const out = addStandardized(c, program.view(x, split), others, true);
+  return [addScaled(c, program.view(out, x.shape), [axis])];
 };
 
 const rmsNormalization: Build = (c) => {
@@ -151,5 +198,6 @@ export const NORMALIZATIONS: Readonly<Record<string, Build>> = {
   BatchNormalization: batchNormalization,
   Normalization: normalization,
   LayerNormalization: layerNormalization,
+  GroupNormalization: groupNormalization,
   RMSNormalization: rmsNormalization,
 };

@@ -1,13 +1,16 @@
 import { type ActivationSpec, activationNamed, addActivation, applyActivation } from './activations.js';
-import { type Build, type Context, numberOf, refuse } from './context.js';
+import { type Build, type Context, numberOf, numbersOf, refuse, product as volume } from './context.js';
+import { addCombination } from './elements.js';
+import { type Frame, frameWith, outShape } from './frames.js';
 import { rowsLayer } from './layers-products.js';
-import { addCombination } from './layers-simple.js';
-import { addConcatenation } from './moves.js';
+import { addConcatenation, addPermutation, copyFloats } from './moves.js';
 import { makeConvolution, type Product } from './product.js';
 import type { Program, Tensor } from './program.js';
 import { COMBINATIONS } from './record.js';
 
-const GATES: Readonly<Record<string, number>> = { LSTM: 4, GRU: 3, SimpleRNN: 1 };
+const GATES: Readonly<Record<string, number>> = {
+  ...{ LSTM: 4, GRU: 3, SimpleRNN: 1, ConvLSTM1D: 4, ConvLSTM2D: 4, ConvLSTM3D: 4 },
+};
 const [ADD, SUBTRACT, MULTIPLY] = (['add', 'subtract', 'multiply'] as const).map((kind) =>
   COMBINATIONS.indexOf(kind),
 ) as [number, number, number];
@@ -120,82 +123,186 @@ interface Outputs {
   readonly states: readonly Tensor[];
 }
 
-/** One direction of a recurrent layer. @returns all outputs `[time, units]` and the states behind the last step */
-function addDirection(c: Context, x: Tensor, way: Direction): Outputs {
+/** Sums of the inputs and of a state with their kernels, gate after gate. */
+interface Gates {
+  /** Floats of a state, and its shape. */
+  readonly units: number;
+  readonly shape: readonly number[];
+  /** Sums of all inputs at x: `[time][gates][units]`. */
+  project(x: number, to: number): void;
+  recur(from: number, to: number): void;
+}
+
+/** Whether a layer has kernels over windows. */
+const isConvolving = (c: Context) => cellOf(c).startsWith('Conv');
+
+/** Gates of a dense cell: all times in one product. */
+function denseGates(c: Context, x: Tensor, prefix: string): Gates {
   const { program, node, attributes: a } = c;
   const [time, features] = x.shape as [number, number];
   const units = numberOf(a.units);
   const operation = cellOf(c);
   const width = (GATES[operation] as number) * units;
   const isAfter = operation === 'GRU' && a.reset_after === true;
-  const bias = c.values(`${way.prefix}bias`);
+  const bias = c.values(`${prefix}bias`);
   const product = (role: string, rows: number, channels: number, own: Float32Array | undefined): Product => {
-    const values = () => c.values(way.prefix + role) as Float32Array;
-    const weight = c.weight(way.prefix + role);
-    const layer = rowsLayer(node.layer, rows, channels, width, weight, values, { bias: own });
+    const values = () => c.values(prefix + role) as Float32Array;
+    const layer = rowsLayer(node.layer, rows, channels, width, c.weight(prefix + role), values, {
+      bias: own,
+    });
     return makeConvolution(program, layer, c.options);
   };
   const input = product('kernel', time, features, bias?.subarray(0, width));
   const recurrent = product('recurrent_kernel', 1, units, isAfter ? bias?.subarray(width) : undefined);
+  program.ledger.work(input.kind, input.macs);
+  program.ledger.work(recurrent.kind, time * recurrent.macs);
   const slot = input.isInteger ? program.rangeOf(x) : 0;
-  const stateSlot = program.slot();
+  const recur = measured(program, recurrent, units);
   const spare = program.slot();
-  const zx = program.tensor([time, width]);
-  const work = program.tensor([WORK_UNITS * units]);
-  const h = program.tensor([units]);
-  const state = program.tensor([units]);
-  const sequence = program.tensor([time, units]);
-  const cell: Cell = {
-    ...{ program, units, out: activation(c, 'activation') },
-    gate: operation === 'SimpleRNN' ? activation(c, 'activation') : activation(c, 'recurrent_activation'),
+  return { units, shape: [units], project: (from, to) => input.run(from, slot, to, spare), recur };
+}
+
+/** A product whose input changes from step to step: its range is found each time. */
+function measured(program: Program, product: Product, n: number): (from: number, to: number) => void {
+  const [slot, spare] = [program.slot(), program.slot()];
+  return (from, to) => {
+    const { words } = program;
+    words[slot >> 2] = 0;
+    words[(slot >> 2) + 1] = 0;
+    if (product.isInteger) program.kernels.range(from, n, slot);
+    product.run(from, slot, to, spare);
+  };
+}
+
+/** Gates of a cell over images: outputs of a convolution, `[pixels][gates][filters]`, put gate after gate. */
+function convolvedGates(c: Context, x: Tensor, prefix: string): Gates {
+  const { program, node, attributes: a } = c;
+  const time = x.shape[0] as number;
+  const image = x.shape.slice(1);
+  const filters = numberOf(a.filters);
+  const ones = image.slice(1).map(() => 1);
+  const kernel = numbersOf(a.kernel_size);
+  const frame = frameWith(image, {
+    ...{ kernel, strides: numbersOf(a.strides), dilations: numbersOf(a.dilation_rate), padding: a.padding },
+  });
+  const shape = outShape(image.length, frame, filters);
+  const units = volume(shape);
+  const own = frameWith(shape, { kernel, strides: ones, dilations: ones, padding: 'same' });
+  const product = (role: string, over: Frame, bias: Float32Array | undefined): Product => {
+    const values = () => c.values(prefix + role) as Float32Array;
+    const layer = { ...over, name: node.layer, weight: c.weight(prefix + role), values, bias };
+    const more = { groups: 1, columns: 4 * filters, low: -Infinity, high: Infinity };
+    const made = makeConvolution(program, { ...layer, ...more }, c.options);
+    program.ledger.work(made.kind, time * made.macs);
+    return made;
+  };
+  const input = measured(program, product('kernel', frame, c.values(`${prefix}bias`)), volume(image));
+  const recurrent = measured(program, product('recurrent_kernel', own, undefined), units);
+  program.room('work', 16 * units);
+  const pixels = units / filters;
+  const sort = (to: number) =>
+    program.kernels.move(
+      ...([program.roomAt('work'), to, 1, 4, pixels, 4 * filters] as const),
+      ...([0, 4 * filters, 16 * filters, 0, 4 * units, 4 * filters] as const),
+    );
+  return {
+    ...{ units, shape },
+    project(from, to) {
+      for (let t = 0; t < time; t++) {
+        input(from + 4 * t * volume(image), program.roomAt('work'));
+        sort(to + 16 * t * units);
+      }
+    },
     recur(from, to) {
-      const { words } = program;
-      words[stateSlot >> 2] = 0;
-      words[(stateSlot >> 2) + 1] = 0;
-      if (recurrent.isInteger) program.kernels.range(from, units, stateSlot);
-      recurrent.run(from, stateSlot, to, spare);
+      recurrent(from, program.roomAt('work'));
+      sort(to);
     },
   };
-  const step =
-    operation === 'LSTM' ? lstm : operation === 'SimpleRNN' ? simple : isAfter ? gruAfter : gruBefore;
+}
+
+/** One direction of a recurrent layer. @returns all outputs `[time, ...]` and the states behind the last step */
+function addDirection(c: Context, x: Tensor, way: Direction): Outputs {
+  const { program, attributes: a } = c;
+  const time = x.shape[0] as number;
+  const operation = cellOf(c);
+  const gates = (isConvolving(c) ? convolvedGates : denseGates)(c, x, way.prefix);
+  const { units, shape } = gates;
+  const width = (GATES[operation] as number) * units;
+  const zx = program.tensor([time, width]);
+  const work = program.tensor([WORK_UNITS * units]);
+  const h = program.tensor(shape);
+  const state = program.tensor(shape);
+  const sequence = program.tensor([time, ...shape]);
+  const cell: Cell = {
+    ...{ program, units, out: activation(c, 'activation'), recur: gates.recur },
+    gate: operation === 'SimpleRNN' ? activation(c, 'activation') : activation(c, 'recurrent_activation'),
+  };
+  const isAfter = operation === 'GRU' && a.reset_after === true;
+  const step = isAfter
+    ? gruAfter
+    : operation === 'GRU'
+      ? gruBefore
+      : operation === 'SimpleRNN'
+        ? simple
+        : lstm;
   const begin = (given: Tensor | undefined, to: number) => {
-    if (given) copy(given.storage.at, to);
+    if (given) copyFloats(program, given.storage.at, to, units);
     else program.kernels.fill(to, units, 0);
   };
   const { mask } = way;
   const isZeroed = a.zero_output_for_mask === true;
-  const copy = (from: number, to: number) =>
-    program.kernels.move(from, to, 1, 1, 1, 4 * units, 0, 0, 0, 0, 0, 0);
   program.step([x, ...way.initial, ...(mask ? [mask] : [])], [zx, work, h, state, sequence], () => {
     const { kernels } = program;
     let before = 0;
     begin(way.initial[0], h.storage.at);
     begin(way.initial[1], state.storage.at);
-    input.run(x.storage.at, slot, zx.storage.at, spare);
+    gates.project(x.storage.at, zx.storage.at);
     for (let s = 0; s < time; s++) {
       const t = way.isBackward ? time - 1 - s : s;
       const to = sequence.storage.at + 4 * units * (way.isInPlace ? t : s);
       if (mask && program.floats[(mask.storage.at >> 2) + t] === 0) {
         // The output is that of the step before, of which there is none at first.
         if (before === 0 || isZeroed) kernels.fill(to, units, 0);
-        else copy(before, to);
+        else copyFloats(program, before, to, units);
       } else {
         step(cell, zx.storage.at + 4 * width * t, h.storage.at, state.storage.at, work.storage.at);
-        copy(h.storage.at, to);
+        copyFloats(program, h.storage.at, to, units);
       }
       before = to;
     }
   });
-  return { sequence, states: operation === 'LSTM' ? [h, state] : [h] };
+  return { sequence, states: step === lstm ? [h, state] : [h] };
+}
+
+/** Axes with the one at `from` put at `to`. */
+function moved(rank: number, from: number, to: number): number[] {
+  const order = Array.from({ length: rank }, (_, i) => i).filter((i) => i !== from);
+  order.splice(to, 0, from);
+  return order;
 }
 
 const recurrent: Build = (c) => {
-  const { attributes: a, node, inputs } = c;
-  const [x] = inputs as [Tensor];
+  const { attributes: a, node, inputs, program } = c;
+  const [given] = inputs as [Tensor];
   if (node.roles.some((role) => !['x', 'state', 'mask'].includes(role)))
     refuse(`inputs: ${node.roles.join(', ')}`);
   if (a.stateful === true) refuse('stateful');
   if (!(cellOf(c) in GATES)) refuse(cellOf(c));
+  const isFirst = isConvolving(c) && a.data_format === 'channels_first';
+  /** Channels behind the others, or back to where they were; `at` is where they are first. */
+  const toLast = (tensor: Tensor, at: number) =>
+    isFirst
+      ? addPermutation(program, tensor, moved(tensor.shape.length, at, tensor.shape.length - 1))
+      : tensor;
+  const toFirst = (tensor: Tensor, at: number) =>
+    isFirst
+      ? addPermutation(program, tensor, moved(tensor.shape.length, tensor.shape.length - 1, at))
+      : tensor;
+  const x = toLast(given, 1);
+  const back = ({ sequence, states: own }: Outputs): Outputs => ({
+    sequence: toFirst(sequence, 1),
+    states: own.map((state) => toFirst(state, 0)),
+  });
   const initial = inputs.filter((_, i) => node.roles[i] === 'state');
   const mask = inputs[node.roles.indexOf('mask')];
   const isDouble = 'merge_mode' in a;
@@ -204,7 +311,7 @@ const recurrent: Build = (c) => {
     a.return_state === true ? outputs.flatMap((one) => one.states) : [];
   if (!isDouble) {
     const isBackward = a.go_backwards === true;
-    const one = addDirection(c, x, { prefix: '', isBackward, isInPlace: false, initial, mask });
+    const one = back(addDirection(c, x, { prefix: '', isBackward, isInPlace: false, initial, mask }));
     return [isSequence ? one.sequence : (one.states[0] as Tensor), ...states([one])];
   }
   if (a.go_backwards === true) refuse('go_backwards in both directions');
@@ -216,7 +323,7 @@ const recurrent: Build = (c) => {
     addDirection(c, x, {
       ...{ prefix: 'backward/', isBackward: true, isInPlace: true, initial: initial.slice(half), mask },
     }),
-  ] as const;
+  ].map(back);
   const [forward, backward] = ways.map((one) => (isSequence ? one.sequence : (one.states[0] as Tensor))) as [
     Tensor,
     Tensor,
@@ -245,51 +352,13 @@ function merge(c: Context, forward: Tensor, backward: Tensor): Tensor[] {
   }
 }
 
-/** Where a mask is true: tokens that are not 0, or steps in which anything differs from the value that stands for nothing. */
-const computeMask: Build = (c) => {
-  const { program, attributes: a } = c;
-  const [x] = c.inputs as [Tensor];
-  const isTokens = a.tokens === true;
-  const width = isTokens ? 1 : (x.shape.at(-1) as number);
-  const nothing = isTokens ? 0 : Math.fround(numberOf(a.mask_value));
-  const out = program.tensor(isTokens ? x.shape : x.shape.slice(0, -1));
-  program.step([x], [out], () => {
-    const { floats } = program;
-    const [from, to] = [x.storage.at >> 2, out.storage.at >> 2];
-    for (let t = 0; t < out.size; t++) {
-      let isThere = 0;
-      for (let i = 0; i < width; i++) if (floats[from + t * width + i] !== nothing) isThere = 1;
-      floats[to + t] = isThere;
-    }
-  });
-  return [out];
-};
-
-/** Steps in which everything is the value that stands for nothing become zeros. */
-const masking: Build = (c) => {
-  const { program } = c;
-  const [x] = c.inputs as [Tensor];
-  const width = x.shape.at(-1) as number;
-  const nothing = Math.fround(numberOf(c.attributes.mask_value));
-  const out = program.tensor(x.shape);
-  program.step([x], [out], () => {
-    const { floats } = program;
-    const [from, to] = [x.storage.at >> 2, out.storage.at >> 2];
-    for (let t = 0; t < x.size; t += width) {
-      let isThere = 0;
-      for (let i = 0; i < width; i++) if (floats[from + t + i] !== nothing) isThere = 1;
-      for (let i = 0; i < width; i++) floats[to + t + i] = (floats[from + t + i] as number) * isThere;
-    }
-  });
-  return [out];
-};
-
-/** Recurrent layers, in both directions too, and masks. */
+/** Recurrent layers, in both directions too. */
 export const SEQUENCES: Readonly<Record<string, Build>> = {
   LSTM: recurrent,
   GRU: recurrent,
   SimpleRNN: recurrent,
+  ConvLSTM1D: recurrent,
+  ConvLSTM2D: recurrent,
+  ConvLSTM3D: recurrent,
   Bidirectional: recurrent,
-  ComputeMask: computeMask,
-  Masking: masking,
 };

@@ -89,6 +89,16 @@ const resizing: Build = (c) => {
   return [channelsLast(c, (x) => addInterpolation(c, x, rows, across))];
 };
 
+/** The middle of an image. */
+const centerCrop: Build = (c) => [
+  channelsLast(c, (x) => {
+    const [height, width, channels] = x.shape as [number, number, number];
+    const [rows, across] = [numberOf(c.attributes.height), numberOf(c.attributes.width)];
+    if (rows > height || across > width) refuse(`${rows} x ${across} pixels of ${height} x ${width}`);
+    return addBox(c.program, x, [(height - rows) >> 1, (width - across) >> 1, 0], [rows, across, channels]);
+  }),
+];
+
 const concatenation: Build = (c) => {
   const axis = axisOf(c.attributes.axis, c.inputs[0]?.shape.length ?? 0);
   return [addConcatenation(c.program, c.inputs, axis)];
@@ -113,6 +123,9 @@ export const SHAPES: Readonly<Record<string, Build>> = {
   Cropping3D: cropping,
   UpSampling1D: upSampling,
   UpSampling2D: upSampling,
+  UpSampling3D: upSampling,
+  CenterCrop: centerCrop,
+  ConcatenateMasks: concatenation,
   Resizing: resizing,
   'ops.Concatenate': concatenation,
   'ops.Reshape': reshape((c, x) => filled(numbersOf(c.attributes.newshape).slice(1), x.size)),

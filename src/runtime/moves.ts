@@ -80,6 +80,11 @@ export function runMoves(program: Program, moves: readonly Move[], from: number,
     );
 }
 
+/** n floats from one address to another. */
+export function copyFloats(program: Program, from: number, to: number, n: number): void {
+  program.kernels.move(from, to, 1, 1, 1, 4 * n, 0, 0, 0, 0, 0, 0);
+}
+
 /** A step that moves a tensor whole. */
 export function addMoves(program: Program, x: Tensor, out: Tensor, moves: readonly Move[]): void {
   program.step([x], [out], () => runMoves(program, moves, x.storage.at, out.storage.at));
@@ -144,6 +149,24 @@ export function addBox(
   return out;
 }
 
+/** A tensor's elements `apart` from each other in one of `shape`, another value between them. */
+export function addPadded(
+  program: Program,
+  x: Tensor,
+  shape: readonly number[],
+  apart: readonly number[],
+  start = 0,
+  value = 0,
+): Tensor {
+  const out = program.tensor(shape);
+  const moves = movesOf(x.shape, stridesOf(x.shape), apart, 0, start);
+  program.step([x], [out], () => {
+    program.kernels.fill(out.storage.at, out.size, value);
+    runMoves(program, moves, x.storage.at, out.storage.at);
+  });
+  return out;
+}
+
 /** Values around a tensor. */
 export function addPadding(
   program: Program,
@@ -153,15 +176,9 @@ export function addPadding(
   value = 0,
 ): Tensor {
   const shape = x.shape.map((n, i) => n + (before[i] as number) + (after[i] as number));
-  const out = program.tensor(shape);
   const strides = stridesOf(shape);
   const start = strides.reduce((sum, stride, i) => sum + stride * (before[i] as number), 0);
-  const moves = movesOf(x.shape, stridesOf(x.shape), strides, 0, start);
-  program.step([x], [out], () => {
-    program.kernels.fill(out.storage.at, out.size, value);
-    runMoves(program, moves, x.storage.at, out.storage.at);
-  });
-  return out;
+  return addPadded(program, x, shape, strides, start, value);
 }
 
 /** Every element along each axis so many times. */

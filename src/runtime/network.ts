@@ -1,4 +1,5 @@
 import { expected } from '../errors.js';
+import type { Threads } from './crew.js';
 import type { Plan } from './plan.js';
 import type { Program } from './program.js';
 
@@ -23,22 +24,58 @@ export interface NetworkPort {
 export interface NetworkSummary {
   readonly name: string;
   readonly backend: 'simd' | 'reference';
+  /** Threads that run it; where they are fewer than was asked, why. */
+  readonly threads: {
+    readonly count: number;
+    readonly reason?: string;
+    /** Parts of layers that threads other than the caller's computed so far. */
+    readonly helped?: number;
+  };
   readonly inputs: readonly NetworkPort[];
   readonly outputs: readonly NetworkPort[];
   /** Of weights with their tables, of room that layers share, and of the tensors between them. */
   readonly bytes: { readonly weights: number; readonly rooms: number; readonly tensors: number };
   /** Steps of a run. */
   readonly steps: number;
+  /** Multiply-adds of one sample, as the layers are defined. */
+  readonly macs: number;
+  /** Of one sample, the median of {@link RunnableNetwork.measure}; absent before. */
+  readonly milliseconds?: number;
+  /** Layers that take steps, in their order. */
+  readonly layers: readonly LayerSummary[];
 }
 
-type Inputs = NetworkArray | Readonly<Record<string, NetworkArray>>;
+/** What a layer takes. */
+export interface LayerSummary {
+  /** Path of the layer, models that hold it before: `encoder/dense`. */
+  readonly layer: string;
+  readonly className: string;
+  /** Layers behind it that are computed with it: normalizations, activations. */
+  readonly fused: readonly string[];
+  /** How its products are computed: `winograd`, `direct`, `float`, `depthwise`; none for layers without. */
+  readonly kernels: readonly string[];
+  readonly macs: number;
+  /** Bytes of its weights in memory, with their tables. */
+  readonly bytes: number;
+  /** Of one sample, the median of {@link RunnableNetwork.measure}; absent before. */
+  readonly milliseconds?: number;
+}
+
+/** Arrays by name, or one for a network of one input. */
+export type NetworkInputs = NetworkArray | Readonly<Record<string, NetworkArray>>;
+type Inputs = NetworkInputs;
 type Outputs = Record<string, Float32Array>;
+type Times = { readonly all: readonly number[]; readonly layers: readonly (readonly number[])[] };
+
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[values.length >> 1] as number;
 
 const sizeOf = ({ shape }: NetworkPort) => shape.reduce((n, d) => n * d, 1);
 
 /** A network in memory of its own, ready to run. Samples of a batch do not know of each other: each gives what it gives alone. */
 export class RunnableNetwork {
   #program: Program | undefined;
+  #times: Times | undefined;
 
   constructor(
     readonly name: string,
@@ -46,6 +83,7 @@ export class RunnableNetwork {
     private readonly plan: Plan,
     readonly inputs: readonly NetworkPort[],
     readonly outputs: readonly NetworkPort[],
+    private readonly threads: Threads,
   ) {
     this.#program = program;
   }
@@ -81,15 +119,82 @@ export class RunnableNetwork {
     this.#run(arrays, batch, results);
   }
 
+  /** What the network takes; with milliseconds once it was {@link measure}d. */
   summary(): NetworkSummary {
     const program = this.#open();
     const { name, inputs, outputs } = this;
     const { backend } = program.kernels;
-    return { name, backend, inputs, outputs, bytes: { ...program.sizes }, steps: program.length };
+    const { entries } = program.ledger;
+    const { count, reason } = this.threads;
+    const helped = program.crew?.helped;
+    const threads = { count, ...(reason ? { reason } : {}), ...(helped === undefined ? {} : { helped }) };
+    const times = this.#times;
+    const layers = entries.flatMap(({ steps, kernels, fused, ...entry }, i) =>
+      steps === 0
+        ? []
+        : {
+            ...{ layer: entry.layer, className: entry.className, fused: [...fused], kernels: [...kernels] },
+            ...{ macs: entry.macs, bytes: entry.bytes },
+            ...(times ? { milliseconds: median(times.layers[i] as readonly number[]) } : {}),
+          },
+    );
+    return {
+      threads,
+      ...{ name, backend, inputs, outputs, bytes: { ...program.sizes }, steps: program.length },
+      macs: entries.reduce((sum, { macs }) => sum + macs, 0),
+      ...(times ? { milliseconds: median(times.all) } : {}),
+      layers,
+    };
+  }
+
+  /**
+   * Runs one sample again and again with a clock between layers; its outputs are not kept.
+   *
+   * @param runs of which the medians are taken; one more before them is not counted
+   * @returns the {@link summary} with milliseconds, which hosts that stop their clocks while code runs give as 0
+   * @throws as {@link run}; RangeError for `runs` below 1 and for inputs that are not one sample
+   */
+  measure(inputs: Inputs, runs = 20): NetworkSummary {
+    const program = this.#open();
+    if (!(Number.isSafeInteger(runs) && runs > 0 && runs <= 1e6))
+      throw new RangeError(expected('runs', 'an integer from 1 to 1,000,000', runs));
+    const { arrays, batch } = this.#arrays(inputs);
+    if (batch !== 1) throw new RangeError(expected('inputs', 'one sample', batch));
+    const layers = program.ledger.entries.map(() => [] as number[]);
+    const all: number[] = [];
+    for (let run = 0; run <= runs; run++) {
+      this.#fill(program, arrays, 0, 1);
+      const times = new Float64Array(layers.length);
+      const start = performance.now();
+      program.runTimed(times);
+      if (run === 0) continue;
+      all.push(performance.now() - start);
+      for (const [i, own] of layers.entries()) own.push(times[i] as number);
+    }
+    this.#times = { all, layers };
+    return this.summary();
+  }
+
+  /**
+   * Runs samples and gives the largest magnitude of each tensor of which integers are made, by the name of the layer or input that
+   * it comes from: what `ranges: 'stored'` of {@link loadNetwork} uses.
+   * @throws as {@link run}
+   */
+  largest(inputs: Inputs): Map<string, number> {
+    const program = this.#open();
+    const { arrays, batch } = this.#arrays(inputs);
+    const found = new Map<string, number>();
+    for (let sample = 0; sample < batch; sample++) {
+      this.#fill(program, arrays, sample, batch);
+      program.run();
+      for (const [name, most] of program.largest()) found.set(name, Math.max(found.get(name) ?? 0, most));
+    }
+    return found;
   }
 
   /** Lets go of the network's memory: whoever runs it afterwards gets an error. */
   dispose(): void {
+    this.#program?.crew?.stop();
     this.#program = undefined;
   }
 
@@ -126,17 +231,22 @@ export class RunnableNetwork {
     return { arrays, batch };
   }
 
+  /** Puts one sample where the program reads it. */
+  #fill({ floats }: Program, arrays: readonly NetworkArray[], sample: number, batch: number): void {
+    for (let i = 0; i < arrays.length; i++) {
+      const { size, storage } = this.plan.inputs[i] as Plan['inputs'][number];
+      const array = arrays[i] as NetworkArray;
+      const part = batch === 1 ? array : array.subarray(sample * size, (sample + 1) * size);
+      floats.set(part, storage.at >> 2);
+    }
+  }
+
   #run(arrays: readonly NetworkArray[], batch: number, results: readonly Float32Array[]): void {
     const program = this.#open();
     const { floats } = program;
-    const { inputs, outputs } = this.plan;
+    const { outputs } = this.plan;
     for (let sample = 0; sample < batch; sample++) {
-      for (let i = 0; i < arrays.length; i++) {
-        const { size, storage } = inputs[i] as Plan['inputs'][number];
-        const array = arrays[i] as NetworkArray;
-        const part = batch === 1 ? array : array.subarray(sample * size, (sample + 1) * size);
-        floats.set(part, storage.at >> 2);
-      }
+      this.#fill(program, arrays, sample, batch);
       program.run();
       for (let i = 0; i < results.length; i++) {
         const { size, storage } = outputs[i] as Plan['outputs'][number];

@@ -3,13 +3,19 @@ import type { ModelSource } from '../model.js';
 import { type Network, type NetworkNode, operationOf, requireRunnable } from '../network/index.js';
 import type { PackedWeight } from '../packed/quantized-model.js';
 import { activationNamed, activationOf, addActivation, isLinear, LINEAR } from './activations.js';
-import { type Border, type Build, type Context, refuse, type Tail } from './context.js';
+import { type Border, type Build, type Context, product, refuse, type Tail } from './context.js';
 import { ATTENTION } from './layers-attention.js';
+import { CONTRACTIONS } from './layers-contractions.js';
+import { MASKS } from './layers-masks.js';
 import { affineOf, NORMALIZATIONS } from './layers-normalizations.js';
+import { TENSOR_OPERATIONS } from './layers-operations.js';
 import { PRODUCTS } from './layers-products.js';
+import { REDUCTIONS } from './layers-reductions.js';
 import { SEQUENCES } from './layers-sequences.js';
 import { borderOf, SHAPES } from './layers-shapes.js';
 import { SIMPLE } from './layers-simple.js';
+import { TRANSPOSED } from './layers-transposed.js';
+import { copyFloats } from './moves.js';
 import type { ProductOptions } from './product.js';
 import type { Program, Tensor } from './program.js';
 import { Refusal } from './refusal.js';
@@ -21,8 +27,16 @@ const BUILDS: Readonly<Record<string, Build>> = {
   ...NORMALIZATIONS,
   ...SHAPES,
   ...SEQUENCES,
+  ...MASKS,
   ...ATTENTION,
+  ...CONTRACTIONS,
+  ...REDUCTIONS,
+  ...TENSOR_OPERATIONS,
+  ...TRANSPOSED,
 };
+
+/** Operations that treat every row of the last axis alike. */
+const ROWWISE = /^(Dense|BatchNormalization|LayerNormalization|RMSNormalization|Embedding)$/;
 
 const BITS = { binary: 1, int2: 2, int4: 4 } as const;
 
@@ -46,6 +60,14 @@ interface CodedSource extends ModelSource {
 }
 
 /**
+ * Refuses a network with operations that are not known here.
+ * @throws BitnibbleError `unsupported-layer` naming all of them
+ */
+export function requireOperations(network: Network, file: string): void {
+  requireRunnable(network, file, 'the runtime', unknownOf(network));
+}
+
+/**
  * Turns a network into steps of a program: normalizations and activations behind products become part of them, padding before
  * convolutions too.
  *
@@ -59,11 +81,11 @@ export function planNetwork(
   shapes: readonly (readonly number[])[],
   options: ProductOptions,
 ): Plan {
-  requireRunnable(network, source.file, 'the runtime', unknownOf(network));
   const inputs = shapes.map((shape) => program.tensor(shape));
   const planner = new Planner(program, network, source, options);
   network.inputs.forEach(({ value }, i) => {
     planner.tensors.set(value, inputs[i] as Tensor);
+    program.name(inputs[i] as Tensor, network.inputs[i]?.name as string);
   });
   for (const node of network.nodes) planner.add(node);
   return { inputs, outputs: network.outputs.map(({ value }) => planner.tensors.get(value) as Tensor) };
@@ -102,6 +124,10 @@ class Planner {
   readonly #consumers = new Map<number, NetworkNode[]>();
   readonly #done = new Set<NetworkNode>();
   readonly #outputs: ReadonlySet<number>;
+  /** How many nodes use a weight, and what was read of those that several use. */
+  readonly #uses = new Map<string, number>();
+  readonly #weights = new Map<string, Weight>();
+  readonly #values = new Map<string, Float32Array>();
 
   constructor(
     readonly program: Program,
@@ -110,9 +136,11 @@ class Planner {
     readonly options: ProductOptions,
   ) {
     this.#outputs = new Set(network.outputs.map(({ value }) => value));
-    for (const node of network.nodes)
+    for (const node of network.nodes) {
+      for (const id of Object.values(node.weights)) this.#uses.set(id, (this.#uses.get(id) ?? 0) + 1);
       for (const input of new Set(node.inputs))
         this.#consumers.set(input, [...(this.#consumers.get(input) ?? []), node]);
+    }
   }
 
   add(node: NetworkNode): void {
@@ -134,6 +162,7 @@ class Planner {
       this.tensors.set(node.outputs[0] as number, first);
       return;
     }
+    this.program.ledger.begin(node.layer, node.className);
     const context = this.#context(node, inputs);
     if (this.#leavesBorder(node, context)) return;
     const spec = activationOf(node.operation, node.attributes);
@@ -143,21 +172,56 @@ class Planner {
     else if (node.steps > 0) results = this.#overSteps(node, context, build as Build);
     else results = (build as Build)(context);
     const outputs = this.#ends.get(node) ?? node.outputs;
+    const call = this.#calls.get(node.layer) ?? 0;
+    this.#calls.set(node.layer, call + 1);
     outputs.forEach((value, i) => {
       this.tensors.set(value, results[i] as Tensor);
+      const name = `${node.layer}${call > 0 ? `#${call}` : ''}${i > 0 ? `:${i}` : ''}`;
+      this.program.name(results[i] as Tensor, name);
     });
   }
+
+  /** How often a shared layer was seen. */
+  readonly #calls = new Map<string, number>();
 
   /** Values that a node's own results stand for, where nodes behind it are part of it. */
   readonly #ends = new Map<NetworkNode, readonly number[]>();
 
   /** A layer applied to each step of a sequence: those that treat every row alike take all at once. */
   #overSteps(node: NetworkNode, context: Context, build: Build): readonly Tensor[] {
-    const rowwise = /^(Dense|BatchNormalization|LayerNormalization|RMSNormalization|Embedding)$/;
-    const { axis = -1 } = node.attributes;
-    const isLast = axis === -1 || (Array.isArray(axis) && axis.length === 1 && axis[0] === -1);
-    if (!rowwise.test(node.operation) || !isLast) refuse(`${node.operation} inside TimeDistributed`);
-    return build(context);
+    const { program } = this;
+    const { steps, operation, attributes } = node;
+    const { inputs } = context;
+    const [first] = inputs as [Tensor];
+    const axis = Array.isArray(attributes.axis) ? attributes.axis : [attributes.axis ?? -1];
+    const isLast = axis.length === 1 && (axis[0] === -1 || axis[0] === first.shape.length - steps);
+    if (ROWWISE.test(operation) && isLast)
+      return build({
+        ...context,
+        attributes: { ...attributes, ...('axis' in attributes ? { axis: -1 } : {}) },
+      });
+    const outer = first.shape.slice(0, steps);
+    if (inputs.some(({ shape }) => `${shape.slice(0, steps)}` !== `${outer}`))
+      refuse('steps of several lengths');
+    const written: Tensor[] = [];
+    return program.loop(product(outer), inputs, written, (turn) => {
+      const own = inputs.map((x) => {
+        const part = program.tensor(x.shape.slice(steps));
+        program.step([x], [part], () => {
+          copyFloats(program, x.storage.at + 4 * part.size * turn(), part.storage.at, part.size);
+        });
+        return part;
+      });
+      const results = build({ ...context, inputs: own });
+      return results.map((part) => {
+        const out = program.tensor([...outer, ...part.shape]);
+        written.push(out);
+        program.step([part], [out], () => {
+          copyFloats(program, part.storage.at, out.storage.at + 4 * part.size * turn(), part.size);
+        });
+        return out;
+      });
+    });
   }
 
   /** Zeros that the only layer behind will add itself. */
@@ -178,7 +242,7 @@ class Planner {
   #context(node: NetworkNode, inputs: readonly Tensor[]): Context {
     const values = (role: string): Float32Array | undefined => {
       const id = node.weights[role];
-      return id === undefined ? undefined : this.source.read(id);
+      return id === undefined ? undefined : this.#once(this.#values, id, () => this.source.read(id));
     };
     return {
       ...{ program: this.program, options: this.options, node, attributes: node.attributes, inputs, values },
@@ -192,12 +256,21 @@ class Planner {
     const id = node.weights[role];
     if (id === undefined)
       throw new BitnibbleError('missing-weight', `${this.source.file}: ${node.layer} has no ${role}`);
-    const own = this.source.weight?.(id);
-    if (own?.kind !== 'quantized') return this.source.read(id);
-    const { coding, codes, scales, layout } = own.tensor;
-    // Where float32 ends before the largest level does, reading says whether a code goes that far.
-    if (scales.some((scale) => !Number.isFinite(Math.fround(LARGEST_LEVEL * scale)))) this.source.read(id);
-    return { bits: BITS[coding.scheme], codes, scales, layout };
+    return this.#once(this.#weights, id, () => {
+      const own = this.source.weight?.(id);
+      if (own?.kind !== 'quantized') return this.#once(this.#values, id, () => this.source.read(id));
+      const { coding, codes, scales, layout } = own.tensor;
+      // Where float32 ends before the largest level does, reading says whether a code goes that far.
+      if (scales.some((scale) => !Number.isFinite(Math.fround(LARGEST_LEVEL * scale)))) this.source.read(id);
+      return { bits: BITS[coding.scheme], codes, scales, layout };
+    });
+  }
+
+  /** A weight that several nodes use is one object, so that what is made of it is made once. */
+  #once<T>(known: Map<string, T>, id: string, make: () => T): T {
+    const value = known.get(id) ?? make();
+    if ((this.#uses.get(id) ?? 0) > 1) known.set(id, value);
+    return value;
   }
 
   /** Takes the nodes that a product computes as well: its own activation, then normalizations, then an activation. */
@@ -233,6 +306,7 @@ class Planner {
       } else if (spec && isLinear(activation)) activation = spec;
       else break;
       this.#done.add(only);
+      if (!isIdentity(only)) this.program.ledger.fuse(only.layer);
       [end] = only.outputs as [number];
     }
     if (factors && factors.length !== channels) refuse('a normalization of another length');

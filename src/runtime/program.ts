@@ -1,24 +1,13 @@
+import { placeTensors } from './placement.js';
+import { aligned, SLACK, type Storage, type Tensor } from './tensor.js';
+
+export type { Tensor } from './tensor.js';
+
+import type { Crew } from './crew.js';
+import { Ledger } from './ledger.js';
 import { type LayerRecord, RECORD_BYTES, RUN_BYTES, writeRecord } from './record.js';
 import { Refusal, refuse, requireRoom } from './refusal.js';
 import type { Kernels } from './types.js';
-
-/** Where a tensor's bytes are; several tensors of other shapes may lie there. */
-interface Storage {
-  readonly bytes: number;
-  at: number;
-  /** Steps between which it is needed. */
-  first: number;
-  last: number;
-  /** Its range, 8 bytes that its producer widens; 0 where nobody asked. */
-  slot: number;
-}
-
-/** float32 values in C order, without the batch axis. */
-export interface Tensor {
-  readonly shape: readonly number[];
-  readonly size: number;
-  readonly storage: Storage;
-}
 
 /** What runs, with everything decided but the addresses of tensors. */
 interface Step {
@@ -27,15 +16,27 @@ interface Step {
   /** The first tensor written may lie where the first read lies, if nobody needs that any more. */
   readonly isInPlace: boolean;
   readonly run: () => void;
+  /** Place of its layer in the ledger. */
+  readonly owner: number;
+}
+
+/** Steps that are run several times over, each with its own number. */
+interface Loop {
+  readonly first: number;
+  readonly last: number;
+  readonly count: number;
+  /** Ranges that are cleared before each turn. */
+  readonly slots: readonly number[];
+  readonly turn: (t: number) => void;
 }
 
 /** Memory that steps share, one after the other. */
-export type Room = 'stage' | 'panel' | 'transformed' | 'sums' | 'work';
+export type Room = 'stage' | 'work' | `${'panel' | 'transformed' | 'sums'} ${number}`;
 
-const aligned = (bytes: number) => (bytes + 63) & -64;
+/** A room that each part of a layer has for itself. */
+export const roomOf = (name: 'panel' | 'transformed' | 'sums', part: number): Room => `${name} ${part}`;
 
-/** Kernels may read that much behind a tensor. */
-const SLACK = 64;
+const nothing = () => {};
 
 /**
  * Steps over tensors in the memory of one set of kernels: weights at the bottom, then rooms that steps share, then tensors, which
@@ -45,21 +46,52 @@ export class Program {
   readonly #steps: Step[] = [];
   readonly #rooms = new Map<Room, { bytes: number; at: number }>();
   readonly #records: { readonly at: number; readonly fields: () => Partial<LayerRecord> }[] = [];
-  readonly #slots: number[] = [];
+  readonly #names = new Map<Storage, string>();
+  /** Ranges that are known before: written once. */
+  readonly #fixed: { readonly at: number; readonly largest: number }[] = [];
+  /** Tensors of which integers are made, and where their ranges are measured. */
+  readonly #measured = new Map<string, number>();
+  #slots: number[] = [];
+  readonly #loops: Loop[] = [];
+  readonly #shared = new WeakMap<object, Map<string, unknown>>();
   #top: number;
   #isOpen = true;
   /** All of memory, once the program is finished. */
-  floats = new Float32Array(0);
-  words = new Int32Array(0);
+  floats: Float32Array<ArrayBufferLike> = new Float32Array(0);
+  words: Int32Array<ArrayBufferLike> = new Int32Array(0);
+  readonly ledger = new Ledger();
   /** Bytes of weights, of shared rooms, and of tensors. */
   readonly sizes = { weights: 0, rooms: 0, tensors: 0 };
 
-  /** @param limit bytes of memory at most, weights included */
+  /** Threads beside this one, once there are any. */
+  crew: Crew | undefined;
+  readonly #partSlots: readonly number[];
+
+  /** @param limit bytes of memory at most, weights included @param threads parts that a layer is computed in, at most */
   constructor(
     readonly kernels: Kernels,
     readonly limit = 2 ** 31,
+    readonly threads = 1,
   ) {
     this.#top = kernels.base;
+    this.#partSlots = threads > 1 ? Array.from({ length: threads }, () => this.allocate(8)) : [];
+  }
+
+  /**
+   * What is made of an array once, however many layers use it.
+   *
+   * @param array what it is made of @param form names what is made of it
+   */
+  once<T>(array: object, form: string, make: () => T): T {
+    const forms = this.#shared.get(array) ?? new Map<string, unknown>();
+    this.#shared.set(array, forms);
+    if (!forms.has(form)) forms.set(form, make());
+    return forms.get(form) as T;
+  }
+
+  /** Range of the outputs of a part: cleared by who reads it. */
+  partSlot(part: number): number {
+    return this.#partSlots[part] as number;
   }
 
   /** @throws Refusal `too-large` */
@@ -72,6 +104,7 @@ export class Program {
   allocate(bytes: number): number {
     const at = this.#top;
     this.#top = aligned(at + bytes + SLACK);
+    this.ledger.keep(this.#top - at);
     this.#reserve(this.#top);
     return at;
   }
@@ -137,8 +170,50 @@ export class Program {
     const size = shape.reduce((n, d) => n * d, 1);
     if (!shape.every((n) => Number.isSafeInteger(n) && n >= 0)) refuse(`a tensor of shape [${shape}]`);
     requireRoom(4 * size, this.limit);
-    const storage = { bytes: 4 * size, at: 0, first: this.#steps.length, last: this.#steps.length, slot: 0 };
+    const storage = {
+      bytes: 4 * size,
+      at: 0,
+      first: this.#steps.length,
+      last: this.#steps.length,
+      slot: 0,
+      isConstant: false,
+    };
     return { shape, size, storage };
+  }
+
+  /** Values that are always the same. */
+  constant(values: Float32Array, shape: readonly number[]): Tensor {
+    const at = this.put(values);
+    const storage = { bytes: values.byteLength, at, first: 0, last: 0, slot: 0, isConstant: true };
+    return { shape, size: values.length, storage };
+  }
+
+  /**
+   * Steps that `body` adds, run `count` times.
+   *
+   * @param reads, writes tensors of outside, of which each turn takes and gives a part
+   * @param body is given a function that says which turn it is, for steps
+   */
+  loop<T>(
+    count: number,
+    reads: readonly Tensor[],
+    writes: readonly Tensor[],
+    body: (turn: () => number) => T,
+  ): T {
+    let now = 0;
+    const outer = this.#slots;
+    this.#slots = [];
+    const first = this.#steps.length;
+    // Both live from the first turn to the last.
+    this.step(reads, writes, nothing);
+    const result = this.ledger.repeat(count, () => body(() => now));
+    this.step([...reads, ...writes], [], nothing);
+    const turn = (t: number) => {
+      now = t;
+    };
+    this.#loops.push({ first, last: this.#steps.length, count, slots: this.#slots, turn });
+    this.#slots = outer;
+    return result;
   }
 
   /** The same values under another shape. */
@@ -153,7 +228,7 @@ export class Program {
     const now = this.#steps.length;
     for (const { storage } of reads) storage.last = now;
     for (const { storage } of writes) storage.last = Math.max(storage.last, now);
-    this.#steps.push({ reads, writes, isInPlace, run });
+    this.#steps.push({ reads, writes, isInPlace, run, owner: this.ledger.step() });
   }
 
   /** A range that the producer of `tensor` widens itself. */
@@ -174,6 +249,27 @@ export class Program {
     return at;
   }
 
+  /** Gives a tensor the name that its range is stored under. */
+  name(tensor: Tensor, name: string): void {
+    if (!this.#names.has(tensor.storage)) this.#names.set(tensor.storage, name);
+  }
+
+  nameOf(tensor: Tensor): string | undefined {
+    return this.#names.get(tensor.storage);
+  }
+
+  /** A range that is the same in each run, of values that may be negative. */
+  fixedRange(largest: number): number {
+    const at = this.allocate(8);
+    this.#fixed.push({ at, largest });
+    return at;
+  }
+
+  /** Largest magnitudes in the run before, of named tensors of which integers are made. */
+  *largest(): Generator<readonly [name: string, largest: number]> {
+    for (const [name, slot] of this.#measured) yield [name, this.floats[slot >> 2] as number];
+  }
+
   /** The range of a tensor, found by a step of its own where its producer did not. */
   rangeOf(tensor: Tensor): number {
     const { storage, size } = tensor;
@@ -181,6 +277,8 @@ export class Program {
       const slot = this.ownRange(tensor);
       this.step([tensor], [], () => this.kernels.range(storage.at, size, slot));
     }
+    const name = this.nameOf(tensor);
+    if (name !== undefined) this.#measured.set(name, storage.slot);
     return storage.slot;
   }
 
@@ -194,49 +292,18 @@ export class Program {
       this.#top = aligned(this.#top + room.bytes + SLACK);
     }
     this.sizes.rooms = this.#top - this.kernels.base - this.sizes.weights;
-    this.#placeTensors(inputs);
+    const base = this.#top;
+    this.#top = placeTensors(this.#steps, inputs, base);
+    this.sizes.tensors = this.#top - base;
     this.#reserve(this.#top);
     for (const { at, fields } of this.#records) writeRecord(this.kernels.memory.buffer, at, fields());
     this.floats = new Float32Array(this.kernels.memory.buffer);
     this.words = new Int32Array(this.kernels.memory.buffer);
+    for (const { at, largest } of this.#fixed) {
+      this.floats[at >> 2] = largest;
+      this.words[(at >> 2) + 1] = -1;
+    }
     this.#isOpen = false;
-  }
-
-  /** First fit, in the order of the steps. */
-  #placeTensors(inputs: readonly Tensor[]): void {
-    const base = this.#top;
-    const live: Storage[] = [];
-    const placed = new Set<Storage>();
-    const place = (storage: Storage) => {
-      const need = aligned(storage.bytes + SLACK);
-      let at = base;
-      for (const other of live) {
-        if (at + need <= other.at) break;
-        at = Math.max(at, other.at + aligned(other.bytes + SLACK));
-      }
-      storage.at = at;
-      live.push(storage);
-      live.sort((a, b) => a.at - b.at);
-      this.#top = Math.max(this.#top, at + need);
-    };
-    const add = (storage: Storage) => {
-      if (placed.has(storage)) return;
-      placed.add(storage);
-      place(storage);
-    };
-    for (const { storage } of inputs) add(storage);
-    this.#steps.forEach(({ reads, writes, isInPlace }, now) => {
-      const [source, target] = [reads[0]?.storage, writes[0]?.storage];
-      const canShare = isInPlace && source && target && source !== target && !placed.has(target);
-      if (canShare && source.last === now && source.bytes === target.bytes) {
-        placed.add(target);
-        target.at = source.at;
-        live.splice(live.indexOf(source), 1, target);
-      }
-      for (const { storage } of writes) add(storage);
-      for (let i = live.length - 1; i >= 0; i--) if ((live[i] as Storage).last <= now) live.splice(i, 1);
-    });
-    this.sizes.tensors = this.#top - base;
   }
 
   /** Number of steps. */
@@ -246,12 +313,48 @@ export class Program {
 
   /** Runs all steps over what lies in the inputs. */
   run(): void {
+    this.#runAll(this.#runSteps);
+  }
+
+  /** {@link run}, with the milliseconds of each layer of the ledger added to `times`. */
+  runTimed(times: Float64Array): void {
+    let before = performance.now();
+    this.#runAll((from, to) => {
+      for (let i = from; i < to; i++) {
+        const { run, owner } = this.#steps[i] as Step;
+        run();
+        const now = performance.now();
+        if (owner >= 0) times[owner] = (times[owner] as number) + now - before;
+        before = now;
+      }
+    });
+  }
+
+  #runAll(runSteps: (from: number, to: number) => void): void {
     if (this.#isOpen) throw new Error('a program runs once it is finished');
+    this.#clear(this.#slots);
+    let at = 0;
+    for (const { first, last, count, slots, turn } of this.#loops) {
+      runSteps(at, first);
+      for (let t = 0; t < count; t++) {
+        turn(t);
+        this.#clear(slots);
+        runSteps(first, last);
+      }
+      at = last;
+    }
+    runSteps(at, this.#steps.length);
+  }
+
+  readonly #runSteps = (from: number, to: number): void => {
+    for (let i = from; i < to; i++) (this.#steps[i] as Step).run();
+  };
+
+  #clear(slots: readonly number[]): void {
     const { words } = this;
-    for (const at of this.#slots) {
+    for (const at of slots) {
       words[at >> 2] = 0;
       words[(at >> 2) + 1] = 0;
     }
-    for (const { run } of this.#steps) run();
   }
 }

@@ -43,6 +43,18 @@ export const ACTIVATIONS = [
   ...(['clamp', 'relu', 'elu', 'sigmoid', 'tanh', 'softplus', 'softsign', 'silu', 'gelu'] as const),
   ...(['gelu_tanh', 'hard_sigmoid', 'hard_silu', 'exponential', 'mish', 'log_sigmoid', 'abs'] as const),
   ...(['square', 'sqrt', 'rsqrt', 'log', 'linear', 'tanh_shrink', 'negative'] as const),
+  ...([
+    'reciprocal',
+    'sign',
+    'floor',
+    'ceil',
+    'round',
+    'expm1',
+    'erf',
+    'hard_shrink',
+    'soft_shrink',
+  ] as const),
+  ...(['squareplus', 'threshold', 'sparse_plus', 'truth'] as const),
 ] as const;
 
 export type ActivationKind = (typeof ACTIVATIONS)[number];
@@ -50,6 +62,7 @@ export type ActivationKind = (typeof ACTIVATIONS)[number];
 /** Ways of `combine`, likewise. */
 export const COMBINATIONS = [
   ...(['add', 'subtract', 'multiply', 'divide', 'maximum', 'minimum', 'prelu'] as const),
+  ...(['greater', 'greater_equal', 'equal', 'not_equal', 'keep'] as const),
 ] as const;
 
 export type CombinationKind = (typeof COMBINATIONS)[number];

@@ -1,5 +1,17 @@
 import { ACTIVATIONS, type ActivationKind, COMBINATIONS, type CombinationKind } from './record.js';
-import { clamp, erf, exp, expm1, larger, log, sigmoid, smaller, softplus, tanh } from './reference-math.js';
+import {
+  clamp,
+  erf,
+  exp,
+  expm1,
+  larger,
+  log,
+  nearest,
+  sigmoid,
+  smaller,
+  softplus,
+  tanh,
+} from './reference-math.js';
 import type { ReferenceMemory } from './reference-memory.js';
 import type { Kernels } from './types.js';
 
@@ -11,7 +23,7 @@ type Activation = (x: number, a: number, b: number, c: number) => number;
 export const activations: Readonly<Record<ActivationKind, Activation>> = {
   clamp: (x, a, b) => clamp(x, a, b),
   relu: (x, a, b, c) => smaller(x >= b ? x : fround(a * fround(x - b)), c),
-  elu: (x, a, b) => fround(b * (x > 0 ? x : fround(a * expm1(x)))),
+  elu: (x, a, b, c) => fround(b * (x > 0 ? x : fround(a * expm1(fround(c * x))))),
   sigmoid,
   tanh,
   softplus,
@@ -36,6 +48,22 @@ export const activations: Readonly<Record<ActivationKind, Activation>> = {
   linear: (x, a, b) => fround(fround(a * x) + b),
   tanh_shrink: (x) => fround(x - tanh(x)),
   negative: (x) => -x,
+  reciprocal: (x) => fround(1 / x),
+  sign: (x) => (x > 0 ? 1 : x < 0 ? -1 : x),
+  floor: Math.floor,
+  ceil: Math.ceil,
+  round: nearest,
+  expm1,
+  erf,
+  hard_shrink: (x, a) => (abs(x) > a ? x : 0),
+  soft_shrink: (x, a) => (x > a ? fround(x - a) : x < -a ? fround(x + a) : 0),
+  squareplus: (x, a) => fround(0.5 * fround(x + fround(Math.sqrt(fround(fround(x * x) + a))))),
+  threshold: (x, a, b) => (x > a ? x : b),
+  sparse_plus: (x) => {
+    const t = fround(x + 1);
+    return x <= -1 ? 0 : x >= 1 ? x : fround(fround(t * t) * 0.25);
+  },
+  truth: (x) => (x !== 0 ? 1 : 0),
 };
 
 const combinations: Readonly<Record<CombinationKind, (x: number, y: number) => number>> = {
@@ -46,6 +74,11 @@ const combinations: Readonly<Record<CombinationKind, (x: number, y: number) => n
   maximum: larger,
   minimum: smaller,
   prelu: (x, y) => (x < 0 ? fround(x * y) : x),
+  greater: (x, y) => (x > y ? 1 : 0),
+  greater_equal: (x, y) => (x >= y ? 1 : 0),
+  equal: (x, y) => (x === y ? 1 : 0),
+  not_equal: (x, y) => (x !== y ? 1 : 0),
+  keep: (x, y) => (y !== 0 ? x : 0),
 };
 
 /** Sum of values in four lanes, lane l those at l, l + 4, ...; then (0 + 1) + (2 + 3). */
@@ -63,7 +96,7 @@ export function functionKernels(memory: ReferenceMemory) {
   const row = (x: number, n: number) => Array.from({ length: n }, (_, i) => memory.float(x + 4 * i));
   return {
     activate(x, n, kind, a, b, c, out) {
-      const f = activations[ACTIVATIONS[kind] ?? 'negative'];
+      const f = activations[ACTIVATIONS[kind] ?? 'truth'];
       for (let i = 0; i < n; i++)
         memory.setFloat(out + 4 * i, f(memory.float(x + 4 * i), fround(a), fround(b), fround(c)));
     },
@@ -96,7 +129,7 @@ export function functionKernels(memory: ReferenceMemory) {
       }
     },
     combine(x, y, n, period, kind, out) {
-      const f = combinations[COMBINATIONS[kind] ?? 'prelu'];
+      const f = combinations[COMBINATIONS[kind] ?? 'keep'];
       for (let i = 0; i < n; i++)
         memory.setFloat(out + 4 * i, f(memory.float(x + 4 * i), memory.float(y + 4 * (i % period))));
     },

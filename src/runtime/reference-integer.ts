@@ -74,7 +74,9 @@ export function integerKernels(memory: ReferenceMemory) {
         for (let i = 0; i < width && left + i < across; i++)
           for (let c = 0; c < channels; c++) {
             const value = memory.float(x + (y * width + i) * pitch + 4 * c);
-            const q = roundEven(clamp(fround(value * fround(inverse)), -limit, limit));
+            const scaled = fround(value * fround(inverse));
+            // NaN, which is below nothing, becomes the upper bound.
+            const q = roundEven(scaled < limit ? Math.max(scaled, -limit) : limit);
             memory.setShort(out + 2 * (((top + y) * across + left + i) * depth + c), q);
           }
     },

@@ -19,6 +19,17 @@ export function fromBits(bits: number, view = words()): number {
 /** Rounded to an integer, half to even: float32 values below 2^22. */
 export const roundEven = (x: number): number => fround(fround(x + 12582912) - 12582912);
 
+/** Any float32 rounded to an integer, half to even; a zero keeps the sign. */
+export function nearest(x: number): number {
+  const size = abs(x);
+  if (!(size < 2 ** 23)) return x;
+  const whole = Math.floor(size);
+  const rest = size - whole;
+  const up = rest > 0.5 || (rest === 0.5 && whole % 2 === 1);
+  const value = up ? whole + 1 : whole;
+  return x < 0 || Object.is(x, -0) ? -value : value;
+}
+
 /** The larger: a where they are equal (zeros of two signs are) or not to be compared. */
 export function larger(a: number, b: number): number {
   if (a < b) return b;

@@ -6,7 +6,9 @@ export interface Kernels {
   readonly backend: 'simd' | 'reference';
   /** First byte that is free for tensors, a multiple of 64. */
   readonly base: number;
-  readonly memory: { readonly buffer: ArrayBuffer };
+  readonly memory: { readonly buffer: ArrayBufferLike };
+  /** The module and the memory that other threads can work with too. */
+  readonly shared?: { readonly module: WebAssembly.Module; readonly memory: WebAssembly.Memory };
   /**
    * Makes memory reach up to `end`, and 64 bytes more, which kernels may read. Views of the buffer end.
    *
@@ -15,7 +17,7 @@ export interface Kernels {
   reserve(end: number): void;
   /** Widens the range at `slot` (magnitude, signs: two words) by n floats at `x`. */
   range(x: number, n: number, slot: number): void;
-  /** float32 to i16 with a border: `rne(clamp(x * inverse, -limit, limit))`. */
+  /** float32 to i16 with a border: `rne(clamp(x * inverse, -limit, limit))`, NaN as `limit`. */
   quantize(
     ...args: [
       ...[x: number, height: number, width: number, channels: number, pitch: number],
@@ -82,4 +84,4 @@ export interface Kernels {
 }
 
 /** Names of the kernels, all of which take numbers alone. */
-export type KernelName = Exclude<keyof Kernels, 'backend' | 'base' | 'memory' | 'reserve'>;
+export type KernelName = Exclude<keyof Kernels, 'backend' | 'base' | 'memory' | 'reserve' | 'shared'>;

@@ -7,6 +7,7 @@ import { BitnibbleError } from '../../src/errors.js';
 import { loadKernels } from '../../src/kernels/index.js';
 import type { JsonObject, ModelSource } from '../../src/model.js';
 import { type PackedWeight, packedBytes, QuantizedModel } from '../../src/packed/index.js';
+import { quantizeModel } from '../../src/pipeline/quantize.js';
 import { loadNetwork } from '../../src/runtime/index.js';
 import { names, quantized } from '../tfjs/support.js';
 import { generator } from './support.js';
@@ -300,6 +301,76 @@ test('what it takes is told, and nothing runs once it is disposed of', async () 
   assert.ok(packed.summary().bytes.weights < 1.5 * cifar.length + 4096 * packed.summary().steps);
   decoded.dispose();
   await throwsAsync(() => decoded.run(new Float32Array(0)), /not disposed of/, TypeError);
+});
+
+/** Dense layers one after the other, `shared` of which are one layer called several times. */
+function stack(calls: number, isShared: boolean): ModelSource {
+  const n = 64;
+  const name = (i: number) => (isShared ? 'dense' : `dense_${i}`);
+  const node = (i: number) => [[i === 0 ? 'input' : name(i - 1), isShared && i > 0 ? i - 1 : 0, 0, {}]];
+  const dense = (i: number, nodes: unknown[]) => ({
+    ...{ class_name: 'Dense', name: name(i), inbound_nodes: nodes },
+    config: { name: name(i), units: n, use_bias: false, activation: 'tanh' },
+  });
+  const all = Array.from({ length: calls }, (_, i) => node(i));
+  const layers = [
+    {
+      ...{ class_name: 'InputLayer', name: 'input', inbound_nodes: [] },
+      config: { name: 'input', batch_input_shape: [null, n], dtype: 'float32' },
+    },
+    ...(isShared ? [dense(0, all)] : all.map((own, i) => dense(i, [own]))),
+  ];
+  const config = {
+    ...{ name: 'stack', layers, input_layers: [['input', 0, 0]] },
+    output_layers: [[name(calls - 1), isShared ? calls - 1 : 0, 0]],
+  };
+  const random = generator(7).floats(n * n, 0.2);
+  const weights = Array.from({ length: isShared ? 1 : calls }, (_, i) => ({
+    ...{
+      id: `${name(i)}/kernel`,
+      layer: name(i),
+      className: 'Dense',
+      name: 'kernel',
+      shape: [n, n],
+      dtype: 'F32' as const,
+    },
+  }));
+  return {
+    ...{ file: 'stack.h5', kerasVersion: '2.15.0', backend: 'tensorflow', weights },
+    architecture: { class_name: 'Functional', config } as unknown as JsonObject,
+    read: () => random.slice(),
+  };
+}
+
+test('weights of a layer that is called several times lie in memory once, float and packed', async () => {
+  const [one, four, apart] = [stack(1, true), stack(4, true), stack(4, false)] as const;
+  const x = generator(8).floats(64);
+  const kernels = await loadKernels();
+  const recipe = { default: { scheme: 'int4', granularity: 'channel', scale: 'absmax' } } as const;
+  const packed = (model: ModelSource) => quantizeModel(model as never, recipe, { kernels }).model;
+  for (const weights of ['packed', 'decoded'] as const)
+    for (const form of [(model: ModelSource) => model, packed]) {
+      const [single, shared, own] = [
+        await loadNetwork(form(one), { weights }),
+        await loadNetwork(form(four), { weights }),
+        await loadNetwork(form(apart), { weights }),
+      ] as const;
+      const bytes = (network: typeof single) => network.summary().bytes.weights;
+      // Tables, scales and records of three more calls, and no weights.
+      assert.ok(bytes(shared) - bytes(single) < 3 * 1500, `${bytes(shared)} after ${bytes(single)}`);
+      assert.ok(bytes(own) - bytes(shared) >= 3 * 64 * 64 * (form === packed ? 0.5 : 4));
+      assert.equal([...shared.run(x)], [...own.run(x)]);
+    }
+});
+
+test('what cannot be run is refused by name when it is loaded', async () => {
+  const model = stack(1, true);
+  const { config } = model.architecture as unknown as { config: { layers: { config: JsonObject }[] } };
+  (config.layers[1] as { config: JsonObject }).config.activation = 'sparsemax';
+  await throwsAsync(
+    () => loadNetwork(model),
+    /stack\.h5: the runtime cannot run the layer dense \(Dense\): activation sparsemax/,
+  );
 });
 
 test('a module made elsewhere', async () => {

@@ -14,7 +14,8 @@ import { type StaticServer, serve } from './support/server.js';
 
 const test = suite('conformance in Chromium');
 const withChromium = need(test, 'chromium');
-const doors = ['embedded', 'kernels.wasm', 'reader', 'reader.wasm', 'reference'];
+const doors = ['embedded', 'kernels.wasm', 'reader', 'reader.wasm', 'reference', 'runtime', 'runtime.wasm'];
+const closed = ['reference', 'refusals', 'runtime reference'];
 let server: StaticServer | undefined;
 let browser: Browser | undefined;
 
@@ -37,10 +38,10 @@ const cases = [
   { policy: 'isolated', query: '?worker', label: 'module worker, isolated', expected: doors },
   { policy: 'strict', query: '', label: 'page, not isolated', expected: doors },
   { policy: 'strict', query: '?worker', label: 'module worker, not isolated', expected: doors },
-  { policy: 'no-wasm', query: '?no-wasm', label: 'page, not isolated', expected: ['reference', 'refusals'] },
+  { policy: 'no-wasm', query: '?no-wasm', label: 'page, not isolated', expected: closed },
   {
     ...{ policy: 'no-wasm', query: '?no-wasm&worker', label: 'module worker, not isolated' },
-    expected: ['reference', 'refusals'],
+    expected: closed,
   },
 ];
 for (const { policy, query, label, expected } of cases) {
@@ -50,7 +51,7 @@ for (const { policy, query, label, expected } of cases) {
     const report = await resultOf<Report>(browser, `${server?.origin}/${policy}/page.html${query}`, 'report');
     assert.is(report.runtime, label);
     check(`Chromium ${browser.version()}, ${label}${kind}`, report, expected);
-    if (policy === 'no-wasm') assert.is(report.passed.refusals, 2);
+    if (policy === 'no-wasm') assert.is(report.passed.refusals, 3);
   });
 }
 

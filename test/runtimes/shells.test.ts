@@ -9,7 +9,7 @@ import { check } from './support/report.js';
 import { type StaticServer, serve } from './support/server.js';
 
 const test = suite('conformance');
-const doors = ['embedded', 'kernels.wasm', 'reader', 'reader.wasm', 'reference'];
+const doors = ['embedded', 'kernels.wasm', 'reader', 'reader.wasm', 'reference', 'runtime', 'runtime.wasm'];
 let folder = '';
 let server: StaticServer | undefined;
 
@@ -35,7 +35,7 @@ need(test, 'node20')('Node.js 20', ({ node20 }) => inShell('Node.js', node20, []
 need(test, 'node24')('Node.js 24', ({ node24 }) => inShell('Node.js', node24, [], doors));
 need(test, 'deno')('Deno', ({ deno }) => {
   const args = ['run', '--no-prompt', '--no-config', '--allow-read', '--allow-net=127.0.0.1'];
-  return inShell('Deno', deno, args, [...doors, 'import']);
+  return inShell('Deno', deno, args, [...doors, 'import', 'runtime import']);
 });
 need(test, 'bun')('Bun', ({ bun }) => inShell('Bun', bun, ['run'], doors));
 

@@ -69,7 +69,7 @@ test('the page and the same numbers as JSON', async () => {
     sha256: createHash('sha256').update(readFileSync(model)).digest('hex'),
   });
   assert.match(reproduce.command, /^bitnibble report .*digits\.h5 --data .* --json$/);
-  assert.match(reproduce.backend, /^(tensorflow|wasm)$/);
+  assert.match(reproduce.backend, /^(tensorflow|wasm|bitnibble)$/);
   assert.ok(reproduce.versions.node === process.versions.node && reproduce.versions.tfjs);
   for (const text of [file?.sha256 ?? '?', reproduce.command, reproduce.machine.cpu, reproduce.backend])
     assert.ok(page.body.textContent?.includes(text), text);
@@ -138,7 +138,7 @@ test('what cannot be done is said, and nothing is written', async () => {
     [2, /--output expected a name ending in .html, got .*\.pdf/, [model, ...few, '-o', at('never.pdf')]],
     [2, /--seed expected a whole number of at least 0, got -1/, [model, ...few, ...out, '--seed=-1']],
     [2, /--mixes expected a whole number from 0 to 64, got many/, [model, ...few, ...out, '--mixes', 'many']],
-    [2, /--backend expected node or wasm/, [model, ...few, ...out, '--backend', 'gpu']],
+    [2, /--backend expected node, wasm or bitnibble/, [model, ...few, ...out, '--backend', 'gpu']],
     [2, /expected a whole number of at least 1/, [model, ...few, ...out, '--samples', '0']],
     [1, /no such file/, [at('none.h5'), ...few, ...out]],
     [1, /no such file or folder, and no dataset/, [model, '--data', at('none'), ...out]],

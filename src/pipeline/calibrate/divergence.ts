@@ -3,10 +3,17 @@ import { BitnibbleError } from '../../errors.js';
 import type { TensorFlow } from '../../tfjs/types.js';
 import type { OutputKind } from '../outputs.js';
 
+/** An output of a batch: a tensor, or what else has its values. */
+export interface Output {
+  readonly shape: readonly number[];
+  /** float32 values in C order. */
+  dataSync(): unknown;
+}
+
 /** Outputs of two networks, batch by batch. */
-export interface OutputPair {
-  readonly float: readonly Tensor[];
-  readonly quantized: readonly Tensor[];
+export interface OutputPair<T = Output> {
+  readonly float: readonly T[];
+  readonly quantized: readonly T[];
 }
 
 /** Whether outputs are those of a classifier: one vector of two classes or more for each sample. */
@@ -42,7 +49,7 @@ export function divergence(outputs: readonly OutputPair[], kind: OutputKind): nu
   for (const { float, quantized } of outputs) {
     for (const [i, p] of float.entries()) {
       const own = p.dataSync() as Float32Array;
-      const other = (quantized[i] as Tensor).dataSync() as Float32Array;
+      const other = (quantized[i] as Output).dataSync() as Float32Array;
       sum += classifies ? klOf(own, other, p.shape[1] as number, kind) : squaredError(own, other);
       total += classifies ? 0 : spreadOf(own);
       count += p.shape[0] as number;
@@ -57,7 +64,7 @@ export function divergence(outputs: readonly OutputPair[], kind: OutputKind): nu
  */
 export function requireFiniteOutputs(
   tf: TensorFlow,
-  outputs: readonly Pick<OutputPair, 'float'>[],
+  outputs: readonly Pick<OutputPair<Tensor>, 'float'>[],
   what: string,
 ): void {
   for (const { float } of outputs) {

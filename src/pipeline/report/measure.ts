@@ -5,6 +5,7 @@ import type { QuantizableModel } from '../../model.js';
 import type { SchemeName } from '../../schemes/types.js';
 import { sizeOf } from '../../shape.js';
 import type { TensorFlow } from '../../tfjs/types.js';
+import { type Backend, tensorFlowFor } from '../backend.js';
 import { ACTIVATION_BYTES } from '../calibrate/calibrate.js';
 import { isClassifier } from '../calibrate/divergence.js';
 import { CALIBRATED_VARIANTS, VARIANTS } from '../compare.js';
@@ -35,7 +36,12 @@ export interface ReportOptions {
   /** Default 100. */
   readonly batchSize?: number;
   /** Unlabelled samples, others than those evaluated; absent: nothing that needs them. */
-  readonly calibration?: { readonly dataset: Dataset; readonly samples?: number };
+  readonly calibration?: {
+    readonly dataset: Dataset;
+    readonly samples?: number;
+    /** TensorFlow.js to calibrate with, where `'bitnibble'` computes the outputs. */
+    readonly tf?: TensorFlow;
+  };
   /** Mixtures of schemes, spread evenly between all layers at their fewest bytes and at their most. Default 4. */
   readonly mixes?: number;
   /** Bins of a histogram. Default 64. */
@@ -65,11 +71,12 @@ const ACTIVATION_SAMPLES = 256;
  * Of a model that is no classifier, or without labels, the distance of the outputs from the float model's stands for
  * accuracy.
  *
+ * @param backend computes the outputs; calibration needs TensorFlow.js in any case
  * @throws BitnibbleError `data-mismatch` (several inputs, samples of another shape, labels beyond the classes), and what
  *   `quantizeModel`, `calibrateModel` and `loadLayersModel` throw
  */
 export async function measureReport(
-  tf: TensorFlow,
+  backend: Backend,
   model: QuantizableModel,
   options: ReportOptions,
 ): Promise<Report> {
@@ -87,8 +94,9 @@ export async function measureReport(
   const predict = { ...given, ...(limit ? { limit } : {}) };
   const warnings = new Set<string>();
 
+  if (calibration) tensorFlowFor(backend, calibration.tf);
   const float = await timed('float model', () =>
-    predictAll(tf, model, dataset, {
+    predictAll(backend, model, dataset, {
       ...predict,
       onProgress: reporting('float'),
       onWarning: (text) => warnings.add(text),
@@ -106,7 +114,7 @@ export async function measureReport(
   let part: ReportPart = 'rounding';
   let done = 0;
   let total = rounded.length * float.samples;
-  const measure = new RowMeasure(tf, model, float, {
+  const measure = new RowMeasure(backend, model, float, {
     ...{ dataset, task, outputs },
     predict: { ...predict, onProgress: (own) => onProgress?.(part, done + own, total) },
     apply: { ...{ kernels, seed }, ...given, ...(calibration ? { calibration } : {}) },
@@ -123,7 +131,8 @@ export async function measureReport(
   let calibrated: ReportCalibration | undefined;
   let activations: Report['activations'];
   if (calibration) {
-    const samples = { ...given, ...calibration };
+    const tf = tensorFlowFor(backend, calibration.tf);
+    const samples = { ...given, dataset: calibration.dataset, ...countOf(calibration) };
     const { rows: sensitivity, ...report } = await timed('sensitivity of each layer', () =>
       measureSensitivity(tf, source, {
         ...{ kernels, seed, ...samples },
@@ -177,6 +186,8 @@ export async function measureReport(
     left: leftOut(task, calibration !== undefined),
   };
 }
+
+const countOf = ({ samples }: { readonly samples?: number }) => (samples === undefined ? {} : { samples });
 
 /** Whether the outputs are classes that the labels speak of. */
 function taskOf(model: QuantizableModel, dataset: Dataset, { outputs, samples }: Predictions): Task {

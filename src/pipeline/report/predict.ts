@@ -1,12 +1,9 @@
-import type { Tensor } from '@tensorflow/tfjs';
 import type { Dataset, Preprocess } from '../../data/index.js';
 import type { ModelSource } from '../../model.js';
 import { sizeOf } from '../../shape.js';
-import { loadLayersModel } from '../../tfjs/load.js';
-import type { TensorFlow } from '../../tfjs/types.js';
+import { type Backend, loadPredictor } from '../backend.js';
 import { divergence } from '../calibrate/divergence.js';
-import { inputShapeOf } from '../evaluate.js';
-import { inputWatch } from '../inputs.js';
+import { inputWatch, requireSampleShape } from '../inputs.js';
 import type { OutputKind } from '../outputs.js';
 import { Score, type Scores } from '../score.js';
 import { turns } from '../turns.js';
@@ -31,39 +28,37 @@ export interface PredictOptions {
 /**
  * Runs a model of one input on samples and holds its outputs.
  *
- * @throws BitnibbleError `data-mismatch`, and what `loadLayersModel` throws
+ * @throws BitnibbleError `data-mismatch`, `unsupported-layer`
  */
 export async function predictAll(
-  tf: TensorFlow,
+  backend: Backend,
   source: ModelSource,
   dataset: Dataset,
   { batchSize = 100, limit = dataset.count, preprocess, onProgress, onWarning }: PredictOptions,
 ): Promise<Predictions> {
-  const model = await loadLayersModel(tf, source);
+  const predictor = await loadPredictor(backend, source, (inputs) =>
+    requireSampleShape(inputs, source.file, dataset),
+  );
   try {
-    const shape = inputShapeOf(model, source.file, dataset);
     const samples = Math.min(limit, dataset.count);
-    const outputs: { values: Float32Array; shape: number[] }[] = [];
+    const outputs: { values: Float32Array; shape: readonly number[] }[] = [];
     const start = performance.now();
     const watch = inputWatch(source, onWarning);
     const turn = turns();
     let done = 0;
     for (const { x, size } of dataset.batches({ batchSize, limit: samples, preprocess })) {
       watch(x);
-      const made = tf.tidy(() => [model.predict(tf.tensor(x, [size, ...shape]))].flat()) as Tensor[];
-      for (const [i, tensor] of made.entries()) {
-        const own = tensor.shape.slice(1);
-        outputs[i] ??= { values: new Float32Array(samples * sizeOf(own)), shape: own };
-        outputs[i]?.values.set((await tensor.data()) as Float32Array, done * sizeOf(own));
+      for (const [i, { values, shape }] of (await predictor.predict(x, size)).entries()) {
+        outputs[i] ??= { values: new Float32Array(samples * sizeOf(shape)), shape };
+        outputs[i]?.values.set(values, done * sizeOf(shape));
       }
-      tf.dispose(made);
       done += size;
       onProgress?.(done, samples);
       await turn();
     }
     return { outputs, samples, seconds: (performance.now() - start) / 1000 };
   } finally {
-    model.dispose();
+    predictor.dispose();
   }
 }
 
@@ -86,13 +81,8 @@ export function scoreOf(
 }
 
 /** How far predictions are from the float model's, as `divergence` of calibration has it. */
-export function distanceOf(tf: TensorFlow, float: Predictions, other: Predictions, kind: OutputKind): number {
-  const tensorsOf = ({ outputs, samples }: Predictions) =>
-    outputs.map(({ values, shape }) => tf.tensor(values, [samples, ...shape]));
-  const pair = { float: tensorsOf(float), quantized: tensorsOf(other) };
-  try {
-    return divergence([pair], kind);
-  } finally {
-    tf.dispose([...pair.float, ...pair.quantized]);
-  }
+export function distanceOf(float: Predictions, other: Predictions, kind: OutputKind): number {
+  const arraysOf = ({ outputs, samples }: Predictions) =>
+    outputs.map(({ values, shape }) => ({ shape: [samples, ...shape], dataSync: () => values }));
+  return divergence([{ float: arraysOf(float), quantized: arraysOf(other) }], kind);
 }

@@ -1,6 +1,6 @@
 import type { Dataset } from '../../data/index.js';
 import type { QuantizableModel } from '../../model.js';
-import type { TensorFlow } from '../../tfjs/types.js';
+import type { Backend } from '../backend.js';
 import { type AppliedVariant, applyVariant, type Variant, type VariantOptions } from '../compare.js';
 import type { OutputKind } from '../outputs.js';
 import { accuracyByClass, compareAnswers, confusionOf, movedCounts } from './classes.js';
@@ -27,7 +27,7 @@ type Unplaced = Omit<ReportRow, 'isPareto'>;
 /** Measures rows one by one, each against the float model. */
 export class RowMeasure {
   readonly rows: Unplaced[] = [];
-  readonly #tf: TensorFlow;
+  readonly #backend: Backend;
   readonly #model: QuantizableModel;
   readonly #float: Predictions;
   readonly #options: RowOptions;
@@ -36,8 +36,8 @@ export class RowMeasure {
   readonly #labels: Int32Array;
 
   /** @param float predictions of the model itself, whose row is the first */
-  constructor(tf: TensorFlow, model: QuantizableModel, float: Predictions, options: RowOptions) {
-    this.#tf = tf;
+  constructor(backend: Backend, model: QuantizableModel, float: Predictions, options: RowOptions) {
+    this.#backend = backend;
     this.#model = model;
     this.#float = float;
     this.#options = options;
@@ -64,15 +64,15 @@ export class RowMeasure {
   async add({ kind, isMain, ...variant }: RowVariant): Promise<readonly string[]> {
     const { dataset, predict, apply, outputs } = this.#options;
     const start = performance.now();
-    const made = (await applyVariant(this.#tf, this.#model, variant, apply)) as AppliedVariant;
+    const made = (await applyVariant(this.#backend, this.#model, variant, apply)) as AppliedVariant;
     const quantize = (performance.now() - start) / 1000;
-    const predictions = await predictAll(this.#tf, made.model, dataset, predict);
+    const predictions = await predictAll(this.#backend, made.model, dataset, predict);
     this.rows.push({
       ...{ name: variant.name, kind, isMain, recipe: variant.recipe ?? {} },
       bytes: made.bytes,
       ratio: (4 * this.#model.parameters) / made.bytes,
       bitsPerWeight: made.report.bitsPerWeight,
-      divergence: finite(distanceOf(this.#tf, this.#float, predictions, outputs)),
+      divergence: finite(distanceOf(this.#float, predictions, outputs)),
       ...this.#classes(predictions),
       tensors: tensorsOf(made),
       seconds: { quantize, evaluate: predictions.seconds },

@@ -4,7 +4,9 @@ import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { loadKernels } from '../../../src/index.js';
 import { loadDecoder } from '../../../src/reader.js';
+import { loadNetwork } from '../../../src/runtime/index.js';
 import { conformance, type Door } from '../suite/conformance.js';
+import type { NetworkDoor } from '../suite/networks.js';
 
 const [url = '', folder = '', name = ''] = process.argv.slice(2);
 const compiled = async (file: string) => WebAssembly.compile(await readFile(`${folder}/${file}`));
@@ -15,9 +17,20 @@ const doors: Door[] = [
   { name: 'reader', load: () => loadDecoder() },
   { name: 'reader.wasm', load: async () => loadDecoder({ module: await compiled('reader.wasm') }) },
 ];
+const networks: NetworkDoor[] = [
+  { name: 'runtime', load: (source, options) => loadNetwork(source, options) },
+  {
+    name: 'runtime.wasm',
+    load: async (source, options) =>
+      loadNetwork(source, { ...options, module: await compiled('runtime.wasm') }),
+  },
+];
 if ('Deno' in globalThis) {
   // The only one of the three that makes an instance of an imported .wasm file.
   const imported = (file: string) => import(pathToFileURL(`${folder}/${file}`).href);
   doors.push({ name: 'import', load: async () => loadKernels({ module: await imported('kernels.wasm') }) });
+  const load: NetworkDoor['load'] = async (source, options) =>
+    loadNetwork(source, { ...options, module: await imported('runtime.wasm') });
+  networks.push({ name: 'runtime import', load });
 }
-process.stdout.write(JSON.stringify(await conformance(name, doors, { url })));
+process.stdout.write(JSON.stringify(await conformance(name, doors, { url, networks })));

@@ -16,6 +16,7 @@ import {
 } from '../../../src/index.js';
 import golden from '../../fixtures/golden/golden.json' with { type: 'json' };
 import { crc32, equal, fails, fromBase64, random, sameBytes } from './check.js';
+import { type NetworkDoor, networkTests } from './networks.js';
 
 /** A way to the kernels; one that only reads leaves out what packs. */
 export interface Door {
@@ -35,6 +36,8 @@ export interface Options {
   /** Where golden.safetensors is served, with ranges and, under `?whole`, without. */
   readonly url: string;
   readonly closed?: readonly ClosedDoor[];
+  /** Ways to the runtime, for whole networks. */
+  readonly networks?: readonly NetworkDoor[];
 }
 
 export interface Report {
@@ -315,7 +318,7 @@ function* reading(decoder: Decoder, url: string): Generator<Test> {
 export async function conformance(
   runtime: string,
   doors: readonly Door[],
-  { url, closed = [] }: Options,
+  { url, closed = [], networks = [] }: Options,
 ): Promise<Report> {
   const passed: Record<string, number> = {};
   const failures: string[] = [];
@@ -335,6 +338,13 @@ export async function conformance(
       if (isKernels(kernels)) for (const test of quantizing(kernels)) await run(name, test);
     } catch (error) {
       failures.push(`${name}: cannot be loaded: ${(error as Error)?.message ?? error}`);
+    }
+  }
+  for (const door of networks) {
+    try {
+      for (const test of await networkTests(url, door)) await run(door.name, test);
+    } catch (error) {
+      failures.push(`${door.name}: cannot be tested: ${(error as Error)?.message ?? error}`);
     }
   }
   for (const { name, load, code, text } of closed) {

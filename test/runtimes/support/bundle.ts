@@ -2,6 +2,7 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { build, type Plugin } from 'esbuild';
 import { root, tempDir } from '../../support/needs.js';
+import { writeNetworks } from './networks.js';
 
 /** With `BITNIBBLE_DIST=1` the hosts run what is published, else the source. */
 const published: Plugin = {
@@ -14,6 +15,9 @@ const published: Plugin = {
     });
   },
 };
+
+/** Hosts of the conformance suite, which runs networks. */
+const CONFORMANCE = new Set(['shell.ts', 'page.ts', 'worker.ts', 'workerd.ts']);
 
 /** Bundles of hosts and other entries, with the modules and the golden file beside them, in a new folder. */
 export async function bundleHosts(
@@ -31,10 +35,11 @@ export async function bundleHosts(
     external: ['node:*', ...external],
     plugins: [published],
   });
-  for (const file of ['kernels.wasm', 'reader.wasm']) {
+  for (const file of ['kernels.wasm', 'reader.wasm', 'runtime.wasm']) {
     copyFileSync(path.join(root, 'build', file), path.join(folder, file));
   }
   const golden = JSON.parse(readFileSync(path.join(root, 'test/fixtures/golden/golden.json'), 'utf8'));
   writeFileSync(path.join(folder, 'golden.safetensors'), Buffer.from(golden.packed, 'base64'));
+  if (entries.some((entry) => CONFORMANCE.has(entry))) await writeNetworks(folder);
   return folder;
 }

@@ -1,0 +1,122 @@
+import type { Tensor } from '@tensorflow/tfjs';
+import { expected } from '../errors.js';
+import type { ModelSource } from '../model.js';
+import { openNetwork, type Shape } from '../network/index.js';
+import { sizeOf } from '../shape.js';
+import { loadLayersModel } from '../tfjs/load.js';
+import type { TensorFlow } from '../tfjs/types.js';
+
+/** What runs a network: TensorFlow.js as the caller has it, or `'bitnibble'`, the runtime of this library. */
+export type Backend = TensorFlow | 'bitnibble';
+
+/** One output of a batch. */
+export interface Prediction {
+  /** `[batch, ...shape]` in C order. */
+  readonly values: Float32Array;
+  /** Without the batch. */
+  readonly shape: readonly number[];
+}
+
+/** A network that is ready to answer. */
+export interface Predictor {
+  /** @param x `size` samples @returns its outputs, in their order; NaN and infinities among them as they are */
+  predict(x: Float32Array, size: number): Promise<readonly Prediction[]>;
+  dispose(): void;
+}
+
+/** Shape of a sample as the network takes it, from what its inputs (batch first) and outputs are; throws where there is none. */
+export type ChooseShape = (inputs: readonly Shape[], outputs: number) => readonly number[];
+
+/**
+ * Makes a network of one input ready.
+ * @throws BitnibbleError `unsupported-layer` where the backend cannot run it; what `choose` throws
+ */
+export function loadPredictor(
+  backend: Backend,
+  source: ModelSource,
+  choose: ChooseShape,
+): Promise<Predictor> {
+  return backend === 'bitnibble' ? inRuntime(source, choose) : inTensorFlow(backend, source, choose);
+}
+
+async function inTensorFlow(tf: TensorFlow, source: ModelSource, choose: ChooseShape): Promise<Predictor> {
+  const model = await loadLayersModel(tf, source);
+  try {
+    const shape = choose(
+      model.inputs.map((input) => input.shape),
+      model.outputs.length,
+    );
+    return {
+      async predict(x, size) {
+        const made = tf.tidy(() => [model.predict(tf.tensor(x, [size, ...shape]))].flat()) as Tensor[];
+        const values = await Promise.all(made.map((tensor) => tensor.data() as Promise<Float32Array>));
+        tf.dispose(made);
+        return made.map((tensor, i) => ({
+          ...{ values: values[i] as Float32Array, shape: tensor.shape.slice(1) },
+        }));
+      },
+      dispose: () => model.dispose(),
+    };
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+}
+
+async function inRuntime(source: ModelSource, choose: ChooseShape): Promise<Predictor> {
+  const { loadNetwork, NotFiniteError } = await import('../runtime/index.js');
+  const { inputs, outputs, values } = openNetwork(source).network;
+  const shape = choose(
+    inputs.map(({ value }) => values[value]?.shape ?? []),
+    outputs.length,
+  );
+  const [input] = inputs;
+  const network = await loadNetwork(source, input ? { shapes: { [input.name]: shape } } : {});
+  const room = (size: number) =>
+    network.outputs.map((port) => ({
+      ...{ name: port.name, shape: port.shape, values: new Float32Array(size * sizeOf(port.shape)) },
+    }));
+  const into = (outs: ReturnType<typeof room>, from: number, size: number) =>
+    Object.fromEntries(
+      outs.map((out) => {
+        const width = sizeOf(out.shape);
+        return [out.name, out.values.subarray(from * width, (from + size) * width)];
+      }),
+    );
+  return {
+    async predict(x, size) {
+      const outs = room(size);
+      try {
+        network.runInto(x, into(outs, 0, size));
+        return outs;
+      } catch (error) {
+        if (!(error instanceof NotFiniteError)) throw error;
+      }
+      // Some sample becomes NaN or infinite on its way: one by one, and those get NaN.
+      const width = x.length / size;
+      for (let i = 0; i < size; i++) {
+        const own = into(outs, i, 1);
+        try {
+          network.runInto(x.subarray(i * width, (i + 1) * width), own);
+        } catch (error) {
+          if (!(error instanceof NotFiniteError)) throw error;
+          for (const values of Object.values(own)) values.fill(Number.NaN);
+        }
+      }
+      return outs;
+    },
+    dispose: () => network.dispose(),
+  };
+}
+
+/**
+ * TensorFlow.js for what the runtime does not do: calibration, which needs the values between layers.
+ *
+ * @param own TensorFlow.js that the caller handed in for calibration
+ * @throws TypeError where there is none
+ */
+export function tensorFlowFor(backend: Backend, own: TensorFlow | undefined): TensorFlow {
+  if (own) return own;
+  if (backend !== 'bitnibble') return backend;
+  throw new TypeError(expected('calibration.tf', 'TensorFlow.js to calibrate with', undefined));
+}

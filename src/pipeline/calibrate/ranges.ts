@@ -1,0 +1,41 @@
+import { openNetwork } from '../../network/index.js';
+import type { QuantizedModel } from '../../packed/quantized-model.js';
+import { withRanges } from '../../packed/ranges.js';
+import { requireSampleShape } from '../inputs.js';
+import { turns } from '../turns.js';
+import type { SampleOptions } from './samples.js';
+
+/**
+ * The model with the largest magnitude of each tensor of which the runtime makes integers, over the samples: what it needs to run with
+ * `ranges: 'stored'`. The network is run as it will be, from its codes.
+ *
+ * @returns undefined where the runtime cannot run the model, and why
+ * @throws BitnibbleError `data-mismatch`
+ */
+export async function storeRanges(
+  model: QuantizedModel,
+  { dataset, preprocess, samples = 2048, batchSize = 64 }: SampleOptions,
+): Promise<{ readonly model: QuantizedModel; readonly tensors: number } | { readonly reason: string }> {
+  const { loadNetwork, NotFiniteError, whyNotRunnable } = await import('../../runtime/index.js');
+  const { inputs, values } = openNetwork(model).network;
+  const shapes = inputs.map(({ value }) => values[value]?.shape ?? []);
+  const shape = requireSampleShape(shapes, model.file, dataset);
+  const given = { [inputs[0]?.name ?? '']: shape };
+  const reason = whyNotRunnable(model, given);
+  if (reason !== undefined) return { reason };
+  const network = await loadNetwork(model, { shapes: given });
+  const ranges = new Map<string, number>();
+  const turn = turns();
+  try {
+    for (const { x } of dataset.batches({ batchSize, limit: Math.min(samples, dataset.count), preprocess })) {
+      for (const [name, most] of network.largest(x)) ranges.set(name, Math.max(ranges.get(name) ?? 0, most));
+      await turn();
+    }
+  } catch (error) {
+    if (!(error instanceof NotFiniteError)) throw error;
+    return { reason: error.message };
+  } finally {
+    network.dispose();
+  }
+  return { model: withRanges(model, ranges), tensors: ranges.size };
+}

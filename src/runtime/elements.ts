@@ -1,0 +1,37 @@
+import { addActivation } from './activations.js';
+import { addBroadcast } from './moves.js';
+import type { Program, Tensor } from './program.js';
+import { type ActivationKind, COMBINATIONS, type CombinationKind } from './record.js';
+
+/** A function of each element. */
+export const addFunction = (
+  program: Program,
+  x: Tensor,
+  kind: ActivationKind,
+  ...parameters: number[]
+): Tensor => addActivation(program, x, { type: 'element', kind, parameters });
+
+/** Two tensors element by element; either may be repeated along axes of length 1. */
+export function addCombination(program: Program, x: Tensor, y: Tensor, kind: CombinationKind): Tensor {
+  const rank = Math.max(x.shape.length, y.shape.length);
+  const at = (t: Tensor, i: number) => t.shape[t.shape.length - rank + i] ?? 1;
+  const shape = Array.from({ length: rank }, (_, i) => Math.max(at(x, i), at(y, i)));
+  const left = addBroadcast(program, x, shape);
+  // The second may be read over and over, where it repeats as a whole.
+  const own = Array.from({ length: rank }, (_, i) => at(y, i));
+  const from = own.findIndex((n) => n !== 1);
+  const isSuffix = from < 0 || own.slice(from).every((n, i) => n === shape[from + i]);
+  const right = isSuffix ? y : addBroadcast(program, y, shape);
+  const out = program.tensor(shape);
+  const number = COMBINATIONS.indexOf(kind);
+  program.step(
+    [left, right],
+    [out],
+    () => {
+      const { at: to } = out.storage;
+      program.kernels.combine(left.storage.at, right.storage.at, left.size, right.size, number, to);
+    },
+    true,
+  );
+  return out;
+}

@@ -1,0 +1,7 @@
+/** How products are made. */
+export interface ProductOptions {
+  /** Weights stay packed and are decoded in each call, or are decoded once. */
+  readonly weights: 'packed' | 'decoded';
+  /** Largest magnitudes of tensors by name, used instead of those of each sample. */
+  readonly ranges?: ReadonlyMap<string, number>;
+}
