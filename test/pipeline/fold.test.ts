@@ -35,6 +35,7 @@ const COUNTS: Readonly<Record<string, readonly [folded: number, left: number]>> 
   graph_model_of_models: [0, 1],
   graph_renorm: [1, 0],
   graph_shared_layers: [1, 0],
+  k2_called_in_training: [0, 1],
   k2_distributed: [1, 0],
   k2_models_in_models: [0, 2],
   k2_normalized: [3, 0],
