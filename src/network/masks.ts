@@ -16,7 +16,7 @@ export type Mask =
 
 /** Layers whose outputs have the mask of their first input. */
 const PASSING =
-  /^(Activation|ReLU|LeakyReLU|PReLU|ELU|Softmax|ThresholdedReLU|Dense|Dropout|SpatialDropout[123]D|GaussianNoise|GaussianDropout|AlphaDropout|ActivityRegularization|Identity|Masking|BatchNormalization|LayerNormalization|GroupNormalization|RMSNormalization|UnitNormalization|Rescaling|Normalization|MultiHeadAttention)$/;
+  /^(Activation|ReLU|LeakyReLU|PReLU|ELU|ThresholdedReLU|Dense|Dropout|SpatialDropout[123]D|GaussianNoise|GaussianDropout|AlphaDropout|ActivityRegularization|Identity|BatchNormalization|LayerNormalization|GroupNormalization|RMSNormalization|UnitNormalization|Rescaling|Normalization)$/;
 const MERGING = /^(Add|Subtract|Multiply|Average|Maximum|Minimum)$/;
 /** Merges that leave out what a mask hides: Keras 3.15 of `Multiply` takes 1 there, of the others the other input. */
 const CHOOSING = /^(Multiply|Maximum|Minimum)$/;

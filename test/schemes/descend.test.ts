@@ -216,6 +216,33 @@ test('a group without a norm, and one whose norm is negative, keeps its scale an
   const residuals = rescaled(negative, (group) => productOf(negative, group).map((x) => -x));
   assert.is(negative.book.scales[0], scale);
   near(residuals, was, 'residual');
+
+  // A product of zeros beside residuals that are none.
+  near(
+    rescaled(negative, (group) => productOf(negative, group).fill(0)),
+    was,
+    'residual',
+  );
+  assert.is(negative.book.scales[0], scale);
+});
+
+test('a scale never becomes 0, and each group is asked for once, in order', () => {
+  const book: Codebook = {
+    ...{ grid: GRIDS.binary, groupOf: Uint32Array.of(0, 1) },
+    scales: Float64Array.of(0.5, 0.5),
+  };
+  const asked: number[] = [];
+  const products = [Float64Array.of(1, 0), Float64Array.of(0, 1)];
+  const residuals = Float64Array.of(-0.5, 0.25);
+  const product = (group: number) => {
+    asked.push(group);
+    return products[group] as Float64Array;
+  };
+  // The least-squares scales of +1 for the weights 0 and 0.75.
+  rescale(product, 2, residuals, Uint8Array.of(1, 1), 1, book);
+  assert.equal([...book.scales], [0.5, 0.75]);
+  assert.equal([...residuals], [-0.5, 0]);
+  assert.equal(asked, [0, 1]);
 });
 
 test.run();
