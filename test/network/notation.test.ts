@@ -22,7 +22,7 @@ const tensor = (name: string, call = 0, at = 0): JsonObject => ({
   class_name: '__keras_tensor__',
   config: { shape: [null, 3], dtype: 'float32', keras_history: [name, call, at] },
 });
-const net = (layers: readonly JsonObject[], outputs: Json = [], inputs: Json = []): JsonObject => ({
+const net = (layers: JsonObject[], outputs: Json = [], inputs: Json = []): JsonObject => ({
   class_name: 'Functional',
   config: { name: 'net', layers, input_layers: inputs, output_layers: outputs },
 });
@@ -122,7 +122,7 @@ test('tensors in lists and dictionaries, these in the order of their names', () 
 
 test('a Sequential model is a chain from its first layer on', () => {
   const list = [entry('InputLayer', 'x'), entry('Dense', 'a'), { class_name: 'Dense', config: {} }];
-  const chain = (layers: readonly JsonObject[]) =>
+  const chain = (layers: JsonObject[]) =>
     readGraph({ class_name: 'Sequential', config: { name: 's', layers } }, true);
   const { layers, inputs, outputs } = chain([...list, net([])]);
   assert.equal(
@@ -226,6 +226,16 @@ test('arguments of calls: flags, states, tensors by name, and what cannot be run
   assert.is(inputsOf(modern('Add', [tensor('a'), tensor('b')])), 'x=a x=b');
   assert.equal(modern('Add', [tensor('a'), 2]).problems, ['numbers as arguments']);
   assert.equal(modern('Add', [tensor('a'), null]).problems, []);
+  // Classes of others, whose names hold those of Keras, take their arguments as any layer does.
+  for (const name of ['MyMultiHeadAttention', 'MultiHeadAttentionX', 'AttentionPool', 'LinearAttention'])
+    assert.is(inputsOf(modern(name, [tensor('a'), [tensor('b')]])), 'x=a x=b', name);
+  const eight = modern(
+    'MultiHeadAttention',
+    [...'abcdefgh'].map((name) => tensor(name)),
+  );
+  assert.is(inputsOf(eight).split(' ').slice(6).join(' '), 'attention_mask=g x=h');
+  const odd = modern('MultiHeadAttention', [tensor('q')], { bias: tensor('b'), mask_of: tensor('m') });
+  assert.equal([inputsOf(odd), odd.problems], ['query=q', ['the argument bias', 'the argument mask_of']]);
   const first = modern('Dense', [], { inputs: tensor('a') });
   assert.equal([inputsOf(first), first.problems], ['x=a', []]);
   const second = modern('Dense', [tensor('a')], { other: tensor('b') });
@@ -295,7 +305,7 @@ test('operations of Keras 3: their arguments stay as they are written, with the 
 
 test('calls of models inside are counted from 0, whatever the notation', () => {
   const x = entry('InputLayer', 'x');
-  const body = (className: string, calls: number, layers: readonly JsonObject[] = [x]): JsonObject => ({
+  const body = (className: string, calls: number, layers: JsonObject[] = [x]): JsonObject => ({
     ...{ class_name: className, config: { name: 'body', layers } },
     inbound_nodes: Array.from({ length: calls }, () => [['x', 0, 0, {}]]),
   });
@@ -316,6 +326,8 @@ test('calls of models inside are counted from 0, whatever the notation', () => {
   assert.equal(numbers(body('Functional', 2), [1], [1]), [[0], [0]]);
   assert.equal(numbers(body('Functional', 2), [0, 1], [1]), [[0, 1], [1]]);
   const dense = entry('Dense', 'd');
+  assert.equal(numbers(body('Functional', 3, [dense]), [1], []), [[0], []]);
+  assert.equal(numbers(body('Sequential', 3, [dense]), [1], []), [[1], []]);
   assert.equal(numbers(body('Sequential', 2, [dense]), [1], []), [[1], []]);
   assert.equal(numbers(body('Sequential', 2, [dense]), [2], [1]), [[1], [0]]);
   assert.equal(numbers(body('Sequential', 2, []), [1], []), [[1], []]);

@@ -141,7 +141,8 @@ test('a chain of 50,000 layers, listed backwards, does not fill the stack', () =
 });
 
 test('the major version of Keras; none where the file has none', () => {
-  const version = (kerasVersion: string) => versionOf({ file: 'f', backend: '', kerasVersion });
+  const version = (kerasVersion: string) =>
+    versionOf({ ...{ file: 'f', backend: '', kerasVersion }, architecture: undefined });
   assert.is(version('3.15.1'), 3);
   assert.is(version('10.0'), 10);
   assert.ok(Number.isNaN(version('')));
@@ -153,7 +154,7 @@ const entry = (class_name: string, name: string, nodes: Json, more: JsonObject =
 const call = (...names: string[]): Json => [names.map((name) => [name, 0, 0, {}])];
 const x = entry('InputLayer', 'x', [], { batch_input_shape: [null, 3] });
 const circle = [entry('Dense', 'a', call('b'), { units: 3 }), entry('Dense', 'b', call('a'), { units: 3 })];
-const functional = (name: string, layers: readonly JsonObject[], output: string, nodes: Json = []) =>
+const functional = (name: string, layers: JsonObject[], output: string, nodes: Json = []) =>
   entry('Functional', name, nodes, {
     ...{ layers, input_layers: [['x', 0, 0]], output_layers: [[output, 0, 0]] },
   });
