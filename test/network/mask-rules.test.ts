@@ -63,6 +63,11 @@ test('recurrent layers use the mask, and hand it on with sequences', () => {
     assert.equal(rule(name, [undefined, undefined]), NOTHING, name);
     // The mask of a state alone is not one of the sequence.
     assert.equal(rule(name, [undefined, b]), { used: [[undefined, 'mask']], result: undefined }, name);
+    // Keras 3 does not use it beside initial states.
+    const roles = ['x', 'state'];
+    assert.equal(rule(name, [a, undefined], { roles, attributes }), { used: [], result: a }, name);
+    const before = { roles, attributes, isKeras3: false };
+    assert.equal(rule(name, [a, undefined], before), { used, result: a }, name);
   }
   for (const name of ['ConvLSTM1D', 'ConvLSTM2D', 'ConvLSTM3D']) {
     const problem = 'a mask or an initial state';
@@ -106,16 +111,31 @@ test('attention uses the masks of queries, values and, with several heads, keys'
 });
 
 test('merged tensors: one mask for all stays, several are joined by "or" in Keras 3 and by "and" before', () => {
-  for (const name of ['Add', 'Subtract', 'Multiply', 'Average', 'Maximum', 'Minimum']) {
-    assert.equal(rule(name, [a, a]), passes(a), name);
-    assert.equal(rule(name, [a, b]), { used: [], result: { combine: 'or' } }, name);
-    assert.equal(rule(name, [a, b], { isKeras3: false }), { used: [], result: { combine: 'and' } }, name);
-    // Where one has none, or one that is not known, it is not known.
-    assert.equal(rule(name, [a, undefined]), passes('unclear'), name);
-    assert.equal(rule(name, ['unclear', a]), passes('unclear'), name);
-    // "axis" means nothing to them.
-    assert.equal(rule(name, [a, a], { attributes: { axis: 1 } }), passes(a), name);
-  }
+  const choosing = ['Multiply', 'Maximum', 'Minimum'];
+  for (const name of ['Add', 'Subtract', 'Average', ...choosing])
+    for (const isKeras3 of [true, false]) {
+      const merged = (masks: readonly Mask[], attributes = {}) => rule(name, masks, { isKeras3, attributes });
+      const what = `${name} ${isKeras3}`;
+      if (isKeras3 && choosing.includes(name)) {
+        const problem = 'a mask of its inputs, by which Keras 3 chooses values';
+        for (const masks of [
+          [a, a],
+          [a, b],
+          [undefined, a],
+        ])
+          assert.equal(merged(masks), { ...passes('unclear'), problem }, what);
+        assert.equal(merged([undefined, undefined]), NOTHING, what);
+        continue;
+      }
+      assert.equal(merged([a, a]), passes(a), what);
+      assert.equal(merged([a, b]), { used: [], result: { combine: isKeras3 ? 'or' : 'and' } }, what);
+      // Where one has none, or one that is not known, it is not known.
+      assert.equal(merged([a, undefined]), passes('unclear'), what);
+      assert.equal(merged(['unclear', a]), passes('unclear'), what);
+      // "axis" means nothing to them.
+      assert.equal(merged([a, a], { axis: 1 }), passes(a), what);
+    }
+  for (const name of ['SafeMultiply', 'MultiplyBy']) assert.equal(rule(name, [a, b]), NOTHING, name);
 });
 
 test('tensors side by side: one mask for all stays; of different ones versions of Keras differ', () => {

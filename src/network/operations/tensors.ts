@@ -160,7 +160,6 @@ export const TENSOR_TABLE: Readonly<Record<string, TensorOperation>> = {
   Clip: elementwise('one', { x_min: optional(number(0)), x_max: optional(number(0)) }),
   Softmax: unary({ axis: axes(-1) }),
   LogSoftmax: unary({ axis: axes(-1) }),
-  Sparsemax: unary({ axis }),
   Glu: {
     form: 'one',
     attributes: { axis },
