@@ -384,6 +384,28 @@ test('dead inputs, and channels whose output never changes, keep what rounding g
   );
 });
 
+test('a channel whose refit has no sense keeps its scales: constant outputs, and such as run against the targets', () => {
+  for (const scheme of SCHEMES)
+    for (let seed = 1; seed <= 3; seed++) {
+      const base = samples(5, 3, 400 + seed);
+      // The ridge holds the codes at weights that say the contrary of the targets.
+      const against = { ...base, t: base.t.map((row) => row.map((v) => -v)) };
+      compare(against, scheme, { ridge: 64 }, `against, ${seed}`);
+      compare(against, scheme, { ridge: 64, shift: false }, `against without a shift, ${seed}`);
+      const still = { ...base, x: base.x.map(() => base.x[0]!) };
+      compare(still, scheme, { ridge: 0.5 }, `constant, ${seed}`);
+    }
+});
+
+test('moments begin with no samples', () => {
+  const { rows, k, n, gram, cross, sumX, sumT, sumTT } = emptyMoments(2, 3);
+  assert.equal([rows, k, n], [0, 2, 3]);
+  assert.equal(
+    [gram, cross, sumX, sumT, sumTT].map((all) => [...all]),
+    [4, 6, 2, 3, 3].map((length) => new Array(length).fill(0)),
+  );
+});
+
 test('outputs that are all zero: no error, and nothing is divided by 0', () => {
   const base = samples(3, 2, 17);
   const zero = {
