@@ -259,33 +259,6 @@ test('masks are values, made where they are used, once', () => {
   assert.not.ok(lines(unused).some((line) => line.includes('Mask(')));
 });
 
-test('more models inside each other than 64 are refused, 64 are read', () => {
-  const deep = (depth: number) => {
-    let model = layer('Sequential', 's', {
-      layers: [layer('Dense', 'a', { units: 3, batch_input_shape: [null, 3] })],
-    });
-    for (let i = 0; i < depth; i++) model = layer('Sequential', 's', { layers: [model] });
-    return model;
-  };
-  assert.is(readNetwork(info(deep(64))).nodes.length, 1);
-  refused(
-    () => readNetwork(info(deep(65))),
-    'corrupt-file',
-    'file.keras: models are nested more than 64 deep',
-  );
-});
-
-test('models that call each other ever more often are refused before memory is full', () => {
-  let model: JsonObject = dense('d', 'x');
-  for (let i = 0; i < 6; i++) {
-    const name = i === 0 ? 'd' : `m${i - 1}`;
-    const nodes = Array.from({ length: 10 }, (_, n) => on(tensor(n === 0 ? 'x' : name, Math.max(n - 1, 0))));
-    const inner = { ...model, inbound_nodes: nodes };
-    model = net([input('x', [null, 3]), inner], ends('x'), [[name, i === 0 ? 9 : 10, 0]], [], `m${i}`);
-  }
-  refused(() => readNetwork(info(model)), 'corrupt-file', 'file.keras: more than 100000 calls of layers');
-});
-
 test('layerShapes: of layers, of models inside, of inputs; nothing without an architecture', () => {
   const body = net(
     [input('i', [null, 3]), dense('a', 'i', { units: 5 })],
