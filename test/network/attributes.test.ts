@@ -51,7 +51,7 @@ test('values that Keras 3 wraps', () => {
   for (const value of [
     { class_name: '__tuple__', items: 1 },
     { class_name: 'Other', items: [1], config: { value: 1 } },
-  ])
+  ] as JsonObject[])
     assert.is(plain(value), value);
   assert.equal([plain(7), plain(null), plain(undefined), plain('x')], [7, null, undefined, 'x']);
 });
@@ -184,6 +184,8 @@ test('a table of attributes: what is read, what is a fault, what is aside', () =
     faults: ['units: expected a positive integer, got 0', 'activation odd', 'mode: expected a or b, got "c"'],
   });
   assert.equal(given({}).faults, ['units: expected a positive integer, got nothing']);
+  const named = readAttributes({ activation_bits: size }, { activation_bits: 0 }, { isKeras3: true });
+  assert.equal(named.faults, ['activation_bits: expected a positive integer, got 0']);
   const extra = (more: JsonObject) => given({ units: 3, ...more }).faults;
   assert.equal(extra({ power: 2, other: 'x', list: [], yes: true }), [
     'power: 2',
@@ -250,22 +252,42 @@ test('shapes: products, axes, spreading, without the axes of steps', () => {
   assert.is(withoutSteps([null, 5], 1), undefined);
   assert.is(withoutSteps(undefined, 1), undefined);
   assert.equal(
-    ['uint8', 'int64', 'bool', 'string', 'float16', 'bfloat16', undefined, 'xint8', 'int8x'].map(valueType),
-    [...['int32', 'int32', 'bool', 'string', 'float32', 'float32', 'float32', 'float32', 'float32']],
+    ['uint8', 'int64', 'bool', 'string', 'float16', 'bfloat16', undefined, 'xint8', 'int8x', 'int'].map(
+      valueType,
+    ),
+    [
+      ...[
+        'int32',
+        'int32',
+        'bool',
+        'string',
+        'float32',
+        'float32',
+        'float32',
+        'float32',
+        'float32',
+        'float32',
+      ],
+    ],
   );
   assert.equal(
     [
       operandShape(3),
       operandShape([]),
+      operandShape([7]),
       operandShape([
         [1, 2, 3],
         [4, 5, 6],
       ]),
     ],
-    [[], [0], [2, 3]],
+    [[], [0], [1], [2, 3]],
   );
-  const operands = { attributes: { operands: [null, 2, null, [1, 2]] }, shapes: [[1], undefined], roles: [] };
-  assert.equal(operandShapes(operands), [[1], [], undefined, [2]]);
+  const operands = {
+    attributes: { operands: [null, 2, null, [1, 2], null] },
+    shapes: [[1], undefined, [4]],
+    roles: [],
+  };
+  assert.equal(operandShapes(operands), [[1], [], undefined, [2], [4]]);
 });
 
 test('a shape with one length of -1', () => {
@@ -292,6 +314,7 @@ test('a shape with one length of -1', () => {
     [[2], 0],
   ] as const)
     assert.is(fault([...target], total), `${total} values in the shape [${target}]`);
+  assert.is(fault([-2], null), 'any number of values in the shape [-2]');
   assert.is(fault([-1, -1], null), 'any number of values in the shape [-1,-1]');
 });
 
@@ -347,6 +370,8 @@ test('operands and arguments of operations on tensors, by place and by name', ()
   assert.equal(given('Add', [t(0), 2]), { operands: [null, 2] });
   assert.equal(given('Add', [[1, [2]], t(0)]), { operands: [[1, [2]], null] });
   assert.equal(given('Add', [t(0), true]), { operands: [null, 1] });
+  assert.is(given('Concatenate', [[t(0), t(1)], 2]), 'more arguments than it takes');
+  assert.is(given('Einsum', [t(0), 'x']), 'arguments other than tensors and numbers');
   assert.equal(given('Add', [t(0), false]), { operands: [null, 0] });
   for (const class_name of ['__numpy__', '__tensor__']) {
     assert.equal(given('Add', [t(0), { class_name, config: { value: [1, 2] } }]), {
