@@ -26,8 +26,16 @@ import {
   text,
 } from '../../src/network/operations/attributes.js';
 import { canonicalName, operationOf } from '../../src/network/operations/index.js';
-import { broadcast, fromStart, product, withoutSteps } from '../../src/network/operations/operation.js';
-import { reshaped, reshapeFault } from '../../src/network/operations/reshape.js';
+import {
+  areKnown,
+  biasOf,
+  broadcast,
+  fromStart,
+  product,
+  sameShape,
+  withoutSteps,
+} from '../../src/network/operations/operation.js';
+import { reshape, reshaped, reshapeFault } from '../../src/network/operations/reshape.js';
 import { type Place, place, placesOf, sliced } from '../../src/network/operations/slices.js';
 import { operandShape, operandShapes, valueType } from '../../src/network/operations/tensor-operation.js';
 
@@ -197,9 +205,17 @@ test('a table of attributes: what is read, what is a fault, what is aside', () =
   assert.equal(extra({ groups: 2, power: 1 }), ['groups: 2', 'power: 1']);
   assert.equal(extra({ long: 'x'.repeat(200) }), [`long: "${'x'.repeat(99)}`]);
   const aside =
-    'name trainable dtype kernel_initializer bias_regularizer kernel_constraint seed momentum rate build_config data_format';
+    'kernel_initializer bias_regularizer kernel_constraint ' +
+    'name trainable dtype batch_input_shape batch_shape input_shape batch_size sparse ragged autocast seed ' +
+    'module class_name registered_name build_config compile_config quantization_config implementation ' +
+    'unroll time_major synchronized virtual_batch_size fused adjustment momentum renorm renorm_clipping ' +
+    'renorm_momentum optional input_dtype input_dim input_length input_spec unit_forget_bias dropout ' +
+    'recurrent_dropout rate noise_shape stddev l1 l2 cell_type flash_attention lora_rank lora_alpha ' +
+    'gptq_unpacked_column_size shared_object_id build_input_shape num_constants constants_size ' +
+    'validate_indices experimental_autocast expects_training_arg sparse_indices arguments supports_masking ' +
+    'function data_format query_shape key_shape value_shape';
   for (const key of aside.split(' ')) assert.equal(extra({ [key]: 'on' }), [], key);
-  for (const key of ['named', 'my_seed', 'initializer', 'kernel_initializers'])
+  for (const key of ['named', 'my_seed', 'initializer', 'kernel_initializers', 'l1x', 'names', 'my_name'])
     assert.equal(extra({ [key]: 7 }), [`${key}: 7`], key);
 });
 
@@ -288,6 +304,29 @@ test('shapes: products, axes, spreading, without the axes of steps', () => {
     roles: [],
   };
   assert.equal(operandShapes(operands), [[1], [], undefined, [2], [4]]);
+});
+
+test('what rows of the table have in common: shapes that are known, a bias, the shape of the first input', () => {
+  assert.equal(
+    [areKnown([]), areKnown([[1]]), areKnown([[1], undefined]), areKnown([undefined])],
+    [...[false, true, false, false]],
+  );
+  assert.equal(biasOf({ use_bias: false }, 3), []);
+  for (const given of [{ use_bias: true }, {}])
+    assert.equal(biasOf(given, 3), [{ role: 'bias', shape: [3] }]);
+  assert.equal(sameShape({ attributes: {}, shapes: [[1, 2], [3]], roles: [] }), [[1, 2]]);
+  assert.is(sameShape({ attributes: {}, shapes: [undefined, [3]], roles: [] }), undefined);
+  const shapes = [[null, 5, 4]];
+  const given = (target: number[], x: (number | null)[][] = shapes) => ({
+    ...{ attributes: { target_shape: target }, shapes: x, roles: ['x'] },
+  });
+  assert.equal(reshape.shape(given([2, -1])), [[null, 2, 10]]);
+  assert.equal(reshape.shape(given([2, -1], [[7, 5, 4]])), [[7, 2, 10]]);
+  assert.is(reshape.fault?.(given([2, -1])), undefined);
+  assert.is(reshape.fault?.(given([3, -1])), '20 values in the shape [3,-1]');
+  assert.is(reshape.fault?.(given([3, -1], [])), undefined);
+  assert.is(reshape.shape(given([3, -1], [])), undefined);
+  assert.equal([reshape.dtype, Object.keys(reshape.attributes)], ['same', ['target_shape']]);
 });
 
 test('a shape with one length of -1', () => {
