@@ -28,22 +28,6 @@ const refused = (run: () => unknown, code: string, message: string) =>
     return true;
   });
 
-test('more models inside each other than 64 are refused, 64 are read', () => {
-  const deep = (depth: number) => {
-    let model = layer('Sequential', 's', {
-      layers: [layer('Dense', 'a', { units: 3, batch_input_shape: [null, 3] })],
-    });
-    for (let i = 0; i < depth; i++) model = layer('Sequential', 's', { layers: [model] });
-    return model;
-  };
-  assert.is(readNetwork(info(deep(64))).nodes.length, 1);
-  refused(
-    () => readNetwork(info(deep(65))),
-    'corrupt-file',
-    'file.keras: models are nested more than 64 deep',
-  );
-});
-
 test('models that call each other ever more often are refused before memory is full', () => {
   let model: JsonObject = dense('d', 'x');
   for (let i = 0; i < 6; i++) {
