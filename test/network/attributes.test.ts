@@ -312,7 +312,7 @@ test('what rows of the table have in common: shapes that are known, a bias, the 
     [...[false, true, false, false]],
   );
   assert.equal(biasOf({ use_bias: false }, 3), []);
-  for (const given of [{ use_bias: true }, {}])
+  for (const given of [{ use_bias: true }, {}] as JsonObject[])
     assert.equal(biasOf(given, 3), [{ role: 'bias', shape: [3] }]);
   assert.equal(sameShape({ attributes: {}, shapes: [[1, 2], [3]], roles: [] }), [[1, 2]]);
   assert.is(sameShape({ attributes: {}, shapes: [undefined, [3]], roles: [] }), undefined);
@@ -437,7 +437,7 @@ test('operands and arguments of operations on tensors, by place and by name', ()
   assert.equal(given('Softmax', [t(0)], { axis: 1 }, { axis: 2 }), { axis: 1, operands: [null] });
   assert.is(given('Softmax', [t(0)], { axis: t(1) }), 'a tensor where a number is expected');
   assert.is(given('Add', [t(0), t(1), 3]), 'more arguments than it takes');
-  for (const name of ['Unheard', 'toString', 'SquaredDifference'])
+  for (const name of ['Unheard', 'toString', 'Sparsemax'])
     assert.is(given(name, [t(0)]), 'an operation that is not known');
 });
 
