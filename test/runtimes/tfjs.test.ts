@@ -9,8 +9,8 @@ import { loadTensorFlow } from '../../src/node/tfjs.js';
 import { packedBytes } from '../../src/packed/index.js';
 import { packedHandler } from '../../src/tfjs/index.js';
 import { need, root } from '../support/needs.js';
-import { quantized } from '../tfjs/support.js';
-import type { Calibrated, Loaded, Predictions } from './hosts/tfjs.js';
+import { errorAgainst, quantized, stored } from '../tfjs/support.js';
+import type { Calibrated, Loaded, Outputs, Predictions } from './hosts/tfjs.js';
 import { bundleHosts } from './support/bundle.js';
 import { launch, resultOf } from './support/chromium.js';
 import { packedDigits, testDigits } from './support/digits.js';
@@ -127,6 +127,60 @@ need(test, 'chromium')('every kind of source of a packed file, with progress', a
     }
     process.stdout.write(
       `\nRAN: packedHandler of ${Object.keys(found).join(', ')} in Chromium ${browser.version()}\n`,
+    );
+  } finally {
+    await browser.close();
+    server.close();
+  }
+});
+
+/** Of each notation and kind: images, sequences, attention, shared and nested models, several outputs, operations on tensors. */
+const PARITY = [
+  ...['cifar10', 'recurrent', 'transformer', 'unet', 'keras1_merges', 'k2_functions', 'k2_short_kernels'],
+  ...['graph_shared_outputs', 'graph_model_of_models', 'graph_slices', 'graph_masks_joined'],
+];
+
+need(test, 'chromium')('eleven architectures, as in Keras within 1e-4', async ({ chromium }) => {
+  const kernels = await loadKernels();
+  const { tf } = await loadTensorFlow();
+  const folder = await pageFolder();
+  writeFileSync(path.join(folder, 'parity.json'), JSON.stringify(PARITY));
+  for (const name of PARITY) {
+    const { float, packed } = await quantized(name, kernels);
+    writeFileSync(path.join(folder, `${name}.safetensors`), packedBytes(packed));
+    float.close();
+    for (const kind of ['h5', 'npz']) {
+      copyFileSync(
+        path.join(root, 'test/fixtures/tfjs', `${name}.${kind}`),
+        path.join(folder, `${name}.${kind}`),
+      );
+    }
+  }
+  const server = await serve(folder);
+  const browser = await launch(chromium);
+  try {
+    const address = `${server.origin}/plain/tfjs.html#parity`;
+    const found = await resultOf<Record<string, { float: Outputs; int4: Outputs }>>(
+      browser,
+      address,
+      'parity',
+    );
+    assert.equal(Object.keys(found), PARITY);
+    let largest = 0;
+    for (const [name, { float, int4 }] of Object.entries(found)) {
+      for (const [outputs, of] of [
+        [float, 'y'],
+        [int4, 'q'],
+      ] as const) {
+        const { inputs, expected } = stored(tf, name, of);
+        tf.dispose(inputs);
+        const error = errorAgainst(name, outputs, expected);
+        assert.ok(error <= 1e-4, `${name}, ${of}: ${error}`);
+        largest = Math.max(largest, error);
+      }
+    }
+    process.stdout.write(
+      `\nRAN: ${PARITY.length} architectures, float and int4, in Chromium ${browser.version()}, largest error against Keras ${largest.toExponential(1)}\n`,
     );
   } finally {
     await browser.close();

@@ -46,9 +46,39 @@ export function stored(tf: TensorFlow, name: string, outputs: 'y' | 'q') {
   return { inputs, expected: list(outputs) };
 }
 
+/** One output of a model: its shape and all values in row-major order. */
+export interface Output {
+  readonly shape: readonly number[];
+  readonly values: ArrayLike<number>;
+}
+
 /**
- * Largest error of a model against Keras: `|output - expected| / max(|expected|, a hundredth of the largest)`.
+ * Largest error of outputs against Keras's: `|output - expected| / max(|expected|, a hundredth of the largest)`.
  */
+export function errorAgainst(
+  name: string,
+  outputs: readonly Output[],
+  expected: readonly { readonly shape: readonly number[]; readonly data: unknown }[],
+): number {
+  let largest = 0;
+  if (outputs.length !== expected.length)
+    throw new Error(`${name}: ${outputs.length} outputs, Keras has ${expected.length}`);
+  for (const [i, { shape, values }] of outputs.entries()) {
+    const want = expected[i] as (typeof expected)[number];
+    if (shape.join() !== want.shape.join())
+      throw new Error(`${name}: output ${i} [${shape}], Keras [${want.shape}]`);
+    const target = Float64Array.from(want.data as ArrayLike<number>, Number);
+    const floor = 0.01 * target.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
+    target.forEach((v, k) => {
+      const error = Math.abs((values[k] as number) - v) / Math.max(Math.abs(v), floor, 1e-30);
+      if (Number.isNaN(error)) throw new Error(`${name}: output ${i} is not a number at ${k}`);
+      largest = Math.max(largest, error);
+    });
+  }
+  return largest;
+}
+
+/** {@link errorAgainst} of what a model predicts for a fixture's inputs. */
 export async function largestError(
   tf: TensorFlow,
   model: LayersModel,
@@ -58,24 +88,10 @@ export async function largestError(
   const { inputs, expected } = stored(tf, name, outputs);
   const result = model.predict(inputs.length === 1 ? (inputs[0] as Tensor) : inputs);
   const tensors = Array.isArray(result) ? result : [result];
-  if (tensors.length !== expected.length)
-    throw new Error(`${name}: ${tensors.length} outputs, Keras has ${expected.length}`);
-  let largest = 0;
-  for (const [i, tensor] of tensors.entries()) {
-    const want = expected[i] as (typeof expected)[number];
-    if (tensor.shape.join() !== want.shape.join())
-      throw new Error(`${name}: output ${i} [${tensor.shape}], Keras [${want.shape}]`);
-    const got = await tensor.data();
-    const target = Float64Array.from(want.data as ArrayLike<number>, Number);
-    const floor = 0.01 * target.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
-    target.forEach((v, k) => {
-      const error = Math.abs((got[k] as number) - v) / Math.max(Math.abs(v), floor, 1e-30);
-      if (Number.isNaN(error)) throw new Error(`${name}: output ${i} is not a number at ${k}`);
-      largest = Math.max(largest, error);
-    });
-  }
+  const values = await Promise.all(tensors.map((tensor) => tensor.data()));
+  const found = tensors.map(({ shape }, i) => ({ shape, values: values[i] as ArrayLike<number> }));
   tf.dispose([...inputs, ...tensors]);
-  return largest;
+  return errorAgainst(name, found, expected);
 }
 
 /** TensorFlow.js's own: `Dot` keeps a tensor, and a model that was called twice keeps its weights. */

@@ -2,10 +2,11 @@
 import * as tf from '@tensorflow/tfjs';
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
 import { arrayDataset } from '../../../src/data/index.js';
+import { openNpz } from '../../../src/formats/npz.js';
 import { loadKernels } from '../../../src/index.js';
 import { bytesSource, openKeras } from '../../../src/keras/index.js';
 import { calibrateModel } from '../../../src/pipeline/index.js';
-import { type PackedSource, packedHandler } from '../../../src/tfjs/index.js';
+import { loadLayersModel, type PackedSource, packedHandler } from '../../../src/tfjs/index.js';
 
 export interface Predictions {
   /** By backend: one row of ten scores for each image, or why there is none. */
@@ -100,9 +101,45 @@ async function calibrated(): Promise<Calibrated> {
   };
 }
 
+/** Outputs of one model: shape and values. */
+export type Outputs = readonly { readonly shape: readonly number[]; readonly values: readonly number[] }[];
+
+/** What models of Keras and packed files of them give for the inputs beside them, each read and run in the page. */
+async function parity(): Promise<Record<string, { readonly float: Outputs; readonly int4: Outputs }>> {
+  setWasmPaths(new URL('./', location.href).href);
+  await tf.setBackend('wasm');
+  const get = async (file: string) => new Uint8Array(await (await fetch(file)).arrayBuffer());
+  const names: string[] = await (await fetch('parity.json')).json();
+  const found: Record<string, { float: Outputs; int4: Outputs }> = {};
+  for (const name of names) {
+    const arrays = openNpz(await get(`${name}.npz`));
+    const inputs = arrays.names
+      .filter((key) => key.startsWith('x'))
+      .map((_, i) => arrays.read(`x${i}`))
+      .map(({ data, shape }) =>
+        data instanceof Float32Array
+          ? tf.tensor(data, [...shape], 'float32')
+          : tf.tensor(Int32Array.from(data as ArrayLike<number>, Number), [...shape], 'int32'),
+      );
+    const predict = async (model: tf.LayersModel): Promise<Outputs> => {
+      const result = model.predict(inputs.length === 1 ? (inputs[0] as tf.Tensor) : inputs);
+      const tensors = Array.isArray(result) ? result : [result];
+      return Promise.all(
+        tensors.map(async (tensor) => ({ shape: tensor.shape, values: [...(await tensor.data())] })),
+      );
+    };
+    const model = await openKeras(bytesSource(await get(`${name}.h5`)), name);
+    const float = await predict(await loadLayersModel(tf, model));
+    const packed = packedHandler(`${name}.safetensors`, { tf });
+    found[name] = { float, int4: await predict(await tf.loadLayersModel(packed)) };
+  }
+  return found;
+}
+
 const works: Readonly<Record<string, () => object>> = {
   '': () => ({ predictions: all() }),
   '#sources': () => ({ sources: everySource('tagger.safetensors') }),
+  '#parity': () => ({ parity: parity() }),
   '#calibrated': () => ({ calibrated: calibrated() }),
 };
 Object.assign(globalThis, works[location.hash]?.());
