@@ -240,4 +240,38 @@ test('what is no layer of the architecture, and what cannot go, is refused by na
   assert.equal(editArchitecture(info, {}), info.architecture);
 });
 
+test('a Sequential model that loses all of its layers keeps one that hands on its input, by the name of the last', () => {
+  const left = (layers: JsonObject[], removed: string[]) =>
+    editArchitecture(model('3.15.1', 'Sequential', { name: 'm', layers }), { removed }).config;
+  const given = entry('InputLayer', { name: 'x', batch_shape: [null, 3] });
+  const first = entry('Dropout', { name: 'd', rate: 0.5 });
+  const more = {
+    module: 'keras.mine',
+    registered_name: 'mine>Dropout',
+    build_config: { input_shape: [null, 3] },
+  };
+  const last = entry('Dropout', { name: 'e', rate: 0.5, trainable: false, dtype: 'float32' }, more);
+  assert.equal(left([given, first, last], ['d', 'e']), {
+    name: 'm',
+    layers: [
+      given,
+      {
+        ...{ class_name: 'Activation', name: 'e', module: 'keras.layers', registered_name: null },
+        config: { name: 'e', trainable: false, dtype: 'float32', activation: 'linear' },
+      },
+    ],
+  });
+  const start = entry('Dropout', { name: 'd', rate: 0.5, batch_shape: [null, 3] });
+  assert.equal(left([start], ['d']), {
+    name: 'm',
+    layers: [entry('Activation', { name: 'd', activation: 'linear', batch_shape: [null, 3] })],
+  });
+  // What the next layer says of its input itself stays, and so does a model that has but an input.
+  const own = entry('Dense', dense('a', { batch_shape: [8, 3] }));
+  assert.equal(left([start, own], ['d']), { name: 'm', layers: [own] });
+  assert.equal(left([given, own, last], ['e']), { name: 'm', layers: [given, own] });
+  const alone = entry('Sequential', { name: 's', layers: [given] });
+  assert.equal(left([alone, first, own], ['d']), { name: 'm', layers: [alone, own] });
+});
+
 test.run();
