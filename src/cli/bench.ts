@@ -1,7 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import type { ModelSource } from '../model.js';
 import { openNetwork } from '../network/index.js';
-import { openModel } from '../node/models.js';
 import { QuantizedModel } from '../packed/quantized-model.js';
 import { turns } from '../pipeline/turns.js';
 import { plainDecoder } from '../runtime/decoder.js';
@@ -13,6 +12,7 @@ import {
   type RunnableNetwork,
 } from '../runtime/index.js';
 import { sizeOf } from '../shape.js';
+import { openModelInput } from './inputs.js';
 import { type CommonOptions, count, json, say, trace } from './output.js';
 import { progress } from './progress.js';
 import { table } from './table.js';
@@ -88,7 +88,7 @@ const kilobytes = (n: number) => `${count(Math.round(n / 1000))} KB`;
 
 /** Latency of a model in the runtime: ways to hold its weights in turns, so that what else the machine does meets all alike. */
 export async function bench(file: string, flags: Flags): Promise<void> {
-  const { model, bytes, close } = await openModel(file, plainDecoder);
+  const { model, bytes, close } = await openModelInput(file, plainDecoder);
   const bar = progress(flags, 'running', 'runs');
   try {
     trace(flags, `${file}: opened`);
@@ -164,7 +164,7 @@ function tables(file: string, bytes: number, flags: Flags, results: readonly Res
   ]);
   const inputs = summary.inputs.map(({ name, shape }) => `${name} [${shape}]`).join(', ');
   return [
-    `${file}, ${count(bytes)} bytes, ${count(summary.macs)} multiply-adds, one sample of ${inputs}, ${count(flags.runs)} runs\n`,
+    `${model.file}, ${count(bytes)} bytes, ${count(summary.macs)} multiply-adds, one sample of ${inputs}, ${count(flags.runs)} runs\n`,
     table(
       [
         'Weights',

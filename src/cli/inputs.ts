@@ -3,7 +3,7 @@ import path from 'node:path';
 import { BitnibbleError } from '../errors.js';
 import type { KerasModel } from '../keras/keras-model.js';
 import { openKeras as openKerasBytes } from '../keras/open.js';
-import type { Kernels } from '../kernels/types.js';
+import type { Decoder } from '../kernels/types.js';
 import { type OpenModel, openKeras, openModel, openModelBytes } from '../node/models.js';
 import { UsageError } from './options.js';
 
@@ -97,7 +97,7 @@ export async function openKerasInput(input: string): Promise<KerasModel> {
 }
 
 /** The same of a Keras or packed model. */
-export async function openModelInput(input: string, kernels: Kernels): Promise<OpenModel> {
+export async function openModelInput(input: string, kernels: Decoder): Promise<OpenModel> {
   return input === PIPE
     ? openModelBytes(await readStandardInput(), kernels, STANDARD_INPUT)
     : openModel(input, kernels);

@@ -299,7 +299,7 @@ function addRun(program: Command): void {
     program
       .command('run')
       .description("runs a model on given inputs with bitnibble's own runtime: no TensorFlow.js")
-      .argument('<file>', 'Keras .h5 or .keras, or packed .safetensors')
+      .argument('<file>', ANY_MODEL)
       .requiredOption(
         '-i, --input <file>',
         '.npy: samples of the one input; .npz: an array for each input by its name; .png: one image of the right size',
@@ -323,7 +323,7 @@ function addBench(program: Command): void {
   const command = program
     .command('bench')
     .description("latency, time of each layer and memory of a model in bitnibble's own runtime")
-    .argument('<file>', 'Keras .h5 or .keras, or packed .safetensors')
+    .argument('<file>', ANY_MODEL)
     .option('--runs <n>', 'runs that are measured', whole('--runs', 1_000_000, 1), 100)
     .option('--length <n>', 'for lengths of inputs that are not fixed', whole('--length', 65_536, 1), 64);
   const load = async () => (await import('./bench.js')).bench;

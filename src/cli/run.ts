@@ -2,12 +2,12 @@ import { BitnibbleError } from '../errors.js';
 import { writeNpy } from '../formats/npy.js';
 import { writeNpz } from '../formats/npz.js';
 import { writeFile } from '../node/files.js';
-import { openModel } from '../node/models.js';
 import { outputKind } from '../pipeline/outputs.js';
 import { turns } from '../pipeline/turns.js';
 import { plainDecoder } from '../runtime/decoder.js';
 import { loadNetwork, type RunnableNetwork, whyNotRunnable } from '../runtime/index.js';
 import { sizeOf } from '../shape.js';
+import { openModelInput } from './inputs.js';
 import { type CommonOptions, colour, count, json, say, trace } from './output.js';
 import { checkOutput, noteReplaced } from './outputs.js';
 import { type RunInputs, readInputs, type ScaleFlags } from './run-inputs.js';
@@ -77,14 +77,14 @@ function topOf({ values, shape }: Output, most: number): Class[][] {
 export async function run(file: string, flags: Flags): Promise<void> {
   const { output, input } = flags;
   const replaces = output !== undefined && checkOutput(output, { input });
-  const { model, close } = await openModel(file, plainDecoder);
+  const { model, close } = await openModelInput(file, plainDecoder);
   let network: RunnableNetwork;
   let inputs: RunInputs;
   let isClasses: boolean;
   try {
     trace(flags, `${file}: opened`);
     const reason = whyNotRunnable(model);
-    if (reason !== undefined) throw new BitnibbleError('unsupported-layer', `${file}: ${reason}`);
+    if (reason !== undefined) throw new BitnibbleError('unsupported-layer', `${model.file}: ${reason}`);
     inputs = readInputs(input, model, flags);
     trace(flags, `${input}: ${inputs.samples} samples, ${inputs.preprocessing}`);
     const { weights, ranges } = flags;
@@ -125,7 +125,7 @@ export async function run(file: string, flags: Flags): Promise<void> {
   });
   say(
     flags,
-    `${file} on ${input}, ${count(inputs.samples)} ${inputs.samples === 1 ? 'sample' : 'samples'}, ${inputs.preprocessing}, ${milliseconds.toFixed(1)} ms\n`,
+    `${model.file} on ${input}, ${count(inputs.samples)} ${inputs.samples === 1 ? 'sample' : 'samples'}, ${inputs.preprocessing}, ${milliseconds.toFixed(1)} ms\n`,
   );
   if (top) {
     const cells = top

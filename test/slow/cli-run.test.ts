@@ -1,4 +1,5 @@
 // run, bench, inspect and --backend bitnibble from the command line.
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -8,7 +9,7 @@ import { readNpy, writeNpy } from '../../src/formats/npy.js';
 import { openNpz, writeNpz } from '../../src/formats/npz.js';
 import { testDigits } from '../runtimes/support/digits.js';
 import { fakeKeras } from '../support/h5.js';
-import { root, runCli, tempDir } from '../support/needs.js';
+import { cliArguments, root, runCli, tempDir } from '../support/needs.js';
 import { fileOf, folder as fixtures } from '../tfjs/support.js';
 
 const folder = tempDir();
@@ -55,6 +56,18 @@ test('run: classes for people, values in JSON, arrays in files', async () => {
   assert.is(JSON.parse(again.stdout).samples, 1);
   const archive = openNpz(readFileSync(at('y.npz')));
   assert.equal([...(archive.read('digit').data as Float32Array)], [...saved.data.slice(0, 10)].map(Number));
+});
+
+test('run, bench: a model from standard input', () => {
+  for (const args of [
+    ['run', '-', '-i', at('x.npy'), '--json'],
+    ['bench', '-', '--runs', '3', '--json'],
+  ]) {
+    const options = { input: readFileSync(packed), maxBuffer: 2 ** 26, timeout: 300_000 };
+    const done = spawnSync(process.execPath, [...cliArguments(), ...args], options);
+    assert.is(done.status, 0, done.stderr.toString());
+    assert.type(JSON.parse(done.stdout.toString()), 'object');
+  }
 });
 
 test('run: a Keras file of several inputs gives what Keras gave', async () => {
