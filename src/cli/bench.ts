@@ -140,7 +140,7 @@ export async function bench(file: string, flags: Flags): Promise<void> {
         return { ...rest, macs, memory, layers };
       }),
     });
-    say(flags, () => tables(file, bytes, flags, results));
+    say(flags, () => tables(model.file, bytes, flags, results));
   } finally {
     bar.stop();
     close();
@@ -164,7 +164,7 @@ function tables(file: string, bytes: number, flags: Flags, results: readonly Res
   ]);
   const inputs = summary.inputs.map(({ name, shape }) => `${name} [${shape}]`).join(', ');
   return [
-    `${model.file}, ${count(bytes)} bytes, ${count(summary.macs)} multiply-adds, one sample of ${inputs}, ${count(flags.runs)} runs\n`,
+    `${file}, ${count(bytes)} bytes, ${count(summary.macs)} multiply-adds, one sample of ${inputs}, ${count(flags.runs)} runs\n`,
     table(
       [
         'Weights',

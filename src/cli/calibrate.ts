@@ -29,6 +29,7 @@ interface Flags extends DataFlags, Omit<CodingFlags, 'scale'> {
   /** Steps, or true for the usual number. */
   readonly tune?: number | true;
   readonly augment?: readonly Augmentation[];
+  readonly storeRanges?: boolean;
 }
 
 /** Kernels, what they lost at their outputs, or why they were fitted without data. */
@@ -63,6 +64,8 @@ export async function calibrate(file: string, given: Flags): Promise<void> {
   const { augment, seed } = given;
   const flags = { ...given, isPiped: given.output === PIPE };
   if (augment !== undefined && flags.tune === undefined) throw new UsageError('--augment needs --tune');
+  if (flags.storeRanges && !flags.isPiped && !isPackedName(flags.output))
+    throw new UsageError(`--store-ranges needs a packed output, got ${flags.output}`);
   const { scale: _inputs, ...coding } = flags;
   const recipe = recipeOf(coding);
   checkPipes([{ input: file, output: flags.output }], flags);
@@ -94,7 +97,7 @@ export async function calibrate(file: string, given: Flags): Promise<void> {
     for (const warning of report.warnings) note(flags, warning);
     const tuned = flags.tune && (await tune(tf, source, calibrated, flags, { ...options, ...changes }));
     const made = tuned ? tuned.model : calibrated;
-    const stored = isPackedName(flags.output) ? await storeRanges(made, options) : undefined;
+    const stored = flags.storeRanges ? await storeRanges(made, options) : undefined;
     const quantized = stored && 'model' in stored ? stored.model : made;
     if (stored && 'reason' in stored)
       note(

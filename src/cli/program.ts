@@ -161,6 +161,10 @@ function addCalibrate(program: Command): void {
       some('--augment', AUGMENTATIONS, 'none'),
     )
     .option('--seed <n>', 'of the positions that are sampled', whole('--seed'), 0)
+    .option(
+      '--store-ranges',
+      'packed output: largest activations too, for run and bench with --ranges stored',
+    )
     .option('--no-fold', 'leave batch normalizations as they are');
   const load = async () => (await import('./calibrate.js')).calibrate;
   runs(

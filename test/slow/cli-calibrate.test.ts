@@ -26,6 +26,14 @@ test('calibrate writes a packed file and a Keras file; the same bytes again', as
   assert.ok(packed.divergence.calibrated < packed.divergence.dataFree);
   await done(['calibrate', model, ...few, '--scheme', 'binary', '-o', at('b.safetensors')]);
   assert.equal(readFileSync(at('a.safetensors')), readFileSync(at('b.safetensors')));
+  assert.is(packed.activationRanges, 0);
+  const ranges = ['--scheme', 'binary', '--store-ranges', '-o', at('ranges.safetensors')];
+  assert.ok((await done(['calibrate', model, ...few, ...ranges])).activationRanges > 0);
+  const { results } = await done(['bench', at('ranges.safetensors'), '--runs', '3', '--json']);
+  assert.ok(
+    results.some(({ name }: { name: string }) => /stored/.test(name)),
+    JSON.stringify(results),
+  );
   const { top1 } = await done(['evaluate', at('a.safetensors'), '--data', digits, '--json']);
   assert.ok(top1 > 0.9);
 });
@@ -34,7 +42,8 @@ test('a packed and a Keras file of the same layers predict the same', async () =
   const scores = [];
   for (const file of [at('layers.safetensors'), at('layers.h5')]) {
     await done(['calibrate', model, ...few, '--scheme', 'binary', '--no-fold', '-o', file]);
-    const { top1, loss } = await done(['evaluate', file, '--data', digits, '--json']);
+    const onWasm = ['--backend', 'wasm', '--json'];
+    const { top1, loss } = await done(['evaluate', file, '--data', digits, ...onWasm]);
     scores.push({ top1, loss });
     assert.ok(top1 > 0.9);
   }

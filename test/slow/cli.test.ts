@@ -114,7 +114,9 @@ test('quantize to both forms, and both evaluate to the same', async () => {
   };
   const [a, b] = [await evaluate(packed), await evaluate(keras)];
   assert.is(a.samples, 300);
-  assert.equal([a.top1, a.loss, a.top5], [b.top1, b.loss, b.top5]);
+  assert.equal([a.top1, a.top5], [b.top1, b.top5]);
+  // Without tfjs-node the runtime computes the packed file from integers.
+  assert.ok(Math.abs(a.loss - b.loss) <= 1e-4 * b.loss, `${a.loss}, ${b.loss}`);
   assert.ok(a.bytes < b.bytes / 5);
   const float = await evaluate(from);
   assert.ok(float.top1 > 0.95 && float.top1 > a.top1);
