@@ -94,6 +94,7 @@ export function fileSource(path: string, options: { writable?: boolean } = {}): 
     writable ? constants.O_RDWR : constants.O_RDONLY,
     writable ? 'written' : 'read',
   );
+  let isOpen = true;
   const source = {
     size: fstatSync(fd).size,
     read(target: Uint8Array, position: number): number {
@@ -103,7 +104,11 @@ export function fileSource(path: string, options: { writable?: boolean } = {}): 
         throw translated(error, path, 'read');
       }
     },
-    close: () => closeSync(fd),
+    close(): void {
+      // A second call must not close what has been given the same number since.
+      if (isOpen) closeSync(fd);
+      isOpen = false;
+    },
   };
   if (!writable) return source;
   return Object.assign(source, {

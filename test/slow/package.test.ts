@@ -173,7 +173,7 @@ test('the command line starts', async () => {
   assert.is(version.stdout.trim(), manifest.version);
 });
 
-test('the command line quantizes the bundled model, and says what evaluation needs', async () => {
+test('the command line quantizes the bundled model, evaluates it on its own runtime, and says what calibration needs', async () => {
   const digits = path.join(project, 'node_modules/bitnibble/examples/digits');
   const cli = (...args: string[]) => npm(['exec', '--offline', '--', 'bitnibble', ...args], { cwd: project });
   const from = path.join(digits, 'digits.h5');
@@ -182,9 +182,15 @@ test('the command line quantizes the bundled model, and says what evaluation nee
   assert.ok(JSON.parse(quantize.stdout).quantizedParameters > 60_000);
   const inspect = await cli('inspect', 'digits.safetensors', '--json');
   assert.is(inspect.status, 0, inspect.output);
-  const evaluate = await cli('evaluate', 'digits.safetensors', '--data', digits);
-  assert.is(evaluate.status, 1);
-  assert.match(evaluate.stderr, 'npm install @tensorflow/tfjs-node');
+  const evaluate = await cli('evaluate', 'digits.safetensors', '--data', digits, '--json');
+  assert.is(evaluate.status, 0, evaluate.output);
+  const { top1, backend } = JSON.parse(evaluate.stdout);
+  assert.is(backend, 'bitnibble');
+  assert.ok(top1 > 0.97, String(top1));
+  const images = ['--data', path.join(digits, 'calibration-images-idx3-ubyte.gz'), '--limit', '32'];
+  const calibrate = await cli('calibrate', from, '-o', 'never.safetensors', '--scheme', 'binary', ...images);
+  assert.is(calibrate.status, 1);
+  assert.match(calibrate.stderr, 'npm install @tensorflow/tfjs-node');
   const report = await cli('report', from, '--data', digits, '-o', 'report.html');
   assert.is(report.status, 1);
   assert.match(report.stderr, 'npm install @observablehq/plot linkedom');

@@ -323,8 +323,6 @@ export const CRAFTED_ZIP: readonly Crafted[] = [
   {
     name: 'backwards.keras',
     make: () => keras(chained(far, (i) => far[i + 1] ?? 'x', 'a0')),
-    code: 'unsupported-layer',
-    names: 'order',
     commands: ['convert'],
   },
   {
@@ -376,16 +374,23 @@ export const CRAFTED_ZIP: readonly Crafted[] = [
   },
   {
     name: 'deep-header.safetensors',
-    make: async () => packed(`{"a": ${brackets(45_000_000)}}`),
+    make: async () => packed(`{"a": ${brackets(24_000_000)}}`),
     code: 'corrupt-file',
     names: 'nested',
     commands: ['inspect'],
   },
   {
     name: 'long-header.safetensors',
-    make: async () => packed(packedModel({ weights: '[]', architecture: ' '.repeat(95_000_000) })),
+    make: async () => packed(packedModel({ weights: '[]', architecture: ' '.repeat(45_000_000) })),
     code: 'too-large',
     names: 'architecture',
+    commands: ['inspect'],
+  },
+  {
+    name: 'longer-header.safetensors',
+    make: async () => packed(packedModel({ weights: '[]', architecture: ' '.repeat(95_000_000) })),
+    code: 'too-large',
+    names: 'header',
     commands: ['inspect'],
   },
   {
