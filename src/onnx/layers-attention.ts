@@ -1,4 +1,5 @@
 import { refuse } from '../export/refusal.js';
+import { givesZeros } from '../network/operations/sequences.js';
 import { bounded, type Context, type Emit, floatOf, known } from './context.js';
 import { addRows } from './rows.js';
 import { Tensor } from './tensor.js';
@@ -29,13 +30,12 @@ function jointMask(
   return joint;
 }
 
-/** Softmax over the keys that may be seen; where none may, all count alike, or nothing does. */
-function attend(c: Context, scores: Val, mask: Val | undefined): Val {
-  const { graph, attributes: a } = c;
+/** Softmax over the keys that may be seen; where none may, all count alike, or nothing does (`isZeroed`). */
+function attend({ graph }: Context, scores: Val, mask: Val | undefined, isZeroed: boolean): Val {
   const axis = scores.shape.length - 1;
   if (!mask) return graph.unary('Softmax', scores, { axis });
   const shares = graph.unary('Softmax', graph.where(mask, scores, graph.scalar(-1e9)), { axis });
-  return a.zero_masked === true ? graph.where(mask, shares, graph.scalar(0)) : shares;
+  return isZeroed ? graph.where(mask, shares, graph.scalar(0)) : shares;
 }
 
 /** `softmax(Q K' / sqrt(keyDim)) V` for each head, with projections into and out of the heads. */
@@ -77,7 +77,8 @@ const multiHead: Emit = (c) => {
     ...['value_mask', 'key_mask'].map((role) => maskOf(c, role, [1, 2])),
     attentionMask(c),
   ];
-  const shares = attend(c, scores, jointMask(c, masks, xq.shape[1] as Dim, xv.shape[1] as Dim));
+  const mask = jointMask(c, masks, xq.shape[1] as Dim, xv.shape[1] as Dim);
+  const shares = attend(c, scores, mask, givesZeros(a, given.shape.length - 2));
   const mixed = graph.transpose(graph.matmul(shares, v), [0, 2, 1, 3]);
   const joined = graph.reshape(mixed, [mixed.shape[0] as Dim, mixed.shape[1] as Dim, heads * valueDim]);
   const out = addRows(c, joined, {
@@ -127,7 +128,7 @@ const plainAttention =
       scores = scale ? graph.binary('Mul', products, scale) : products;
     }
     const mask = jointMask(c, [maskOf(c, 'value_mask', [1])], query.shape[1] as Dim, value.shape[1] as Dim);
-    const shares = attend(c, scores, mask);
+    const shares = attend(c, scores, mask, false);
     const mixed = graph.matmul(shares, value);
     const queryMask = roleOf(c, 'query_mask');
     const output = queryMask

@@ -1,3 +1,4 @@
+import { givesZeros } from '../network/operations/sequences.js';
 import { addActivation } from './activations.js';
 import { type Build, type Context, numberOf, product, refuse } from './context.js';
 import { addCombination, addFunction } from './elements.js';
@@ -149,7 +150,12 @@ const multiHead: Build = (c) => {
   const v = project(s.value, 'value', count * valueDim);
   const heads = { count, keyDim, valueDim, scale: 1 / Math.sqrt(keyDim) };
   const mask = addMask(c, s, ['query_mask', 'value_mask', 'key_mask', 'attention_mask']);
-  const shares = addShares(program, addScores(program, q, k, heads), mask, a.zero_masked === true);
+  const shares = addShares(
+    program,
+    addScores(program, q, k, heads),
+    mask,
+    givesZeros(a, s.axes[0]?.length ?? 1),
+  );
   const out = addMix(program, shares, v, heads);
   const own = Array.isArray(a.output_shape) ? a.output_shape[0] : a.output_shape;
   const width = typeof own === 'number' ? own : (s.query.shape[1] as number);

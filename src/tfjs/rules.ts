@@ -1,5 +1,6 @@
 import type { Json, JsonObject } from '../model.js';
 import { slopeOf } from '../network/operations/layers.js';
+import { givesZeros } from '../network/operations/sequences.js';
 import type { Shape } from '../network/types.js';
 import { addsMany, mayOverrun, normalizesMany } from './faults.js';
 import { attributesOf, operationName, refusedOperation, TENSOR_OPERATIONS } from './layers/operations.js';
@@ -126,14 +127,12 @@ const globalPooling: Rule = ({ className, config, roles, inputShape }) => {
   return needs ? own(className, { ...config, masked }) : native(className, config);
 };
 
-const attention: Rule = ({ className, config, roles }) => {
+const attention: Rule = ({ className, config, roles, inputShape }) => {
   const camel = (name: string) => name.replace(/_(\w)/g, (_, c: string) => c.toUpperCase());
   const full: JsonObject = { ...config, roles: roles.map(camel) };
   if (className !== 'MultiHeadAttention')
     return own(className, full, config.use_scale === true ? ['scale'] : []);
-  full.zero_masked =
-    config.zero_masked === true &&
-    (Number(config.dropout ?? 0) > 0 || config.return_attention_scores === true);
+  full.zero_masked = givesZeros(config, (inputShape?.length ?? 3) - 2);
   const weights = ['query', 'key', 'value', 'attention_output'].flatMap((part) => [
     `${part}/kernel`,
     ...bias(config).map((b) => `${part}/${b}`),

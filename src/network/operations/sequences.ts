@@ -119,6 +119,16 @@ function axesFault(given: unknown): string | undefined {
     : undefined;
 }
 
+/**
+ * Whether a `MultiHeadAttention` gives zeros to queries that masks leave no key. Keras 3's Softmax layer does that; its fused
+ * product gives the mean of all values, and it takes that for sequences of one axis, without dropout and without scores to give.
+ *
+ * @param axes between batch and features of the query
+ */
+export const givesZeros = (attributes: Readonly<Record<string, unknown>>, axes: number): boolean =>
+  attributes.zero_masked === true &&
+  (Number(attributes.dropout ?? 0) > 0 || attributes.return_attention_scores === true || axes !== 1);
+
 const multiHead: Operation = {
   attributes: {
     num_heads: size,
