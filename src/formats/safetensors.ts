@@ -221,6 +221,17 @@ export interface SafetensorsTensor {
   bytes(): Uint8Array;
 }
 
+/** Bytes of a text in UTF-8, without making them: a header may be tens of megabytes. Halves of pairs stand together. */
+function utf8Bytes(text: string): number {
+  let bytes = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    // Two of the four bytes of a pair for each half.
+    if (code >= 0x80) bytes += code < 0x800 || (code >= 0xd800 && code < 0xe000) ? 1 : 2;
+  }
+  return bytes;
+}
+
 /**
  * Writes a safetensors file as a sequence of pieces: the header, then each tensor's bytes.
  *
@@ -243,8 +254,8 @@ export function* writeSafetensors(
     header[name] = { dtype, shape, data_offsets: [at, end] };
     at = end;
   }
-  const json = new TextEncoder().encode(JSON.stringify(header));
-  const padded = Math.ceil(json.length / 8) * 8;
+  const json = JSON.stringify(header);
+  const padded = Math.ceil(utf8Bytes(json) / 8) * 8;
   if (padded > MAX_HEADER_BYTES) {
     throw new RangeError(expected('header', `at most ${MAX_HEADER_BYTES} bytes`, padded));
   }
@@ -252,7 +263,7 @@ export function* writeSafetensors(
   const prefix = new DataView(head.buffer);
   prefix.setUint32(0, padded, true);
   prefix.setUint32(4, 0, true);
-  head.set(json, 8);
+  new TextEncoder().encodeInto(json, head.subarray(8));
   yield head;
   for (const { name, bytes, dtype, shape } of ordered) {
     const data = bytes();
