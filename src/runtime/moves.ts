@@ -105,6 +105,7 @@ export function addPermutation(program: Program, x: Tensor, order: readonly numb
 export function addBroadcast(program: Program, x: Tensor, shape: readonly number[]): Tensor {
   const own = [...Array<number>(shape.length - x.shape.length).fill(1), ...x.shape];
   if (own.every((n, i) => n === shape[i])) return program.view(x, shape);
+  if (own.some((n, i) => n !== 1 && n !== shape[i])) refuse(`values of [${x.shape}] where [${shape}] go`);
   const out = program.tensor(shape);
   const strides = stridesOf(own);
   const from = own.map((n, i) => (n === shape[i] ? (strides[i] as number) : 0));
@@ -115,6 +116,9 @@ export function addBroadcast(program: Program, x: Tensor, shape: readonly number
 /** Tensors side by side along an axis. */
 export function addConcatenation(program: Program, parts: readonly Tensor[], axis: number): Tensor {
   const [first] = parts as [Tensor];
+  const isLike = ({ shape }: Tensor) => shape.every((n, i) => i === axis || n === first.shape[i]);
+  if (!parts.every((part) => part.shape.length === first.shape.length && isLike(part)))
+    refuse(`values of ${parts.map(({ shape }) => `[${shape}]`).join(' and ')} side by side`);
   const total = parts.reduce((sum, part) => sum + (part.shape[axis] as number), 0);
   const shape = first.shape.map((n, i) => (i === axis ? total : n));
   const out = program.tensor(shape);

@@ -328,4 +328,30 @@ test('an operation that nobody computes is refused by name, and so is a function
   ]);
 });
 
+test('shapes that do not go together are a problem that names them', () => {
+  const of = (className: string, config: JsonObject, a: Json, b: Json) =>
+    problems(
+      net(
+        [
+          input('a', a),
+          input('b', b),
+          layer(className, 'joined', config, [{ args: [[tensor('a'), tensor('b')]], kwargs: {} }]),
+        ],
+        ends('a', 'b'),
+        ends('joined'),
+      ),
+    );
+  const [small, large] = [
+    [null, 12, 12, 4],
+    [null, 16, 16, 4],
+  ];
+  const reason = 'inputs of [?, 12, 12, 4] and [?, 16, 16, 4]';
+  for (const className of ['Concatenate', 'Add'])
+    assert.equal(of(className, {}, small, large), [`unsupported-layer joined: ${reason}`]);
+  assert.equal(of('Concatenate', { axis: 1 }, [null, 12, 4], [null, 16, 4]), []);
+  assert.equal(of('Concatenate', {}, [null, null, 4], [null, 16, 4]), []);
+  assert.equal(of('Add', {}, [null, 12, 1], [null, 1, 4]), []);
+  assert.equal(of('Concatenate', {}, [null, 4], [null, 3, 4]).length, 1);
+});
+
 test.run();

@@ -17,7 +17,9 @@ import {
   areKnown,
   biasOf,
   broadcast,
+  broadcastFault,
   fromStart,
+  joinFault,
   type Operation,
   type Operations,
   product,
@@ -107,7 +109,7 @@ const merge: Operation = {
   attributes: {},
   shape: ({ shapes }) => (areKnown(shapes) ? [broadcast(shapes)] : undefined),
   fault: ({ shapes }) =>
-    shapes.length < 2 ? `${shapes.length} inputs where it takes at least two` : undefined,
+    shapes.length < 2 ? `${shapes.length} inputs where it takes at least two` : broadcastFault(shapes),
 };
 
 /** Shapes joined along an axis. */
@@ -126,6 +128,7 @@ const concatenate: Operation = {
   attributes: { axis: int(-1) },
   shape: ({ attributes, shapes }) =>
     areKnown(shapes) ? [concatenated(shapes, Number(attributes.axis))] : undefined,
+  fault: ({ attributes, shapes }) => joinFault(shapes, Number(attributes.axis)),
   dtype: 'same',
 };
 

@@ -58,6 +58,30 @@ export function broadcast(shapes: readonly Shape[]): Shape {
   });
 }
 
+const shown = (shapes: readonly Shape[]): string =>
+  shapes.map((shape) => `[${shape.map((n) => n ?? '?').join(', ')}]`).join(' and ');
+
+/** Why shapes do not go together by {@link broadcast}, as far as they are known. */
+export function broadcastFault(given: readonly (Shape | undefined)[]): string | undefined {
+  const shapes = given.filter((shape) => shape !== undefined);
+  const rank = Math.max(0, ...shapes.map(({ length }) => length));
+  const fits = Array.from({ length: rank }, (_, i) => shapes.map((shape) => shape[shape.length - rank + i]));
+  const isOne = (all: readonly (number | null | undefined)[]) =>
+    new Set(all.filter((n) => typeof n === 'number' && n !== 1)).size <= 1;
+  return fits.every(isOne) ? undefined : `inputs of ${shown(shapes)}`;
+}
+
+/** Why shapes cannot be joined along an axis, or along a new one where none is given, as far as they are known. */
+export function joinFault(given: readonly (Shape | undefined)[], axis?: number): string | undefined {
+  const shapes = given.filter((shape) => shape !== undefined);
+  const [first = []] = shapes;
+  const at = axis === undefined ? undefined : fromStart(axis, first.length);
+  const isLike = (shape: Shape) =>
+    shape.length === first.length &&
+    shape.every((n, i) => i === at || n === null || first[i] === null || n === first[i]);
+  return shapes.every(isLike) ? undefined : `inputs of ${shown(shapes)}`;
+}
+
 /** Whether all shapes are known. */
 export const areKnown = (shapes: readonly (Shape | undefined)[]): shapes is readonly Shape[] =>
   shapes.length > 0 && shapes.every((shape) => shape !== undefined);

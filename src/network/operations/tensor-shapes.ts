@@ -2,7 +2,7 @@ import type { Json, JsonObject } from '../../model.js';
 import type { Shape } from '../types.js';
 import { type Attribute, any, axes, Fault, int, ints, number, optional, text } from './attributes.js';
 import { concatenated } from './layers.js';
-import { type Application, areKnown, fromStart, type Operation, product } from './operation.js';
+import { type Application, areKnown, fromStart, joinFault, type Operation, product } from './operation.js';
 import { reshaped, reshapeFault } from './reshape.js';
 import { type Place, place, placesOf, sliced } from './slices.js';
 import type { TensorOperation } from './tensor-operation.js';
@@ -144,6 +144,7 @@ export const TENSOR_SHAPES: Readonly<Record<string, TensorOperation>> = {
     dtype: 'same',
     shape: ({ attributes: a, shapes }) =>
       areKnown(shapes) ? [concatenated(shapes, Number(a.axis))] : undefined,
+    fault: ({ attributes: a, shapes }) => joinFault(shapes, Number(a.axis)),
   },
   Stack: {
     form: 'list',
@@ -155,7 +156,7 @@ export const TENSOR_SHAPES: Readonly<Record<string, TensorOperation>> = {
       const at = fromStart(Number(a.axis), x.length + 1);
       return [[...x.slice(0, at), shapes.length, ...x.slice(at)]];
     },
-    fault: ({ attributes: a }) => (a.axis === 0 ? 'a new axis before the batch' : undefined),
+    fault: ({ attributes: a, shapes }) => (a.axis === 0 ? 'a new axis before the batch' : joinFault(shapes)),
   },
   ExpandDims: {
     form: 'one',

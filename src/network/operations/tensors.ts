@@ -5,6 +5,7 @@ import {
   type Application,
   areKnown,
   broadcast,
+  broadcastFault,
   fromStart,
   type Operation,
   type Operations,
@@ -24,6 +25,7 @@ const elementwise = (
     const shapes = operandShapes(given);
     return areKnown(shapes) ? [broadcast(shapes)] : undefined;
   },
+  fault: (given: Application) => broadcastFault(operandShapes(given)),
 });
 
 const unary = (attributes: Operation['attributes'] = {}) => elementwise('one', attributes, 'float32');
