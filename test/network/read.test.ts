@@ -354,4 +354,20 @@ test('shapes that do not go together are a problem that names them', () => {
   assert.equal(of('Concatenate', {}, [null, 4], [null, 3, 4]).length, 1);
 });
 
+test('attention that is called without a query or a value is a problem', () => {
+  const of = (className: string, config: JsonObject, call: JsonObject) =>
+    problems(net([input('a', [null, 4, 2]), layer(className, 'm', config, [call])], ends('a'), ends('m')));
+  for (const [given, missing] of [
+    ['value', 'query'],
+    ['query', 'value'],
+  ] as const)
+    assert.equal(
+      of('MultiHeadAttention', { num_heads: 1, key_dim: 2 }, { args: [], kwargs: { [given]: tensor('a') } }),
+      [`unsupported-layer m: a call without ${missing}`],
+    );
+  assert.equal(of('Attention', {}, { args: [[tensor('a')]], kwargs: {} }), [
+    'unsupported-layer m: a call without value',
+  ]);
+});
+
 test.run();

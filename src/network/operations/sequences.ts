@@ -129,6 +129,9 @@ export const givesZeros = (attributes: Readonly<Record<string, unknown>>, axes: 
   attributes.zero_masked === true &&
   (Number(attributes.dropout ?? 0) > 0 || attributes.return_attention_scores === true || axes !== 1);
 
+/** What attention is always called with. */
+const CALLED = ['query', 'value'];
+
 const multiHead: Operation = {
   attributes: {
     num_heads: size,
@@ -161,7 +164,8 @@ const multiHead: Operation = {
     return [out, [query[0] ?? null, Number(heads), ...lengths]];
   },
   fault: ({ attributes: a, roles }) => {
-    if (!roles.includes('value')) return 'a call without value';
+    const missing = CALLED.find((role) => !roles.includes(role));
+    if (missing) return `a call without ${missing}`;
     if (Array.isArray(a.output_shape) && a.output_shape.length > 1) return 'an output_shape of several axes';
     if (a.use_gate === true) return 'use_gate: true';
     if (a.sliding_window !== null) return 'a sliding window';
@@ -205,7 +209,8 @@ const attention = (className: string): Operation => ({
     return given.attributes.return_attention_scores === true ? [out, scores] : [out];
   },
   fault: ({ attributes: a, roles }) => {
-    if (!roles.includes('value')) return 'a call without value';
+    const missing = CALLED.find((role) => !roles.includes(role));
+    if (missing) return `a call without ${missing}`;
     return a.score_mode === 'concat' ? 'score_mode: concat' : undefined;
   },
   weights: ({ attributes, shapes: [query] }) =>
