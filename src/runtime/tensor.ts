@@ -18,7 +18,8 @@ export interface Tensor {
   readonly storage: Storage;
 }
 
-export const aligned = (bytes: number) => (bytes + 63) & -64;
+/** Up to a multiple of 64 bytes; no operations on bits, which are of 32 bits: what a file asks for may be far more. */
+export const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 
 /** Kernels may read that much behind a tensor. */
 export const SLACK = 64;

@@ -190,6 +190,21 @@ test('memory that a small file asks for is bounded, and refused while it is load
     await throwsAsync(() => loadNetwork(cifar, { memoryLimit }), /"memoryLimit" expected bytes/, RangeError);
 });
 
+test('borders of a kernel beyond 32 bits count as the memory that they are', async () => {
+  for (const reach of [2 ** 29, 2 ** 31, 2 ** 40]) {
+    let edits = 0;
+    const bytes = edited(cifar, (text) =>
+      text.replace(/"dilation_rate":\s*\[1,\s*1\]/, () => {
+        edits++;
+        return `"dilation_rate":[1,${reach}]`;
+      }),
+    );
+    assert.is(edits, 1);
+    for (const weights of ['packed', 'decoded'] as const)
+      assert.match(await codeOf(() => loadNetwork(bytes, { weights })), /^too-large: .*option memoryLimit/);
+  }
+});
+
 test('a network without inputs or outputs is refused', async () => {
   const siamese = await bytesOf('graph_siamese');
   for (const what of ['inputs', 'outputs']) {
