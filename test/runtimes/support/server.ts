@@ -44,6 +44,8 @@ export async function serve(folder: string): Promise<StaticServer> {
   const server = createServer((request, response) => {
     answer(folder, request, response).catch((error) => response.destroy(error));
   });
+  // A connection that the server ends after 5 idle seconds may be the one that a client has just chosen: its fetch then fails.
+  server.keepAliveTimeout = 0;
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
