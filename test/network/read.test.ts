@@ -1,54 +1,28 @@
 // Reading a model as a network: inputs, models inside, weights, masks as values, and what is refused or a problem.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Json, JsonObject, ModelInfo, ModelSource, WeightInfo } from '../../src/model.js';
-import {
-  layerShapes,
-  openNetwork,
-  printNetwork,
-  readNetwork,
-  requireRunnable,
-} from '../../src/network/index.js';
+import type { Json, JsonObject, ModelSource, WeightInfo } from '../../src/model.js';
+import { layerShapes, openNetwork, readNetwork, requireRunnable } from '../../src/network/index.js';
 import { shapeFault, weightsByLayer } from '../../src/network/weights.js';
+import {
+  dense,
+  ends,
+  info,
+  input,
+  layer,
+  lines,
+  net,
+  on,
+  problems,
+  refused,
+  sequential,
+  tensor,
+} from './support.js';
 
-const layer = (class_name: string, name: string, config: JsonObject = {}, nodes: Json = []): JsonObject => ({
-  ...{ class_name, config: { name, dtype: 'float32', trainable: true, ...config }, inbound_nodes: nodes },
-});
-const tensor = (name: string, call = 0): JsonObject => ({
-  class_name: '__keras_tensor__',
-  config: { keras_history: [name, call, 0] },
-});
-const on = (...inputs: Json[]): JsonObject => ({ args: inputs, kwargs: {} });
-const input = (name: string, shape: Json, config: JsonObject = {}) =>
-  layer('InputLayer', name, { batch_shape: shape, ...config });
-const dense = (name: string, before: string, more: JsonObject = {}) =>
-  layer('Dense', name, { units: 3, ...more }, [on(tensor(before))]);
-const net = (layers: JsonObject[], inputs: Json, outputs: Json, nodes: Json = [], name = 'net') =>
-  layer('Functional', name, { layers, input_layers: inputs, output_layers: outputs }, nodes);
-const ends = (...names: string[]): Json => names.map((name) => [name, 0, 0]);
-const sequential = (...layers: JsonObject[]) => layer('Sequential', 'seq', { layers });
-
-const info = (architecture: JsonObject | undefined, kerasVersion = '3.15.1'): ModelInfo => ({
-  ...{ file: 'file.keras', backend: 'tensorflow', kerasVersion, architecture },
-});
 const weight = (id: string, shape: number[]): WeightInfo => {
   const [own = '', name = ''] = [id.slice(0, id.lastIndexOf('/')), id.slice(id.lastIndexOf('/') + 1)];
   return { id, layer: own, name, shape, className: 'Dense', dtype: 'F32' };
 };
-/** The printed network without attributes. */
-const lines = (architecture: JsonObject, weights: WeightInfo[] = [], version?: string) =>
-  printNetwork(readNetwork(info(architecture, version), weights))
-    .split('\n')
-    .map((line) => line.replace(/ \{.*?\}/, ''));
-const problems = (architecture: JsonObject, weights: WeightInfo[] = [], version?: string) =>
-  readNetwork(info(architecture, version), weights).problems.map(
-    (row) => `${row.code} ${row.layer}: ${row.reason}`,
-  );
-const refused = (run: () => unknown, code: string, message: string) =>
-  assert.throws(run, (error: { code?: string } & Error) => {
-    assert.equal([error.code, error.message], [code, message]);
-    return true;
-  });
 
 test('a file without an architecture, and a class without layers, are refused by name', () => {
   refused(
