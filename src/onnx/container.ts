@@ -95,7 +95,7 @@ function modelMessage(model: Model, places?: ReadonlyMap<Initializer, Place>): M
 }
 
 /** Files of a message end at 2 GiB; some of it is left for what is not data of tensors. */
-export const MOST_BYTES = 2 ** 31 - 2 ** 24;
+const MOST_BYTES = 2 ** 31 - 2 ** 24;
 
 /** Where external data begins: at whole pages, so that it can be mapped. */
 const ALIGNMENT = 4096;

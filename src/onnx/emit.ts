@@ -129,7 +129,7 @@ class Emitter {
       const inputs = node.inputs.map((value) => this.tensors.get(value) as Tensor);
       this.graph.scope = node.layer;
       const outputs = this.#outputs(node, inputs);
-      const [end] = [this.#ends.get(node)];
+      const end = this.#ends.get(node);
       node.outputs.forEach((value, i) => {
         const typed = this.#typed(outputs[i] as Tensor, value);
         this.tensors.set(i === 0 && end !== undefined ? end : value, typed);
@@ -154,7 +154,7 @@ class Emitter {
     const isOpen = steps > 0 && first.shape.slice(1, steps + 1).some((n) => typeof n !== 'number');
     const isFlat = steps > 0 && !(isOpen && this.#isRowwise(node));
     if (!isFlat) return this.#emit(this.#context(node, inputs, 0));
-    if (inputs.some((x) => x.rank <= steps + 0)) refuse('steps of an input without them');
+    if (inputs.some((x) => x.rank <= steps)) refuse('steps of an input without them');
     const made = this.#emit(
       this.#context(
         node,

@@ -1,15 +1,11 @@
 import { refuse } from '../export/refusal.js';
+import { cellOf, everyRecurrent, gatesOf, mergedWays } from '../network/operations/sequences.js';
 import type { Context, Emit } from './context.js';
 import { floatOf } from './context.js';
 import type { GraphBuilder } from './graph.js';
 import { addLoop, type Direction, type Ends } from './loops.js';
 import { Tensor, timeFirst } from './tensor.js';
 import type { Dim, Val } from './types.js';
-
-export const GATES: Readonly<Record<string, number>> = { LSTM: 4, GRU: 3, SimpleRNN: 1 };
-
-/** Class of the layer, or of the one inside a Bidirectional. */
-export const cellOf = ({ node, attributes }: Context): string => String(attributes.cell ?? node.operation);
 
 /** Activations of ONNX's recurrent operations, with the two numbers that some of them take. */
 const FUNCTIONS: Readonly<Record<string, readonly [name: string, alpha?: number, beta?: number]>> = {
@@ -28,7 +24,7 @@ function isNative(c: Context): boolean {
   const { attributes: a } = c;
   const names = [a.activation, ...(a.recurrent_activation === undefined ? [] : [a.recurrent_activation])];
   return (
-    cellOf(c) in GATES &&
+    !cellOf(c.node).startsWith('Conv') &&
     !c.node.roles.includes('mask') &&
     names.every((name) => Object.hasOwn(FUNCTIONS, String(name)))
   );
@@ -45,7 +41,7 @@ function placesOf(cell: string, units: number): number[] | undefined {
 
 /** `[1, 8 units]`: what is added to the input's part, then to the state's. */
 function biasOf(c: Context, prefix: string, cell: string, units: number): Float32Array {
-  const width = (GATES[cell] as number) * units;
+  const width = gatesOf(cell) * units;
   const out = new Float32Array(2 * width);
   const given = c.values(`${prefix}bias`);
   const places = placesOf(cell, units) ?? Array.from({ length: width }, (_, i) => i);
@@ -60,9 +56,9 @@ function biasOf(c: Context, prefix: string, cell: string, units: number): Float3
 /** ONNX's LSTM, GRU or RNN. */
 function addNative(c: Context, ways: readonly Direction[]): readonly Ends[] {
   const { graph, attributes: a, node } = c;
-  const cell = cellOf(c);
+  const cell = cellOf(node);
   const units = Number(a.units);
-  const width = (GATES[cell] as number) * units;
+  const width = gatesOf(cell) * units;
   const x = floatOf(c.inputs[0] as Tensor);
   const val = x.in(timeFirst(3));
   const [time, batch] = val.shape as [Dim, Dim, Dim];
@@ -133,7 +129,7 @@ function addNative(c: Context, ways: readonly Direction[]): readonly Ends[] {
 }
 
 /** Steps in the opposite order. */
-export function turned(graph: GraphBuilder, x: Val, axis: number): Val {
+function turned(graph: GraphBuilder, x: Val, axis: number): Val {
   const far = Number.MAX_SAFE_INTEGER;
   return graph.slice(x, [{ axis, start: -1, end: -far, step: -1, length: x.shape[axis] as Dim }]);
 }
@@ -172,31 +168,14 @@ function merged(c: Context, forward: Tensor, backward: Tensor): Tensor[] {
   const { graph } = c;
   const { order } = forward;
   const [x, y] = [forward.in(order), backward.in(order)];
-  const of = (val: Val) => [Tensor.of(graph, val, order)];
-  switch (c.attributes.merge_mode) {
-    case 'concat':
-      return of(graph.concat([x, y], order.indexOf(forward.rank - 1)));
-    case 'sum':
-      return of(graph.binary('Add', x, y));
-    case 'mul':
-      return of(graph.binary('Mul', x, y));
-    case 'ave':
-      return of(graph.binary('Mul', graph.binary('Add', x, y), 0.5));
-    case null:
-    case 'none':
-      return [forward, backward];
-    default:
-      return refuse(`merge_mode: ${String(c.attributes.merge_mode)}`);
-  }
+  const of = (val: Val) => Tensor.of(graph, val, order);
+  return mergedWays(c.attributes.merge_mode, forward, backward, {
+    concat: () => of(graph.concat([x, y], order.indexOf(forward.rank - 1))),
+    sum: () => of(graph.binary('Add', x, y)),
+    mul: () => of(graph.binary('Mul', x, y)),
+    ave: () => of(graph.binary('Mul', graph.binary('Add', x, y), 0.5)),
+  });
 }
 
 /** Recurrent layers, in both directions too. */
-export const RECURRENT: Readonly<Record<string, Emit>> = {
-  LSTM: recurrent,
-  GRU: recurrent,
-  SimpleRNN: recurrent,
-  ConvLSTM1D: recurrent,
-  ConvLSTM2D: recurrent,
-  ConvLSTM3D: recurrent,
-  Bidirectional: recurrent,
-};
+export const RECURRENT: Readonly<Record<string, Emit>> = everyRecurrent(recurrent);

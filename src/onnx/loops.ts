@@ -1,6 +1,7 @@
 // Recurrent layers as a Scan over time: those with masks, whose ends ONNX's own operations only take as lengths, those with
 // activations that ONNX's lack, and convolutional ones.
 import { refuse } from '../export/refusal.js';
+import { cellOf, gatesOf } from '../network/operations/sequences.js';
 import { type Activation, activationNamed } from './activations.js';
 import { type Context, floatOf, known, numbersOf } from './context.js';
 import type { GraphBuilder } from './graph.js';
@@ -44,7 +45,7 @@ interface Cell {
 /** Adds one way of a recurrent layer. */
 export function addLoop(c: Context, way: Direction): Ends {
   const { graph, attributes: a, node } = c;
-  const operation = String(a.cell ?? node.operation);
+  const operation = cellOf(node);
   const isConv = operation.startsWith('Conv');
   const mask = c.inputs[node.roles.indexOf('mask')];
   if (isConv && mask) refuse('a mask');
@@ -147,7 +148,7 @@ function lstm(
 function plain(c: Context, way: Direction, operation: string): Cell {
   const { graph: g, attributes: a, node } = c;
   const units = Number(a.units);
-  const width = units * ({ LSTM: 4, GRU: 3 }[operation] ?? 1);
+  const width = units * gatesOf(operation);
   const bias = c.values(`${way.prefix}bias`);
   const isDouble = bias?.length === 2 * width;
   const x = floatOf(c.inputs[0] as Tensor).plain;

@@ -42,11 +42,6 @@ export class Message {
     return this.#tag(field, VARINT).#push(varint(value));
   }
 
-  /** A whole number, or nothing for none. */
-  optionalInt(field: number, value: number | undefined): this {
-    return value === undefined ? this : this.int(field, value);
-  }
-
   float(field: number, value: number): this {
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setFloat32(0, value, true);

@@ -1,3 +1,4 @@
+import { cellOf, everyRecurrent, gatesOf, mergedWays } from '../network/operations/sequences.js';
 import { type ActivationSpec, activationNamed, addActivation, applyActivation } from './activations.js';
 import { type Build, type Context, numberOf, numbersOf, refuse, product as volume } from './context.js';
 import { addCombination } from './elements.js';
@@ -8,9 +9,6 @@ import { makeConvolution, type Product } from './product.js';
 import type { Program, Tensor } from './program.js';
 import { COMBINATIONS } from './record.js';
 
-const GATES: Readonly<Record<string, number>> = {
-  ...{ LSTM: 4, GRU: 3, SimpleRNN: 1, ConvLSTM1D: 4, ConvLSTM2D: 4, ConvLSTM3D: 4 },
-};
 const [ADD, SUBTRACT, MULTIPLY] = (['add', 'subtract', 'multiply'] as const).map((kind) =>
   COMBINATIONS.indexOf(kind),
 ) as [number, number, number];
@@ -105,9 +103,6 @@ function activation(c: Context, key: string): ActivationSpec {
   return activationNamed(name) ?? refuse(`activation ${name}`);
 }
 
-/** Class of the layer, or of the one inside a Bidirectional. */
-const cellOf = ({ node, attributes }: Context): string => String(attributes.cell ?? node.operation);
-
 interface Direction {
   readonly prefix: string;
   readonly isBackward: boolean;
@@ -134,15 +129,15 @@ interface Gates {
 }
 
 /** Whether a layer has kernels over windows. */
-const isConvolving = (c: Context) => cellOf(c).startsWith('Conv');
+const isConvolving = (c: Context) => cellOf(c.node).startsWith('Conv');
 
 /** Gates of a dense cell: all times in one product. */
 function denseGates(c: Context, x: Tensor, prefix: string): Gates {
   const { program, node, attributes: a } = c;
   const [time, features] = x.shape as [number, number];
   const units = numberOf(a.units);
-  const operation = cellOf(c);
-  const width = (GATES[operation] as number) * units;
+  const operation = cellOf(c.node);
+  const width = gatesOf(operation) * units;
   const isAfter = operation === 'GRU' && a.reset_after === true;
   const bias = c.values(`${prefix}bias`);
   const product = (role: string, rows: number, channels: number, own: Float32Array | undefined): Product => {
@@ -224,10 +219,10 @@ function convolvedGates(c: Context, x: Tensor, prefix: string): Gates {
 function addDirection(c: Context, x: Tensor, way: Direction): Outputs {
   const { program, attributes: a } = c;
   const time = x.shape[0] as number;
-  const operation = cellOf(c);
+  const operation = cellOf(c.node);
   const gates = (isConvolving(c) ? convolvedGates : denseGates)(c, x, way.prefix);
   const { units, shape } = gates;
-  const width = (GATES[operation] as number) * units;
+  const width = gatesOf(operation) * units;
   const zx = program.tensor([time, width]);
   const work = program.tensor([WORK_UNITS * units]);
   const h = program.tensor(shape);
@@ -287,7 +282,6 @@ const recurrent: Build = (c) => {
   if (node.roles.some((role) => !['x', 'state', 'mask'].includes(role)))
     refuse(`inputs: ${node.roles.join(', ')}`);
   if (a.stateful === true) refuse('stateful');
-  if (!(cellOf(c) in GATES)) refuse(cellOf(c));
   const isFirst = isConvolving(c) && a.data_format === 'channels_first';
   /** Channels behind the others, or back to where they were; `at` is where they are first. */
   const toLast = (tensor: Tensor, at: number) =>
@@ -333,32 +327,16 @@ const recurrent: Build = (c) => {
 
 function merge(c: Context, forward: Tensor, backward: Tensor): Tensor[] {
   const { program } = c;
-  switch (c.attributes.merge_mode) {
-    case 'concat':
-      return [addConcatenation(program, [forward, backward], forward.shape.length - 1)];
-    case 'sum':
-      return [addCombination(program, forward, backward, 'add')];
-    case 'mul':
-      return [addCombination(program, forward, backward, 'multiply')];
-    case 'ave': {
+  return mergedWays(c.attributes.merge_mode, forward, backward, {
+    concat: () => addConcatenation(program, [forward, backward], forward.shape.length - 1),
+    sum: () => addCombination(program, forward, backward, 'add'),
+    mul: () => addCombination(program, forward, backward, 'multiply'),
+    ave: () => {
       const sum = addCombination(program, forward, backward, 'add');
-      return [addActivation(program, sum, { type: 'element', kind: 'linear', parameters: [0.5, 0] })];
-    }
-    case null:
-    case 'none':
-      return [forward, backward];
-    default:
-      return refuse(`merge_mode: ${String(c.attributes.merge_mode)}`);
-  }
+      return addActivation(program, sum, { type: 'element', kind: 'linear', parameters: [0.5, 0] });
+    },
+  });
 }
 
 /** Recurrent layers, in both directions too. */
-export const SEQUENCES: Readonly<Record<string, Build>> = {
-  LSTM: recurrent,
-  GRU: recurrent,
-  SimpleRNN: recurrent,
-  ConvLSTM1D: recurrent,
-  ConvLSTM2D: recurrent,
-  ConvLSTM3D: recurrent,
-  Bidirectional: recurrent,
-};
+export const SEQUENCES: Readonly<Record<string, Build>> = everyRecurrent(recurrent);

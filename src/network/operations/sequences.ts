@@ -1,5 +1,5 @@
 import type { JsonObject } from '../../model.js';
-import type { Shape } from '../types.js';
+import type { NetworkNode, Shape } from '../types.js';
 import { activation, any, axes, choice, flag, number, optional, size, sizes } from './attributes.js';
 import { type Application, biasOf, type Operation, type Operations, type WeightRole } from './operation.js';
 import { channelsOf, dataFormat, kernelShape, spatial, windows } from './spatial.js';
@@ -13,6 +13,13 @@ export const CELLS: Readonly<Record<string, { readonly gates: number; readonly s
   ConvLSTM2D: { gates: 4, states: 2 },
   ConvLSTM3D: { gates: 4, states: 2 },
 };
+
+/** Class of a recurrent layer, or of the one inside a Bidirectional. */
+export const cellOf = ({ operation, attributes }: Pick<NetworkNode, 'operation' | 'attributes'>): string =>
+  String(attributes.cell ?? operation);
+
+/** Gates of a cell. */
+export const gatesOf = (cell: string): number => CELLS[cell]?.gates ?? 1;
 
 const isDropping = (config: JsonObject) =>
   Number(config.dropout ?? 0) > 0 || Number(config.recurrent_dropout ?? 0) > 0;
@@ -233,8 +240,19 @@ export const SEQUENCES: Operations = {
   AdditiveAttention: attention('AdditiveAttention'),
 };
 
-/** How two directions of a Bidirectional layer are joined. */
-export const MERGE_MODES = ['concat', 'sum', 'mul', 'ave', 'none'];
+const MERGE_MODES = ['concat', 'sum', 'mul', 'ave'] as const;
+
+/** The outputs of two directions as `merge_mode` joins them: with null there are both. */
+export const mergedWays = <T>(
+  mode: unknown,
+  forward: T,
+  backward: T,
+  how: Readonly<Record<(typeof MERGE_MODES)[number], () => T>>,
+): T[] => (mode === null ? [forward, backward] : [how[mode as keyof typeof how]()]);
+
+/** A table with the same for every recurrent layer, in both directions too. */
+export const everyRecurrent = <T>(one: T): Record<string, T> =>
+  Object.fromEntries([...Object.keys(CELLS), 'Bidirectional'].map((name) => [name, one]));
 
 /** A recurrent layer in both directions: `merge_mode` null gives both outputs. */
 export function bidirectional(cell: string): Operation | undefined {

@@ -12,6 +12,7 @@ import {
   spec,
   type WeightSpec,
 } from './define.js';
+import { type MergeMode, mergedBy } from './recurrent.js';
 
 interface ConvLstmConfig extends ConvConfig {
   readonly recurrentActivation?: string | null;
@@ -85,7 +86,7 @@ const convLstm = (rank: number): LayerSpec<ConvLstmConfig> => ({
 
 interface BothConfig {
   readonly layer: { readonly className: string; readonly config: ConvLstmConfig };
-  readonly mergeMode?: 'concat' | 'sum' | 'ave' | 'mul' | null;
+  readonly mergeMode?: MergeMode;
 }
 
 const rankOf = ({ layer }: BothConfig) => Number(layer.className.slice(-2, -1));
@@ -112,13 +113,8 @@ const bidirectional: LayerSpec<BothConfig> = {
     const a = direction('forward_', inner.goBackwards === true);
     const turned = direction('backward_', inner.goBackwards !== true);
     const b = inner.returnSequences ? tf.reverse(turned, 1) : turned;
-    const merge = {
-      sum: () => tf.add(a, b),
-      ave: () => tf.mul(0.5, tf.add(a, b)),
-      mul: () => tf.mul(a, b),
-      concat: () => tf.concat([a, b], -1),
-    };
-    return config.mergeMode === null ? [a, b] : merge[config.mergeMode ?? 'concat']();
+    const outputs = mergedBy(tf, config.mergeMode, a, b);
+    return config.mergeMode === null ? outputs : (outputs[0] as Tensor);
   },
 };
 

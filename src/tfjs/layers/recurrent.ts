@@ -1,4 +1,5 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
+import { mergedWays } from '../../network/operations/sequences.js';
 import type { TensorFlow } from '../types.js';
 import { activate } from './activations.js';
 import { type LayerSpec, type Shape, spec, type WeightSpec } from './define.js';
@@ -159,9 +160,21 @@ const recurrent = (cell: CellName): LayerSpec<RnnConfig> => ({
   },
 });
 
+/** How the outputs of two directions are joined; null: they are not. */
+export type MergeMode = 'concat' | 'sum' | 'ave' | 'mul' | null;
+
+/** The outputs of two directions joined, features with features. */
+export const mergedBy = (tf: TensorFlow, mode: MergeMode = 'concat', a: Tensor, b: Tensor): Tensor[] =>
+  mergedWays(mode, a, b, {
+    sum: () => tf.add(a, b),
+    ave: () => tf.mul(0.5, tf.add(a, b)),
+    mul: () => tf.mul(a, b),
+    concat: () => tf.concat([a, b], -1),
+  });
+
 interface BidirectionalConfig {
   readonly layer: { readonly className: CellName; readonly config: RnnConfig };
-  readonly mergeMode?: 'concat' | 'sum' | 'ave' | 'mul' | null;
+  readonly mergeMode?: MergeMode;
   readonly masked?: boolean;
 }
 
@@ -204,13 +217,7 @@ const bidirectional: LayerSpec<BidirectionalConfig> = {
     const backwards = direction('backward_', rnn.goBackwards !== true, states.slice(half));
     const a = forwards.sequence ?? forwards.last;
     const b = backwards.sequence ? tf.reverse(backwards.sequence, 1) : backwards.last;
-    const merge = {
-      sum: () => tf.add(a, b),
-      ave: () => tf.mul(0.5, tf.add(a, b)),
-      mul: () => tf.mul(a, b),
-      concat: () => tf.concat([a, b], -1),
-    };
-    const outputs = config.mergeMode === null ? [a, b] : [merge[config.mergeMode ?? 'concat']()];
+    const outputs = mergedBy(tf, config.mergeMode, a, b);
     if (rnn.returnState) outputs.push(...forwards.states, ...backwards.states);
     return outputs.length === 1 ? (outputs[0] as Tensor) : outputs;
   },
