@@ -81,6 +81,7 @@ const layerOf = (
 });
 
 test('integer convolutions: one result, packed or decoded, SIMD or not', async () => {
+  let seen = 0;
   const property = fc.asyncProperty(upTo(2 ** 31 - 1), cases, async (seed, c) => {
     const frame = frameOf(c);
     if (!frame) return;
@@ -110,8 +111,10 @@ test('integer convolutions: one result, packed or decoded, SIMD or not', async (
     const words = results.map((result) => [...new Uint32Array(result.buffer)]);
     assert.equal(words[1], words[0]);
     assert.equal(words[2], words[0]);
+    seen++;
   });
   await fc.assert(property, { numRuns: 150 });
+  assert.ok(seen >= 75, `${seen} cases had windows that fit`);
 });
 
 /** The definition, in float64. */
@@ -143,6 +146,7 @@ function defined(c: Case, frame: ReturnType<typeof frameWith>, x: Float32Array, 
 }
 
 test('float32 convolutions and depthwise ones: the definition', async () => {
+  let seen = 0;
   const property = fc.asyncProperty(upTo(2 ** 31 - 1), cases, async (seed, given) => {
     const c = { ...given, corner: 'plain' as const };
     const frame = frameOf(c);
@@ -161,8 +165,10 @@ test('float32 convolutions and depthwise ones: the definition', async () => {
     right.forEach((value, i) => {
       assert.ok(Math.abs((results[1][i] as number) - value) < 1e-4, `${results[1][i]}, expected ${value}`);
     });
+    seen++;
   });
   await fc.assert(property, { numRuns: 150 });
+  assert.ok(seen >= 75, `${seen} cases had windows that fit`);
 });
 
 test.run();

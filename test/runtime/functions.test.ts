@@ -113,7 +113,7 @@ test('activations are within a few units of the last place of float64, or of 1',
     simd.activate(from, n, ACTIVATIONS.indexOf(kind), a, b, c, out);
     pair.floats(simd, out, n).forEach((value, i) => {
       const right = exact(x[i] as number);
-      const bound = 5e-7 * Math.max(1, Math.abs(right), Math.abs(x[i] as number));
+      const bound = 2.5e-7 * Math.max(1, Math.abs(right), Math.abs(x[i] as number));
       assert.ok(Math.abs(value - right) <= bound, `${kind}(${x[i]}) gave ${value}, expected ${right}`);
     });
   }

@@ -19,8 +19,11 @@ const REFUSED: Readonly<Record<string, RegExp>> = {
   graph_augmentations: /auto_contrast_?\d* \(AutoContrast\): AutoContrast is not among its operations/,
 };
 
-/** Bounds of small values, as below, where 4e-3 is not enough. */
-const BOUNDS: Readonly<Record<string, number>> = { k2_short_kernels: 5e-3 };
+/**
+ * Bounds of small values, as below, where 3.5e-3 is not enough: behind a tanh, which leaves small sums as they are and cuts large ones
+ * down to 1, a hundredth of the largest output is less than a hundredth of the largest sum.
+ */
+const BOUNDS: Readonly<Record<string, number>> = { k2_short_kernels: 4.8e-3 };
 
 /**
  * Over all outputs, the largest `|output - expected| / max(|expected|, a hundredth of the largest)`, and the largest
@@ -84,9 +87,9 @@ for (const name of names) {
       await errorsOf(packed, name, 'q', 'packed'),
     ] as const;
     assert.ok(full.own <= 1e-4, `float: ${full.own}`);
-    assert.ok(decoded.ofLargest <= 1e-3, `int4, of the largest output: ${decoded.ofLargest}`);
+    assert.ok(decoded.ofLargest <= 1e-4, `int4, of the largest output: ${decoded.ofLargest}`);
     // Activations of 14 bits: a value of a hundredth of the largest has a relative error of up to 3e-3.
-    assert.ok(decoded.own <= (BOUNDS[name] ?? 4e-3), `int4: ${decoded.own}`);
+    assert.ok(decoded.own <= (BOUNDS[name] ?? 3.5e-3), `int4: ${decoded.own}`);
     assert.equal(kept, decoded);
   });
 }

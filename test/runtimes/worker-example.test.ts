@@ -126,7 +126,7 @@ async function bundleWorker(project: string): Promise<string> {
   const bundle = readFileSync(outfile, 'utf8');
   // A WebAssembly module begins so, in hexadecimal.
   assert.not.match(bundle, '0061736d01000000', 'the alias leaves the bytes of the WebAssembly out');
-  assert.ok(bundle.length < 250_000, `${bundle.length} characters`);
+  assert.ok(bundle.length < 180_000, `${bundle.length} characters`);
   const wasm = path.join(project, Object.values(WASM)[0] as string);
   const size = (file: string) => {
     const bytes = readFileSync(file);
