@@ -1,10 +1,13 @@
-import { BitnibbleError } from '../errors.js';
+import { BitnibbleError, type ErrorCode } from '../errors.js';
 import type { NetworkNode } from '../network/index.js';
 
-/** A node that a format cannot hold. */
+/** Why a node cannot be held or run, before it is known which layer of which file it is. */
 export class Refusal extends BitnibbleError {
-  constructor(readonly reason: string) {
-    super('unsupported-layer', reason);
+  constructor(
+    readonly reason: string,
+    code: ErrorCode = 'unsupported-layer',
+  ) {
+    super(code, reason);
   }
 }
 
@@ -13,14 +16,18 @@ export function refuse(reason: string): never {
   throw new Refusal(reason);
 }
 
-/** Runs the work on a node; a refusal in it becomes one that names file, format, layer and class. */
-export function namingNode<T>(file: string, format: string, node: NetworkNode, work: () => T): T {
+/**
+ * Runs the work on a node; a refusal in it becomes one that names file, layer and class.
+ *
+ * @param cannot who cannot do what: `ONNX cannot hold`
+ */
+export function namingNode<T>(file: string, cannot: string, node: NetworkNode, work: () => T): T {
   try {
     return work();
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const { layer, className } = node;
-    const message = `${file}: ${format} cannot hold the layer ${layer} (${className}): ${error.reason}`;
-    throw new BitnibbleError('unsupported-layer', message, { cause: error });
+    const message = `${file}: ${cannot} the layer ${layer} (${className}): ${error.reason}`;
+    throw new BitnibbleError(error.code, message, { cause: error });
   }
 }

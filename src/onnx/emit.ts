@@ -125,7 +125,7 @@ class Emitter {
   }
 
   #add(node: NetworkNode): void {
-    namingNode(this.source.file, 'ONNX', node, () => {
+    namingNode(this.source.file, 'ONNX cannot hold', node, () => {
       const inputs = node.inputs.map((value) => this.tensors.get(value) as Tensor);
       this.graph.scope = node.layer;
       const outputs = this.#outputs(node, inputs);

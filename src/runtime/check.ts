@@ -1,5 +1,7 @@
 import { BitnibbleError } from '../errors.js';
-import type { ModelSource, WeightInfo } from '../model.js';
+import { packedLength } from '../export/arrange.js';
+import { BITS, type CodedSource, weightInfos } from '../export/stored.js';
+import type { ModelSource } from '../model.js';
 import type { PackedWeight } from '../packed/quantized-model.js';
 import { blockCount, layoutSize, sizeOf } from '../shape.js';
 import { fixedShape, prepare } from './prepare.js';
@@ -25,22 +27,19 @@ class DryProgram extends Program {
 }
 
 /** Zeros for weights: none is read. */
-function hollow(model: ModelSource & { weight?(id: string): PackedWeight }): ModelSource {
-  const infos = new Map(model.weights.map((weight) => [weight.id, weight]));
-  const sizeOfWeight = (id: string) => sizeOf((infos.get(id) as WeightInfo).shape);
+function hollow(model: CodedSource): ModelSource {
+  const infoOf = weightInfos(model);
   const { file, architecture, kerasVersion, backend, weights } = model;
-  const read = (id: string) => new Float32Array(sizeOfWeight(id));
+  const read = (id: string) => new Float32Array(sizeOf(infoOf(id).shape));
   const weight = (id: string): PackedWeight | undefined => {
     const own = model.weight?.(id);
     if (own?.kind !== 'quantized') return own;
     const { coding, layout, shape } = own.tensor;
-    const codes = new Uint8Array(Math.ceil((layoutSize(layout) * BITS[coding.scheme]) / 8));
+    const codes = new Uint8Array(packedLength(layoutSize(layout), BITS[coding.scheme]));
     return { ...own, tensor: { coding, layout, shape, codes, scales: new Float32Array(blockCount(layout)) } };
   };
   return Object.assign({ file, architecture, kerasVersion, backend, weights, read }, { weight });
 }
-
-const BITS = { binary: 1, int2: 2, int4: 4 } as const;
 
 /** What stands for a length that is not fixed. */
 const ANY = 64;

@@ -1,10 +1,14 @@
+import { arrange, arrangeCodes } from '../export/arrange.js';
 import { addActivation } from './activations.js';
 import { type Build, type Context, numbersOf, product, refuse } from './context.js';
 import { channelsLast, rowsLayer } from './layers-products.js';
 import { addPadded, stridesOf } from './moves.js';
 import { addConvolution } from './product.js';
 import type { Tensor } from './program.js';
-import { isCoded, paddedToEight, turnCodes, type Weight } from './weights.js';
+import { isCoded, paddedToEight, type Weight } from './weights.js';
+
+/** A matrix on its side. */
+const TURNED = { axes: [[1], [0]] };
 
 /** Weights `[taps, filters, channels]` as a matrix `[channels, taps * filters]`. */
 function turnedWeight(weight: Weight, taps: number, filters: number, channels: number): Weight | undefined {
@@ -27,17 +31,9 @@ function turnedWeight(weight: Weight, taps: number, filters: number, channels: n
       own[g * columns + n] = scales[at] as number;
     }
   return {
-    ...{ bits, codes: turnCodes(codes, bits, channels, columns), scales: own },
+    ...{ bits, codes: arrangeCodes(codes, bits, [columns, channels], TURNED), scales: own },
     layout: { outer: channels, channels: columns, inner: 1, groupRows },
   };
-}
-
-/** `[columns, rows]` as `[rows, columns]`. */
-export function turnedValues(values: Float32Array, rows: number, columns: number): Float32Array {
-  const out = new Float32Array(values.length);
-  for (let k = 0; k < rows; k++)
-    for (let n = 0; n < columns; n++) out[k * columns + n] = values[n * rows + k] as number;
-  return out;
 }
 
 /** How long the output of an axis is, and how many come before what is kept: half of what the reach is longer. */
@@ -71,7 +67,7 @@ function addTransposed(c: Context, x: Tensor, filters: number, bias: Float32Arra
   const columns = taps * filters;
   const own = c.weight('kernel');
   const weight = program.once(own, 'turned', () => turnedWeight(own, taps, filters, channels));
-  const values = () => turnedValues(c.values('kernel') as Float32Array, channels, columns);
+  const values = () => arrange(c.values('kernel') as Float32Array, [columns, channels], TURNED);
   const layer = rowsLayer(
     c.node.layer,
     height * width,
@@ -93,16 +89,6 @@ function addTransposed(c: Context, x: Tensor, filters: number, bias: Float32Arra
   return program.view(made, inner.length === 2 ? made.shape : [h.length, filters]);
 }
 
-/** Taps from last to first, inputs before outputs: `[taps, filters, channels]` as `[taps, channels, filters]`. */
-function flippedValues(values: Float32Array, taps: number, filters: number, channels: number): Float32Array {
-  const out = new Float32Array(values.length);
-  for (let t = 0, from = 0; t < taps; t++)
-    for (let f = 0; f < filters; f++)
-      for (let k = 0; k < channels; k++, from++)
-        out[((taps - 1 - t) * channels + k) * filters + f] = values[from] as number;
-  return out;
-}
-
 /** Over planes: zeros between the inputs, then a convolution with the taps from last to first, in float32. */
 function addTransposedPlanes(c: Context, x: Tensor, filters: number, bias: Float32Array | undefined): Tensor {
   const { attributes: a, program } = c;
@@ -113,6 +99,10 @@ function addTransposedPlanes(c: Context, x: Tensor, filters: number, bias: Float
     readonly number[],
     readonly number[],
   ];
+  const taps = product(kernel);
+  // Taps from last to first, inputs before outputs.
+  const places = Array.from({ length: taps }, (_, i) => taps - 1 - i);
+  const flipped = { axes: [[0], [2], [1]], pick: { axis: 0, places } };
   const shape = [...inner.map((n, axis) => (n - 1) * (strides[axis] as number) + 1), channels];
   const apart = stridesOf(shape).map((stride, axis) => stride * (strides[axis] ?? 1));
   const image = addPadded(program, x, shape, apart);
@@ -133,7 +123,7 @@ function addTransposedPlanes(c: Context, x: Tensor, filters: number, bias: Float
         ...{ kernel: kernel[0] as number, stride: 1, dilation: dilations[0] as number },
       },
       ...{ groups: 1, columns: filters, weight: new Float32Array(0), bias, low: -Infinity, high: Infinity },
-      values: () => flippedValues(c.values('kernel') as Float32Array, product(kernel), filters, channels),
+      values: () => arrange(c.values('kernel') as Float32Array, [taps, filters, channels], flipped),
     },
     c.options,
   );

@@ -1,7 +1,8 @@
 import { BitnibbleError } from '../errors.js';
-import type { ModelSource } from '../model.js';
+import { namingNode } from '../export/refusal.js';
+import { BITS, type CodedSource, codedWeight } from '../export/stored.js';
+import type { JsonObject } from '../model.js';
 import { type Network, type NetworkNode, operationOf, requireRunnable } from '../network/index.js';
-import type { PackedWeight } from '../packed/quantized-model.js';
 import { activationNamed, activationOf, addActivation, isLinear, LINEAR } from './activations.js';
 import { type Border, type Build, type Context, product, refuse, type Tail } from './context.js';
 import { ATTENTION } from './layers-attention.js';
@@ -18,7 +19,6 @@ import { TRANSPOSED } from './layers-transposed.js';
 import { copyFloats } from './moves.js';
 import type { ProductOptions } from './product.js';
 import type { Program, Tensor } from './program.js';
-import { Refusal } from './refusal.js';
 import type { Weight } from './weights.js';
 
 const BUILDS: Readonly<Record<string, Build>> = {
@@ -38,8 +38,6 @@ const BUILDS: Readonly<Record<string, Build>> = {
 /** Operations that treat every row of the last axis alike. */
 const ROWWISE = /^(Dense|BatchNormalization|LayerNormalization|RMSNormalization|Embedding)$/;
 
-const BITS = { binary: 1, int2: 2, int4: 4 } as const;
-
 /** In magnitude, in scales: -8 of int4. */
 const LARGEST_LEVEL = 8;
 
@@ -52,11 +50,6 @@ const BORDERED = /^(Conv[12]D|DepthwiseConv[12]D)$/;
 export interface Plan {
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
-}
-
-/** Weights of a model by id: as codes where it has them. */
-interface CodedSource extends ModelSource {
-  weight?(id: string): PackedWeight;
 }
 
 /**
@@ -97,19 +90,14 @@ const isIdentity = ({ operation }: NetworkNode) => operationOf(operation)?.isIde
 const USUAL = { activation: 'relu', axis: -1, scale: 1, offset: 0, beta: 1 };
 
 /** Whether the runtime computes an operation with some attributes. */
-export const isPlanned = (operation: string): boolean =>
+export const isPlanned = (operation: string, attributes: JsonObject = USUAL): boolean =>
   Object.hasOwn(BUILDS, operation) ||
   operationOf(operation)?.isIdentity === true ||
-  activationOf(operation, USUAL) !== undefined;
+  activationOf(operation, attributes) !== undefined;
 
 function unknownOf({ nodes }: Network): Network['problems'] {
-  return nodes.flatMap((node) => {
-    const { operation, attributes, layer, className } = node;
-    const isKnown =
-      Object.hasOwn(BUILDS, operation) ||
-      isIdentity(node) ||
-      activationOf(operation, attributes) !== undefined;
-    if (isKnown) return [];
+  return nodes.flatMap(({ operation, attributes, layer, className }) => {
+    if (isPlanned(operation, attributes)) return [];
     const reason =
       operation === 'Activation'
         ? `activation ${String(attributes.activation)}`
@@ -145,14 +133,7 @@ class Planner {
 
   add(node: NetworkNode): void {
     if (this.#done.has(node)) return;
-    try {
-      this.#add(node);
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      const { layer, className } = node;
-      const message = `${this.source.file}: the runtime cannot run the layer ${layer} (${className}): ${error.reason}`;
-      throw new BitnibbleError(error.code, message, { cause: error });
-    }
+    namingNode(this.source.file, 'the runtime cannot run', node, () => this.#add(node));
   }
 
   #add(node: NetworkNode): void {
@@ -257,9 +238,9 @@ class Planner {
     if (id === undefined)
       throw new BitnibbleError('missing-weight', `${this.source.file}: ${node.layer} has no ${role}`);
     return this.#once(this.#weights, id, () => {
-      const own = this.source.weight?.(id);
-      if (own?.kind !== 'quantized') return this.#once(this.#values, id, () => this.source.read(id));
-      const { coding, codes, scales, layout } = own.tensor;
+      const own = codedWeight(this.source, id);
+      if (!own) return this.#once(this.#values, id, () => this.source.read(id));
+      const { coding, codes, scales, layout } = own;
       // Where float32 ends before the largest level does, reading says whether a code goes that far.
       if (scales.some((scale) => !Number.isFinite(Math.fround(LARGEST_LEVEL * scale)))) this.source.read(id);
       return { bits: BITS[coding.scheme], codes, scales, layout };

@@ -1,19 +1,6 @@
-import { BitnibbleError, type ErrorCode } from '../errors.js';
+import { Refusal } from '../export/refusal.js';
 
-/** Why something cannot be run, before it is known which layer of which file it is. */
-export class Refusal extends BitnibbleError {
-  constructor(
-    readonly reason: string,
-    code: ErrorCode = 'unsupported-layer',
-  ) {
-    super(code, reason);
-  }
-}
-
-/** @throws Refusal */
-export function refuse(reason: string): never {
-  throw new Refusal(reason);
-}
+export { Refusal, refuse } from '../export/refusal.js';
 
 const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20).toLocaleString('en-US')} MiB`;
 

@@ -50,19 +50,6 @@ export function levelMatrix(
   return { bits, codes, scales, groupRows: isWhole ? rows : Math.min(rows, layout.groupRows) };
 }
 
-/** A matrix whose codes lie turned, `[N, K]`, in the order that products read. */
-export function turnCodes(codes: Uint8Array, bits: number, rows: number, columns: number): Uint8Array {
-  const out = new Uint8Array(Math.ceil((rows * columns * bits) / 8));
-  const mask = (1 << bits) - 1;
-  for (let n = 0, from = 0; n < columns; n++)
-    for (let k = 0; k < rows; k++, from += bits) {
-      const to = (k * columns + n) * bits;
-      const code = ((codes[from >> 3] as number) >> (from & 7)) & mask;
-      out[to >> 3] = (out[to >> 3] as number) | (code << (to & 7));
-    }
-  return out;
-}
-
 /** Floats up to a multiple of eight, zeros behind the last. */
 export function paddedToEight(values: ArrayLike<number> | undefined, length: number): Float32Array {
   const out = new Float32Array(Math.ceil(length / 8) * 8);
