@@ -1,3 +1,4 @@
+import { broadcast } from '../network/operations/operation.js';
 import { addActivation } from './activations.js';
 import { addBroadcast } from './moves.js';
 import type { Program, Tensor } from './program.js';
@@ -13,12 +14,10 @@ export const addFunction = (
 
 /** Two tensors element by element; either may be repeated along axes of length 1. */
 export function addCombination(program: Program, x: Tensor, y: Tensor, kind: CombinationKind): Tensor {
-  const rank = Math.max(x.shape.length, y.shape.length);
-  const at = (t: Tensor, i: number) => t.shape[t.shape.length - rank + i] ?? 1;
-  const shape = Array.from({ length: rank }, (_, i) => Math.max(at(x, i), at(y, i)));
+  const shape = broadcast([x.shape, y.shape]) as number[];
   const left = addBroadcast(program, x, shape);
   // The second may be read over and over, where it repeats as a whole.
-  const own = Array.from({ length: rank }, (_, i) => at(y, i));
+  const own = [...Array<number>(shape.length - y.shape.length).fill(1), ...y.shape];
   const from = own.findIndex((n) => n !== 1);
   const isSuffix = from < 0 || own.slice(from).every((n, i) => n === shape[from + i]);
   const right = isSuffix ? y : addBroadcast(program, y, shape);

@@ -1,14 +1,19 @@
 import type { Json } from '../model.js';
-import { type Place, placesOf, sliced } from '../network/operations/slices.js';
-import type { Operand } from '../network/operations/tensor-operation.js';
+import { broadcast } from '../network/operations/operation.js';
+import { type Place, placesOf, windowOf } from '../network/operations/slices.js';
+import { type Operand, operandShape } from '../network/operations/tensor-operation.js';
 import { axisOf, type Build, type Context, numberOf, numbersOf, refuse } from './context.js';
 import { addCombination, addFunction } from './elements.js';
-import { addBox, addBroadcast, addConcatenation, addPadding, addPermutation } from './moves.js';
-import type { Tensor } from './program.js';
+import {
+  addBox,
+  addBroadcast,
+  addConcatenation,
+  addPadding,
+  addPermutation,
+  addRepetition,
+} from './moves.js';
+import type { Program, Tensor } from './program.js';
 import type { CombinationKind } from './record.js';
-
-const shapeOfList = (operand: unknown): number[] =>
-  Array.isArray(operand) ? [operand.length, ...shapeOfList(operand[0])] : [];
 
 /** Operands in order, numbers among them. */
 function operandsOf(c: Context): Tensor[] {
@@ -16,7 +21,7 @@ function operandsOf(c: Context): Tensor[] {
   return (c.attributes.operands as unknown as Operand[]).map((operand) => {
     if (operand === null) return c.inputs[next++] as Tensor;
     const list = Array.isArray(operand) ? (operand.flat(9) as number[]) : [Number(operand)];
-    return c.program.constant(Float32Array.from(list), shapeOfList(operand));
+    return c.program.constant(Float32Array.from(list), operandShape(operand) as number[]);
   });
 }
 
@@ -64,24 +69,21 @@ const power: Build = (c) => {
   }
 };
 
+/** 1 where x is 0, else 0. */
+const addNot = (program: Program, x: Tensor): Tensor =>
+  addCombination(program, x, program.constant(Float32Array.of(0), []), 'equal');
+
 const where: Build = (c) => {
   const { program } = c;
   const [condition, x, y] = operandsOf(c) as [Tensor, Tensor, Tensor];
-  const zero = program.constant(Float32Array.of(0), []);
-  const isNot = addCombination(program, condition, zero, 'equal');
-  const shape = [condition, x, y].reduce<readonly number[]>((all, { shape: own }) => spread(all, own), []);
+  const isNot = addNot(program, condition);
+  const shape = broadcast([condition.shape, x.shape, y.shape]) as number[];
   const wide = (tensor: Tensor) => addBroadcast(program, tensor, shape);
   // What is not taken becomes 0, whatever it was.
   const left = addCombination(program, wide(x), condition, 'keep');
   const right = addCombination(program, wide(y), isNot, 'keep');
   return [addCombination(program, left, right, 'add')];
 };
-
-function spread(a: readonly number[], b: readonly number[]): number[] {
-  const rank = Math.max(a.length, b.length);
-  const at = (list: readonly number[], i: number) => list[list.length - rank + i] ?? 1;
-  return Array.from({ length: rank }, (_, i) => (at(a, i) === 1 ? at(b, i) : at(a, i)));
-}
 
 /** Slices, places, new axes. */
 const getItem: Build = (c) => {
@@ -100,11 +102,8 @@ const getItem: Build = (c) => {
       taken.push(1);
       continue;
     }
-    const by = place.step ?? 1;
-    const count = sliced(n, place) as number;
-    const from = place.start ?? (by > 0 ? 0 : n - 1);
-    const own = from < 0 ? from + n : from;
-    start.push(by > 0 ? Math.min(Math.max(own, 0), n) : Math.min(Math.max(own, -1), n - 1));
+    const { from, by, count } = windowOf(n, place);
+    start.push(from);
     step.push(by);
     taken.push(count);
     shape.push(count);
@@ -165,13 +164,16 @@ const flip: Build = (c) => {
 
 /** Every element along an axis so many times. */
 const repeat: Build = (c) => {
-  const { program } = c;
   const x = first(c);
   const axis = axisOf(c.attributes.axis, x.shape.length);
   const times = numberOf(c.attributes.repeats);
-  const [outer, inner] = [x.shape.slice(0, axis + 1), x.shape.slice(axis + 1)];
-  const wide = addBroadcast(program, program.view(x, [...outer, 1, ...inner]), [...outer, times, ...inner]);
-  return [program.view(wide, [...outer.slice(0, -1), (outer.at(-1) as number) * times, ...inner])];
+  return [
+    addRepetition(
+      c.program,
+      x,
+      x.shape.map((_, i) => (i === axis ? times : 1)),
+    ),
+  ];
 };
 
 const tile: Build = (c) => {
@@ -267,10 +269,7 @@ export const TENSOR_OPERATIONS: Readonly<Record<string, Build>> = {
   'ops.LogicalAnd': logical('minimum'),
   'ops.LogicalOr': logical('maximum'),
   'ops.LogicalXor': logical('not_equal'),
-  'ops.LogicalNot': (c) => {
-    const zero = c.program.constant(Float32Array.of(0), []);
-    return [addCombination(c.program, first(c), zero, 'equal')];
-  },
+  'ops.LogicalNot': (c) => [addNot(c.program, first(c))],
   'ops.SquaredDifference': (c) => {
     const [x, y] = operandsOf(c) as [Tensor, Tensor];
     return [addFunction(c.program, addCombination(c.program, x, y, 'subtract'), 'square')];

@@ -1,5 +1,5 @@
 import { addActivation } from './activations.js';
-import { axisOf, type Build, type Context, numbersOf, product, refuse } from './context.js';
+import { axisOf, type Build, type Context, product, refuse } from './context.js';
 import { addCombination, addFunction } from './elements.js';
 import { addPermutation } from './moves.js';
 import type { Program, Tensor } from './program.js';
@@ -12,7 +12,9 @@ function turned(program: Program, x: Tensor, axes: readonly number[], keep: bool
     ? x.shape.map((n, i) => (axes.includes(i) ? 1 : n))
     : kept.map((i) => x.shape[i] as number);
   const first = addPermutation(program, x, [...[...axes].sort((m, n) => m - n), ...kept]);
-  return { first, shape, count: product(axes.map((i) => x.shape[i] as number)) };
+  const count = product(axes.map((i) => x.shape[i] as number));
+  if (count === 0) refuse('no elements to take together');
+  return { first, shape, count };
 }
 
 /** Mean or largest over axes. */
@@ -24,7 +26,6 @@ export function addPooled(
   isMax: boolean,
 ): Tensor {
   const { first, shape, count } = turned(program, x, axes, keep);
-  if (count === 0) refuse('no elements to take together');
   const out = program.tensor(shape);
   const channels = x.size / count;
   program.step([first], [out], () =>
@@ -45,7 +46,6 @@ function addFold(
   how: CombinationKind,
 ): Tensor {
   const { first, shape, count } = turned(program, x, axes, keep);
-  if (count === 0) refuse('no elements to take together');
   const out = program.tensor(shape);
   const n = out.size;
   const kind = COMBINATIONS.indexOf(how);
@@ -155,12 +155,7 @@ export function addUnit(
 }
 
 /** `x / sqrt(max(sum(x x), epsilon))` along axes. */
-export function addUnitOfSquares(
-  program: Program,
-  x: Tensor,
-  axes: readonly number[],
-  epsilon: number,
-): Tensor {
+function addUnitOfSquares(program: Program, x: Tensor, axes: readonly number[], epsilon: number): Tensor {
   const sum = addSum(program, addFunction(program, x, 'square'), axes, true);
   const bound = addActivation(program, sum, { type: 'bounds', low: epsilon, high: Infinity });
   return addCombination(program, x, addFunction(program, bound, 'sqrt'), 'divide');
@@ -176,7 +171,7 @@ const unitOfSquares =
   (epsilonOf: (c: Context) => number): Build =>
   (c) => {
     const [x] = c.inputs as [Tensor];
-    const axes = c.attributes.axis === null ? numbersOf(x.shape.map((_, i) => i)) : axesOf(c, x);
+    const axes = c.attributes.axis === null ? x.shape.map((_, i) => i) : axesOf(c, x);
     return [addUnitOfSquares(c.program, x, axes, epsilonOf(c))];
   };
 

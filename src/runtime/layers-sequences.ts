@@ -1,7 +1,7 @@
 import { cellOf, everyRecurrent, gatesOf, mergedWays } from '../network/operations/sequences.js';
-import { type ActivationSpec, activationNamed, addActivation, applyActivation } from './activations.js';
+import { type ActivationSpec, activationNamed, applyActivation } from './activations.js';
 import { type Build, type Context, numberOf, numbersOf, refuse, product as volume } from './context.js';
-import { addCombination } from './elements.js';
+import { addCombination, addFunction } from './elements.js';
 import { type Frame, frameWith, outShape } from './frames.js';
 import { rowsLayer } from './layers-products.js';
 import { addConcatenation, addPermutation, copyFloats } from './moves.js';
@@ -333,7 +333,7 @@ function merge(c: Context, forward: Tensor, backward: Tensor): Tensor[] {
     mul: () => addCombination(program, forward, backward, 'multiply'),
     ave: () => {
       const sum = addCombination(program, forward, backward, 'add');
-      return addActivation(program, sum, { type: 'element', kind: 'linear', parameters: [0.5, 0] });
+      return addFunction(program, sum, 'linear', 0.5, 0);
     },
   });
 }

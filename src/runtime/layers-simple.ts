@@ -1,9 +1,9 @@
-import { addActivation, LINEAR } from './activations.js';
+import { addActivation } from './activations.js';
 import { type Build, type Context, numbersOf, product, refuse } from './context.js';
-import { addCombination } from './elements.js';
+import { addCombination, addFunction } from './elements.js';
 import { frameOf, outShape } from './frames.js';
 import { channelsLast } from './layers-products.js';
-import { addSum } from './layers-reductions.js';
+import { addPooled, addSum } from './layers-reductions.js';
 import type { Tensor } from './program.js';
 import { COMBINATIONS, type CombinationKind } from './record.js';
 
@@ -49,17 +49,9 @@ const globalPooling =
     channelsLast(c, (x) => {
       const mask = c.inputs[c.node.roles.indexOf('mask')];
       if (mask) return addMaskedMean(c, x, mask);
-      const channels = x.shape.at(-1) as number;
-      const pixels = x.size / channels;
-      const isKept = c.attributes.keepdims === true;
-      const made = c.program.tensor([...(isKept ? x.shape.slice(0, -1).map(() => 1) : []), channels]);
+      const axes = x.shape.slice(0, -1).map((_, i) => i);
+      const made = addPooled(c.program, x, axes, c.attributes.keepdims === true, isMax);
       c.program.shareRange(made, x);
-      c.program.step([x], [made], () =>
-        c.program.kernels.pool(
-          ...([x.storage.at, 1, pixels, channels, 1, pixels, 1, 1, 0, 0, 1, 1] as const),
-          ...([isMax ? 1 : 0, made.storage.at] as const),
-        ),
-      );
       return made;
     }),
   ];
@@ -82,9 +74,8 @@ const merging =
       (x, y) => addCombination(c.program, ...(isTurned(x, y) ? ([y, x] as const) : ([x, y] as const)), kind),
       first,
     );
-    const mean = { type: 'element', kind: 'linear', parameters: [1 / c.inputs.length, 0] } as const;
-    const { activation } = isMean ? { activation: LINEAR } : c.tail(0);
-    return [addActivation(c.program, isMean ? addActivation(c.program, sum, mean) : sum, activation)];
+    if (isMean) return [addFunction(c.program, sum, 'linear', 1 / c.inputs.length, 0)];
+    return [addActivation(c.program, sum, c.tail(0).activation)];
   };
 
 const prelu: Build = (c) => {

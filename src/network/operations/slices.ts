@@ -27,19 +27,24 @@ export function placesOf(key: readonly Place[], rank: number): Exclude<Place, '.
   return list as Exclude<Place, '...'>[];
 }
 
-/** How many of `n` elements a slice takes, as Python counts: null where `n` is not known and matters. */
-export function sliced(
-  n: number | null,
-  { start, stop, step }: Exclude<Place, '...' | number | null>,
-): number | null {
-  if (n === null) return null;
+type Slice = Exclude<Place, '...' | number | null>;
+
+/** Where a slice of `n` elements begins, how far apart its elements are, and how many it takes, as Python counts. */
+export function windowOf(
+  n: number,
+  { start, stop, step }: Slice,
+): { readonly from: number; readonly by: number; readonly count: number } {
   const by = step ?? 1;
   const bound = (value: number | null, fallback: number) => {
     if (value === null) return fallback;
     const from = value < 0 ? value + n : value;
     return by > 0 ? Math.min(Math.max(from, 0), n) : Math.min(Math.max(from, -1), n - 1);
   };
-  const first = bound(start, by > 0 ? 0 : n - 1);
+  const from = bound(start, by > 0 ? 0 : n - 1);
   const last = bound(stop, by > 0 ? n : -1);
-  return Math.max(Math.ceil((last - first) / by), 0);
+  return { from, by, count: Math.max(Math.ceil((last - from) / by), 0) };
 }
+
+/** How many of `n` elements a slice takes: null where `n` is not known and matters. */
+export const sliced = (n: number | null, slice: Slice): number | null =>
+  n === null ? null : windowOf(n, slice).count;
