@@ -6,6 +6,7 @@ import type { Program, Tensor } from './program.js';
 import { refuse } from './refusal.js';
 import type { Weight } from './weights.js';
 
+export { sizeOf as product } from '../shape.js';
 export { refuse };
 
 /** What follows a product and is computed with it. */
@@ -45,7 +46,6 @@ export type Build = (context: Context) => readonly Tensor[];
 export const numberOf = (value: unknown): number => Number(value);
 export const numbersOf = (value: unknown): readonly number[] => value as readonly number[];
 export const roundUp = (n: number, by: number): number => Math.ceil(n / by) * by;
-export const product = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 
 /** An axis of Keras, the batch counted, as one of a shape without it. @throws Refusal for the batch itself */
 export function axisOf(axis: unknown, rank: number): number {

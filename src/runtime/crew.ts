@@ -1,3 +1,4 @@
+import { aligned } from './tensor.js';
 import {
   claimPart,
   computePart,
@@ -70,7 +71,7 @@ export const MOST_THREADS = 64;
 const SCRATCH_BYTES = 512;
 
 /** Memory of a crew. */
-export const crewBytes = (count: number): number => ((4 * wordsOf(count) + 63) & -64) + SCRATCH_BYTES * count;
+export const crewBytes = (count: number): number => aligned(4 * wordsOf(count)) + SCRATCH_BYTES * count;
 
 /** A page's own thread must not wait. */
 function mayWait(words: Int32Array): boolean {
@@ -106,7 +107,7 @@ export class Crew {
     this.#factor = new Float32Array(this.#buffer, at + 4 * JOB.factor, 1);
     this.#words.fill(0);
     this.#canWait = mayWait(this.#words);
-    const own = at + ((4 * wordsOf(count) + 63) & -64);
+    const own = at + aligned(4 * wordsOf(count));
     (this.#calls.useScratch as (at: number) => void)(own);
     this.#threads = Array.from({ length: count - 1 }, (_, i) =>
       spawn({ ...shared, job: at, scratch: own + SCRATCH_BYTES * (i + 1) }),

@@ -2,6 +2,7 @@ import { BitnibbleError, expected } from '../errors.js';
 import { compile, exportsOf, type KernelModule } from '../kernels/instance.js';
 import { Refusal } from './refusal.js';
 import { sharedMemory, withSharedMemory } from './shared.js';
+import { aligned } from './tensor.js';
 import type { KernelName, Kernels } from './types.js';
 
 export type { KernelModule } from '../kernels/instance.js';
@@ -58,7 +59,7 @@ function simdKernels(abi: Abi): Kernels {
   const { memory } = abi;
   return {
     ...(abi as unknown as Pick<Kernels, KernelName>),
-    ...{ backend: 'simd', base: (abi.arenaBase() + 63) & -64 },
+    ...{ backend: 'simd', base: aligned(abi.arenaBase()) },
     memory,
     reserve(end) {
       const missing = end + OVERREAD - memory.buffer.byteLength;

@@ -5,6 +5,7 @@ import { addCombination, addFunction } from './elements.js';
 import { rowsLayer } from './layers-products.js';
 import { addSum } from './layers-reductions.js';
 import { makeMatmul } from './matmul.js';
+import { addBroadcast } from './moves.js';
 import { addConvolution } from './product.js';
 import type { Program, Tensor } from './program.js';
 import { ACTIVATIONS } from './record.js';
@@ -121,12 +122,7 @@ function addMask(c: Context, s: Sequences, roles: readonly string[]): Tensor | u
   const [first, ...rest] = masks;
   if (!first) return undefined;
   // Every mask as wide as the scores.
-  const wide = addCombination(
-    program,
-    first,
-    program.constant(new Float32Array(time * keys).fill(1), [time, keys]),
-    'multiply',
-  );
+  const wide = addBroadcast(program, first, [...first.shape.slice(0, -2), time, keys]);
   return rest.reduce((all, mask) => addCombination(program, all, mask, 'multiply'), wide);
 }
 

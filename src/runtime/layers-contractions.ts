@@ -4,7 +4,7 @@ import { axisOf, type Build, type Context, numberOf, numbersOf, product, refuse 
 import { addCombination } from './elements.js';
 import { rowsLayer } from './layers-products.js';
 import { addSum, addUnit } from './layers-reductions.js';
-import { addMatmul, volumeOf } from './matmul.js';
+import { addMatmul } from './matmul.js';
 import { addPermutation } from './moves.js';
 import { addConvolution } from './product.js';
 import type { Program, Tensor } from './program.js';
@@ -47,7 +47,7 @@ function addEinsum(program: Program, { left, right, out }: Equation, x: Tensor, 
     );
     return program.view(
       turned,
-      order.map((part) => volumeOf(part, sizes)),
+      order.map((part) => product([...part].map((letter) => sizes.get(letter) as number))),
     );
   };
   const made = addMatmul(

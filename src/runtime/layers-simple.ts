@@ -1,11 +1,11 @@
 import { addActivation } from './activations.js';
-import { type Build, type Context, numbersOf, product, refuse } from './context.js';
+import { type Build, type Context, numbersOf, product } from './context.js';
 import { addCombination, addFunction } from './elements.js';
 import { frameOf, outShape } from './frames.js';
 import { channelsLast } from './layers-products.js';
 import { addPooled, addSum } from './layers-reductions.js';
 import type { Tensor } from './program.js';
-import { COMBINATIONS, type CombinationKind } from './record.js';
+import type { CombinationKind } from './record.js';
 
 const pooling =
   (isMax: boolean): Build =>
@@ -79,24 +79,11 @@ const merging =
   };
 
 const prelu: Build = (c) => {
-  const { program } = c;
   const [x] = c.inputs as [Tensor];
   const shared = c.attributes.shared_axes === null ? [] : numbersOf(c.attributes.shared_axes);
   const shape = x.shape.map((n, i) => (shared.includes(i + 1) ? 1 : n));
-  const alpha = c.values('alpha') as Float32Array;
-  const at = program.put(alpha);
-  const from = shape.findIndex((n) => n !== 1);
-  if (from >= 0 && shape.slice(from).some((n, i) => n !== x.shape[from + i]))
-    refuse(`shared_axes: [${shared}]`);
-  const out = program.tensor(x.shape);
-  const kind = COMBINATIONS.indexOf('prelu');
-  program.step(
-    [x],
-    [out],
-    () => program.kernels.combine(x.storage.at, at, x.size, alpha.length, kind, out.storage.at),
-    true,
-  );
-  return [out];
+  const alpha = c.program.constant(c.values('alpha') as Float32Array, shape);
+  return [addCombination(c.program, x, alpha, 'prelu')];
 };
 
 /** Layers without products: windows, functions, moves. */

@@ -1,4 +1,4 @@
-import { product, roundUp } from './context.js';
+import { roundUp } from './context.js';
 import { type Program, roomOf, type Tensor } from './program.js';
 
 /** A product of two tensors: floats `rowA` apart from row to row; b's `rowB` and `columnB` apart. */
@@ -49,7 +49,3 @@ export function addMatmul(program: Program, a: Tensor, b: Tensor): Tensor {
   });
   return out;
 }
-
-/** Sizes of a volume, by the letters of its axes. */
-export const volumeOf = (letters: string, sizes: ReadonlyMap<string, number>): number =>
-  product([...letters].map((letter) => sizes.get(letter) as number));

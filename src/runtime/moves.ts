@@ -39,7 +39,7 @@ function merged(shape: readonly number[], from: readonly number[], to: readonly 
  * Copies of blocks that move a tensor of `shape`, elements `from` and `to` apart along each axis: at most three axes a call,
  * the others written out.
  */
-export function movesOf(
+function movesOf(
   shape: readonly number[],
   from: readonly number[],
   to: readonly number[],
@@ -70,7 +70,7 @@ export function movesOf(
 }
 
 /** Runs moves between two addresses. */
-export function runMoves(program: Program, moves: readonly Move[], from: number, to: number): void {
+function runMoves(program: Program, moves: readonly Move[], from: number, to: number): void {
   const { kernels } = program;
   for (const [a, b, ...rest] of moves)
     kernels.move(
@@ -86,7 +86,7 @@ export function copyFloats(program: Program, from: number, to: number, n: number
 }
 
 /** A step that moves a tensor whole. */
-export function addMoves(program: Program, x: Tensor, out: Tensor, moves: readonly Move[]): void {
+function addMoves(program: Program, x: Tensor, out: Tensor, moves: readonly Move[]): void {
   program.step([x], [out], () => runMoves(program, moves, x.storage.at, out.storage.at));
 }
 

@@ -1,4 +1,5 @@
 import { expected } from '../errors.js';
+import { sizeOf } from '../shape.js';
 import type { Threads } from './crew.js';
 import type { Plan } from './plan.js';
 import type { Program } from './program.js';
@@ -70,8 +71,6 @@ type Times = { readonly all: readonly number[]; readonly layers: readonly (reado
 const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[values.length >> 1] as number;
 
-const sizeOf = ({ shape }: NetworkPort) => shape.reduce((n, d) => n * d, 1);
-
 /** A network in memory of its own, ready to run. Samples of a batch do not know of each other: each gives what it gives alone. */
 export class RunnableNetwork {
   #program: Program | undefined;
@@ -100,7 +99,7 @@ export class RunnableNetwork {
   run(inputs: Inputs): Float32Array | Outputs;
   run(inputs: Inputs): Float32Array | Outputs {
     const { arrays, batch } = this.#arrays(inputs);
-    const results = this.outputs.map((port) => new Float32Array(batch * sizeOf(port)));
+    const results = this.outputs.map((port) => new Float32Array(batch * sizeOf(port.shape)));
     this.#run(arrays, batch, results);
     return this.#isSingle ? (results[0] as Float32Array) : this.#named(results);
   }
@@ -112,7 +111,7 @@ export class RunnableNetwork {
       const own = outputs instanceof Float32Array ? outputs : outputs[port.name];
       if (!(own instanceof Float32Array))
         throw new TypeError(expected(port.name, 'a Float32Array', typeof own));
-      const length = batch * sizeOf(port);
+      const length = batch * sizeOf(port.shape);
       if (own.length !== length) throw new RangeError(expected(port.name, `${length} values`, own.length));
       return own;
     });
@@ -220,10 +219,10 @@ export class RunnableNetwork {
       return own as NetworkArray;
     });
     const [first] = this.inputs as [NetworkPort];
-    const batch = (arrays[0]?.length ?? 0) / sizeOf(first);
+    const batch = (arrays[0]?.length ?? 0) / sizeOf(first.shape);
     this.inputs.forEach((port, i) => {
       const { length } = arrays[i] as NetworkArray;
-      if (!Number.isInteger(batch) || length !== batch * sizeOf(port)) {
+      if (!Number.isInteger(batch) || length !== batch * sizeOf(port.shape)) {
         const samples = `[${Number.isInteger(batch) ? batch : 'batch'}, ${port.shape.join(', ')}]`;
         throw new RangeError(expected(port.name, `values of shape ${samples}`, length));
       }

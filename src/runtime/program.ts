@@ -1,13 +1,13 @@
-import { placeTensors } from './placement.js';
-import { aligned, SLACK, type Storage, type Tensor } from './tensor.js';
-
-export type { Tensor } from './tensor.js';
-
+import { sizeOf } from '../shape.js';
 import type { Crew } from './crew.js';
 import { Ledger } from './ledger.js';
+import { placeTensors } from './placement.js';
 import { type LayerRecord, RECORD_BYTES, RUN_BYTES, writeRecord } from './record.js';
 import { Refusal, refuse, requireRoom } from './refusal.js';
+import { aligned, SLACK, type Storage, type Tensor } from './tensor.js';
 import type { Kernels } from './types.js';
+
+export type { Tensor } from './tensor.js';
 
 /** What runs, with everything decided but the addresses of tensors. */
 interface Step {
@@ -37,6 +37,11 @@ export type Room = 'stage' | 'work' | `${'panel' | 'transformed' | 'sums'} ${num
 export const roomOf = (name: 'panel' | 'transformed' | 'sums', part: number): Room => `${name} ${part}`;
 
 const nothing = () => {};
+
+function requireSize(size: number, shape: readonly number[]): void {
+  if (sizeOf(shape) !== size)
+    throw new Refusal(`expected a shape of ${size} elements, got [${shape}]`, 'shape-mismatch');
+}
 
 /**
  * Steps over tensors in the memory of one set of kernels: weights at the bottom, then rooms that steps share, then tensors, which
@@ -167,7 +172,7 @@ export class Program {
 
   /** @throws Refusal for lengths that are no whole numbers, `too-large` */
   tensor(shape: readonly number[]): Tensor {
-    const size = shape.reduce((n, d) => n * d, 1);
+    const size = sizeOf(shape);
     if (!shape.every((n) => Number.isSafeInteger(n) && n >= 0)) refuse(`a tensor of shape [${shape}]`);
     requireRoom(4 * size, this.limit);
     const storage = {
@@ -181,8 +186,9 @@ export class Program {
     return { shape, size, storage };
   }
 
-  /** Values that are always the same. */
+  /** Values that are always the same. @throws Refusal `shape-mismatch` */
   constant(values: Float32Array, shape: readonly number[]): Tensor {
+    requireSize(values.length, shape);
     const at = this.put(values);
     const storage = { bytes: values.byteLength, at, first: 0, last: 0, slot: 0, isConstant: true };
     return { shape, size: values.length, storage };
@@ -216,12 +222,10 @@ export class Program {
     return result;
   }
 
-  /** The same values under another shape. */
+  /** The same values under another shape. @throws Refusal `shape-mismatch` */
   view(tensor: Tensor, shape: readonly number[]): Tensor {
-    const size = shape.reduce((n, d) => n * d, 1);
-    if (size !== tensor.size)
-      throw new Refusal(`expected a shape of ${tensor.size} elements, got [${shape}]`, 'shape-mismatch');
-    return { shape, size, storage: tensor.storage };
+    requireSize(tensor.size, shape);
+    return { shape, size: tensor.size, storage: tensor.storage };
   }
 
   step(reads: readonly Tensor[], writes: readonly Tensor[], run: () => void, isInPlace = false): void {
