@@ -10,15 +10,10 @@
 # prints its error stack to standard error, which a page does not see. Gzip and shuffle are read right.
 #
 # Way around: look at `dataset.filters` before `dataset.value` and refuse what is not known.
-set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-python3 -m venv venv
-venv/bin/pip install --quiet --disable-pip-version-check h5py==3.16.0 numpy==2.4.6
-echo '{ "private": true, "type": "module" }' > package.json
-npm install --silent --no-audit --no-fund h5wasm@0.10.3
-venv/bin/python - <<'EOF'
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+with_pip h5py==3.16.0 numpy==2.4.6
+with_npm h5wasm@0.10.3
+python - <<'EOF'
 import h5py
 import numpy as np
 

@@ -10,15 +10,10 @@
 # the getter has cached. A line that logs the value changes what the next line computes.
 #
 # Way around: read once and keep the result, or open the dataset anew.
-set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-python3 -m venv venv
-venv/bin/pip install --quiet --disable-pip-version-check h5py==3.16.0 numpy==2.4.6
-echo '{ "private": true, "type": "module" }' > package.json
-npm install --silent --no-audit --no-fund h5wasm@0.10.3
-venv/bin/python - <<'EOF'
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+with_pip h5py==3.16.0 numpy==2.4.6
+with_npm h5wasm@0.10.3
+python - <<'EOF'
 import h5py
 import numpy as np
 

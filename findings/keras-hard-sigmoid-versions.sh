@@ -11,13 +11,8 @@
 # layers of Keras 1 and early Keras 2.
 #
 # Way around: load with custom_objects={"hard_sigmoid": ...} where keras_version in the file is below 3.
-set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-python3 -m venv venv
-export PATH="$folder/venv/bin:$PATH"
-pip install --quiet --disable-pip-version-check tensorflow-cpu==2.21.0 keras==3.15.1 tf_keras==2.21.0
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+with_pip tensorflow-cpu==2.21.0 keras==3.15.1 tf_keras==2.21.0
 cat > try.py <<'EOF'
 import os
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

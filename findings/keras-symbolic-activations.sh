@@ -10,16 +10,10 @@
 # Activation layer of the same name works.
 #
 # Way around: L.Activation("mish")(x).
-set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-python3 -m venv venv
-export PATH="$folder/venv/bin:$PATH"
-pip install --quiet --disable-pip-version-check keras==3.15.1 jax==0.10.2 numpy==2.4.6
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+with_pip keras==3.15.1 jax==0.10.2 numpy==2.4.6
+export KERAS_BACKEND=jax
 cat > try.py <<'EOF'
-import os
-os.environ["KERAS_BACKEND"] = "jax"
 import keras
 import numpy as np
 from keras import Input, Model

@@ -10,13 +10,8 @@
 # -7 they are right. No error.
 #
 # Way around: quantize to -7 .. 7, as LiteRT's own quantizer does.
-set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-python3 -m venv venv
-export PATH="$folder/venv/bin:$PATH"
-pip install --quiet --disable-pip-version-check ai-edge-litert==2.3.0 flatbuffers==25.12.19 numpy==2.4.6
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+with_pip ai-edge-litert==2.3.0 flatbuffers==25.12.19 numpy==2.4.6
 cat > try.py <<'EOF'
 import flatbuffers
 import numpy as np

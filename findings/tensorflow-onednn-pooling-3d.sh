@@ -11,13 +11,8 @@
 # convolutions do not.
 #
 # Way around: padding "valid" on an input that is padded by hand.
-set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-python3 -m venv venv
-export PATH="$folder/venv/bin:$PATH"
-pip install --quiet --disable-pip-version-check tensorflow-cpu==2.21.0 keras==3.15.1
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+with_pip tensorflow-cpu==2.21.0 keras==3.15.1
 cat > try.py <<'EOF'
 import os
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

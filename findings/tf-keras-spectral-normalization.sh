@@ -9,13 +9,8 @@
 # is not in the table of names that the readers use.
 #
 # Way around: custom_objects={"SpectralNormalization": tf_keras.layers.SpectralNormalization} for the .h5.
-set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-python3 -m venv venv
-export PATH="$folder/venv/bin:$PATH"
-pip install --quiet --disable-pip-version-check tensorflow-cpu==2.21.0 keras==3.15.1 tf_keras==2.21.0
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+with_pip tensorflow-cpu==2.21.0 keras==3.15.1 tf_keras==2.21.0
 cat > try.py <<'EOF'
 import os
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

@@ -10,25 +10,13 @@
 # out negative, and is used.
 #
 # Way around: padding "valid" on an input that is padded by hand.
-set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-echo '{ "private": true, "type": "module" }' > package.json
-npm install --silent --no-audit --no-fund --ignore-scripts @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+with_npm @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
+with on.js
 cat > try.js <<'EOF'
 import assert from 'node:assert/strict';
 import * as tf from '@tensorflow/tfjs';
-import '@tensorflow/tfjs-backend-wasm';
-
-/** The values that one backend computes, as plain numbers. */
-async function on(backend, compute) {
-  await tf.setBackend(backend);
-  await tf.ready();
-  const values = tf.tidy(() => Array.from(compute().dataSync()));
-  console.log(backend.padEnd(5), values.join(' '));
-  return values;
-}
+import { on } from './on.js';
 
 const line = () => tf.range(0, 8).reshape([1, 8, 1, 1, 1]).tile([1, 1, 8, 8, 1]);
 const plane = () => tf.range(0, 8).reshape([1, 8, 1, 1]).tile([1, 1, 8, 1]);

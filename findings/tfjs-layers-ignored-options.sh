@@ -13,12 +13,8 @@
 #
 # Way around: a registered layer class that calls tf.depthwiseConv2d with its dilations, or one convolution for
 # each group.
-set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-echo '{ "private": true, "type": "module" }' > package.json
-npm install --silent --no-audit --no-fund --ignore-scripts @tensorflow/tfjs@4.22.0
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+with_npm @tensorflow/tfjs@4.22.0
 cat > try.js <<'EOF'
 import assert from 'node:assert/strict';
 import * as tf from '@tensorflow/tfjs';

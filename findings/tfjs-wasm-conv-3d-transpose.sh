@@ -8,25 +8,13 @@
 # Seen: the wasm backend gives zeros at most positions, without an error.
 #
 # Way around: insert zeros between the inputs and use conv3d with the kernel turned over.
-set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-echo '{ "private": true, "type": "module" }' > package.json
-npm install --silent --no-audit --no-fund --ignore-scripts @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+with_npm @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
+with on.js
 cat > try.js <<'EOF'
 import assert from 'node:assert/strict';
 import * as tf from '@tensorflow/tfjs';
-import '@tensorflow/tfjs-backend-wasm';
-
-/** The values that one backend computes, as plain numbers. */
-async function on(backend, compute) {
-  await tf.setBackend(backend);
-  await tf.ready();
-  const values = tf.tidy(() => Array.from(compute().dataSync()));
-  console.log(backend.padEnd(5), values.join(' '));
-  return values;
-}
+import { on } from './on.js';
 
 const up = () => tf.conv3dTranspose(tf.ones([1, 2, 2, 2, 1]), tf.ones([2, 2, 2, 1, 1]), [1, 4, 4, 4, 1], 2, 'same');
 assert.deepEqual(await on('cpu', up), new Array(64).fill(1));

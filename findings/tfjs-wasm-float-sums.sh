@@ -10,25 +10,13 @@
 # fits. The sum of 20 million ones stops at 2^24 = 16,777,216.
 #
 # Way around: reduce in two steps, over rows of about a thousand numbers.
-set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-echo '{ "private": true, "type": "module" }' > package.json
-npm install --silent --no-audit --no-fund --ignore-scripts @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+with_npm @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
+with on.js
 cat > try.js <<'EOF'
 import assert from 'node:assert/strict';
 import * as tf from '@tensorflow/tfjs';
-import '@tensorflow/tfjs-backend-wasm';
-
-/** The values that one backend computes, as plain numbers. */
-async function on(backend, compute) {
-  await tf.setBackend(backend);
-  await tf.ready();
-  const values = tf.tidy(() => Array.from(compute().dataSync()));
-  console.log(backend.padEnd(5), values.join(' '));
-  return values;
-}
+import { on } from './on.js';
 
 const mean = () => tf.mean(tf.fill([3_000_000], 0.1));
 const ones = () => tf.sum(tf.ones([20_000_000]));

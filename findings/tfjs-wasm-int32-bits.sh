@@ -11,25 +11,13 @@
 # becomes 254.
 #
 # Way around: clip in float32 and cast back; compare with zero (notEqual) in place of a cast to bool.
-set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-echo '{ "private": true, "type": "module" }' > package.json
-npm install --silent --no-audit --no-fund --ignore-scripts @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+with_npm @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
+with on.js
 cat > try.js <<'EOF'
 import assert from 'node:assert/strict';
 import * as tf from '@tensorflow/tfjs';
-import '@tensorflow/tfjs-backend-wasm';
-
-/** The values that one backend computes, as plain numbers. */
-async function on(backend, compute) {
-  await tf.setBackend(backend);
-  await tf.ready();
-  const values = tf.tidy(() => Array.from(compute().dataSync()));
-  console.log(backend.padEnd(5), values.join(' '));
-  return values;
-}
+import { on } from './on.js';
 
 const clip = () => tf.clipByValue(tf.tensor1d([-5, -1, 7], 'int32'), -3, 6);
 const whole = () => tf.cast(tf.tensor1d([256, 1, 0], 'int32'), 'bool');

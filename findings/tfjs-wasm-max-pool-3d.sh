@@ -11,25 +11,13 @@
 #
 # Way around: add a constant that makes all values positive, and take it off again; or pool over two axes, then
 # over one.
-set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-echo '{ "private": true, "type": "module" }' > package.json
-npm install --silent --no-audit --no-fund --ignore-scripts @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+with_npm @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
+with on.js
 cat > try.js <<'EOF'
 import assert from 'node:assert/strict';
 import * as tf from '@tensorflow/tfjs';
-import '@tensorflow/tfjs-backend-wasm';
-
-/** The values that one backend computes, as plain numbers. */
-async function on(backend, compute) {
-  await tf.setBackend(backend);
-  await tf.ready();
-  const values = tf.tidy(() => Array.from(compute().dataSync()));
-  console.log(backend.padEnd(5), values.join(' '));
-  return values;
-}
+import { on } from './on.js';
 
 const negative = () => tf.neg(tf.range(1, 65));
 const pool3d = () => tf.maxPool3d(negative().reshape([1, 4, 4, 4, 1]), 2, 2, 'valid');
