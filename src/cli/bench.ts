@@ -1,7 +1,8 @@
 import { performance } from 'node:perf_hooks';
 import type { ModelSource } from '../model.js';
-import { openNetwork } from '../network/index.js';
+import { readNetwork } from '../network/index.js';
 import { QuantizedModel } from '../packed/quantized-model.js';
+import { indexedInputs } from '../pipeline/inputs.js';
 import { turns } from '../pipeline/turns.js';
 import { plainDecoder } from '../runtime/decoder.js';
 import {
@@ -42,7 +43,7 @@ interface Result {
 
 /** Shapes of inputs, `length` where one is not fixed. */
 function shapesOf(model: ModelSource, length: number): Record<string, readonly number[]> {
-  const { inputs, values } = openNetwork(model).network;
+  const { inputs, values } = readNetwork(model);
   return Object.fromEntries(
     inputs.flatMap(({ name, value }) => {
       const shape = values[value]?.shape?.slice(1);
@@ -67,13 +68,6 @@ function inputsOf(network: RunnableNetwork, indexed: ReadonlySet<string>): Recor
       return [name, isIndexed ? new Int32Array(size) : Float32Array.from({ length: size }, random)] as const;
     }),
   );
-}
-
-/** Inputs that a table is looked up with. */
-function indexedInputs(model: ModelSource): Set<string> {
-  const { inputs, nodes } = openNetwork(model).network;
-  const taken = new Set(nodes.flatMap((node) => (node.operation === 'Embedding' ? node.inputs : [])));
-  return new Set(inputs.filter(({ value }) => taken.has(value)).map(({ name }) => name));
 }
 
 function latencyOf(times: readonly number[]): Latency {

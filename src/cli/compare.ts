@@ -58,12 +58,7 @@ export async function compareFile(file: string, flags: CompareFlags): Promise<vo
             samples: flags.samples ?? SAMPLES,
           };
     if (calibration) checkSamples(model, calibration.dataset, preprocess);
-    const {
-      backend: runner,
-      name: backend,
-      tf,
-      description: how,
-    } = await chooseBackends(flags, model, calibration !== undefined);
+    const { runner, backend, tf, how } = await chooseBackends(flags, model, calibration !== undefined);
     if (tf && calibration && flags.tune)
       await rehearse(tf, foldBatchNorm(model).source, { kernels, preprocess, ...calibration });
     say(flags, `${model.file}, ${count(modelBytes(model))} bytes, on ${description}, backend ${how}\n`);

@@ -1,15 +1,16 @@
-import { type Dataset, type Preprocess, parsePreprocess } from '../data/index.js';
+import type { Dataset, Preprocess } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import type { ModelSource } from '../model.js';
 import { openDataset } from '../node/datasets.js';
 import { type LoadedTensorFlow, loadNativeTensorFlow, loadTensorFlow } from '../node/tfjs.js';
 import type { Backend } from '../pipeline/backend.js';
-import { checkLabels, checkSamples, scalesItself, takesIndices } from '../pipeline/inputs.js';
+import { checkLabels, checkSamples } from '../pipeline/inputs.js';
 import { prepare } from '../tfjs/load.js';
 import type { TensorFlow } from '../tfjs/types.js';
 import type { DataFlags } from './options.js';
 import { note, trace } from './output.js';
 import { progress } from './progress.js';
+import { scalingOf } from './scaling.js';
 
 export interface Data {
   readonly dataset: Dataset;
@@ -27,20 +28,11 @@ export interface Data {
  * @throws BitnibbleError what `prepare` and `openDataset` throw; `data-mismatch`
  */
 export async function openData(flags: DataFlags, model: ModelSource): Promise<Data> {
-  const given = parsePreprocess(flags);
   // Layers that nobody can run are named before data is downloaded and TensorFlow.js loaded.
   prepare(model);
   const dataset = await openSamples(flags, flags.data, flags.split);
-  const isByDefault = given.scale === undefined;
-  const isRaw = dataset.dtype === 'uint8' && !scalesItself(model) && !takesIndices(model);
-  const scale = given.scale ?? (isRaw ? 1 / 255 : 1);
-  const factor = scale === 1 / 255 ? '1/255' : String(scale);
-  const steps = [`inputs x ${factor}${isByDefault ? ' (by default)' : ''}`];
-  if (flags.mean !== undefined) steps.push(`- ${flags.mean}`);
-  if (flags.std !== undefined) steps.push(`/ ${flags.std}`);
+  const { preprocess, preprocessing } = scalingOf(flags, model, dataset.dtype);
   const samples = Math.min(flags.limit ?? dataset.count, dataset.count);
-  const preprocessing = steps.join(' ');
-  const preprocess = { ...given, scale };
   checkSamples(model, dataset, preprocess);
   const description = `${dataset.name}, ${samples.toLocaleString('en-US')} samples of [${dataset.inputShape}], ${preprocessing}`;
   trace(flags, `data: ${description}`);
@@ -86,11 +78,11 @@ export async function loadBackend(flags: DataFlags): Promise<LoadedTensorFlow> {
 
 const whyNot = async (model: ModelSource) => (await import('../runtime/check.js')).whyNotRunnable(model);
 
-export interface ChosenBackend {
+interface ChosenBackend {
   /** Computes the outputs. */
-  readonly backend: Backend;
+  readonly runner: Backend;
   /** `tensorflow` (native), `wasm` or `bitnibble`. */
-  readonly name: string;
+  readonly backend: string;
 }
 
 /**
@@ -100,7 +92,7 @@ export interface ChosenBackend {
  * @throws BitnibbleError `unsupported-layer` where the runtime was asked for and cannot run the model, `no-tfjs`
  */
 export async function chooseBackend(flags: DataFlags, model: ModelSource): Promise<ChosenBackend> {
-  const runtime: ChosenBackend = { backend: 'bitnibble', name: 'bitnibble' };
+  const runtime: ChosenBackend = { runner: 'bitnibble', backend: 'bitnibble' };
   if (flags.backend === 'bitnibble') {
     const reason = await whyNot(model);
     if (reason === undefined) return runtime;
@@ -111,7 +103,7 @@ export async function chooseBackend(flags: DataFlags, model: ModelSource): Promi
     const native = await loadNativeTensorFlow();
     if (typeof native !== 'string') {
       trace(flags, `TensorFlow.js loaded, backend ${native.backend}`);
-      return { backend: native.tf, name: native.backend };
+      return { runner: native.tf, backend: native.backend };
     }
     const reason = await whyNot(model);
     if (reason === undefined) {
@@ -121,7 +113,7 @@ export async function chooseBackend(flags: DataFlags, model: ModelSource): Promi
     note(flags, `bitnibble's own runtime does not run this model: ${reason}`);
   }
   const { tf, backend } = await loadBackend(flags);
-  return { backend: tf, name: backend };
+  return { runner: tf, backend };
 }
 
 /** {@link chooseBackend}, and TensorFlow.js where the command calibrates. */
@@ -129,11 +121,12 @@ export async function chooseBackends(
   flags: DataFlags,
   model: ModelSource,
   calibrates: boolean,
-): Promise<ChosenBackend & { readonly tf: TensorFlow | undefined; readonly description: string }> {
+): Promise<ChosenBackend & { readonly tf: TensorFlow | undefined; readonly how: string }> {
   const chosen = await chooseBackend(flags, model);
-  if (chosen.backend !== 'bitnibble') return { ...chosen, tf: chosen.backend, description: chosen.name };
-  if (!calibrates) return { ...chosen, tf: undefined, description: chosen.name };
+  const { runner, backend: how } = chosen;
+  if (runner !== 'bitnibble') return { ...chosen, tf: runner, how };
+  if (!calibrates) return { ...chosen, tf: undefined, how };
   const { tf, backend } = await loadTensorFlow();
   trace(flags, `TensorFlow.js loaded to calibrate with, backend ${backend}`);
-  return { ...chosen, tf, description: `${chosen.name}, calibrated with TensorFlow.js (${backend})` };
+  return { ...chosen, tf, how: `${how}, calibrated with TensorFlow.js (${backend})` };
 }

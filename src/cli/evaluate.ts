@@ -15,7 +15,7 @@ export async function evaluate(file: string, flags: DataFlags): Promise<void> {
     trace(flags, `${model.file}: opened`);
     const { dataset, preprocess, description } = await openData(flags, model);
     requireLabels(model, dataset, flags.limit);
-    const { backend: runner, name: backend } = await chooseBackend(flags, model);
+    const { runner, backend } = await chooseBackend(flags, model);
     say(flags, `${model.file} on ${description}`);
     const bar = progress(flags, 'evaluating', 'samples');
     const warnings: string[] = [];

@@ -1,9 +1,10 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { BitnibbleError } from '../errors.js';
 import type { KerasModel } from '../keras/keras-model.js';
 import { openKeras as openKerasBytes } from '../keras/open.js';
 import type { Decoder } from '../kernels/types.js';
+import { isFolder } from '../node/files.js';
 import { type OpenModel, openKeras, openModel, openModelBytes } from '../node/models.js';
 import { UsageError } from './options.js';
 
@@ -57,16 +58,16 @@ const stem = (file: string) =>
  */
 export function jobsOf(inputs: readonly string[], output: string): Job[] {
   if (output === PIPE && inputs.length > 1) throw new UsageError('--output - takes one file');
-  const isFolder = /[/\\]$/.test(output) || (!ENDING.test(output) && isThere(output));
+  const isInFolder = /[/\\]$/.test(output) || (!ENDING.test(output) && isFolder(output));
   const outputOf = (input: string) =>
-    isFolder ? path.join(output, `${stem(input)}.safetensors`) : output.replaceAll('{name}', stem(input));
-  if (!isFolder && output !== PIPE && !ENDING.test(output)) {
+    isInFolder ? path.join(output, `${stem(input)}.safetensors`) : output.replaceAll('{name}', stem(input));
+  if (!isInFolder && output !== PIPE && !ENDING.test(output)) {
     throw new UsageError(
       `--output expected a name ending in .safetensors, .h5, .keras or .weights.json, or a folder that is there, got ${output}`,
     );
   }
   const jobs = inputs.map((input) => ({ input, output: outputOf(input) }));
-  if (jobs.length > 1 && !isFolder && !output.includes('{name}')) {
+  if (jobs.length > 1 && !isInFolder && !output.includes('{name}')) {
     throw new UsageError(
       `--output expected a folder that is there, or a name with {name} in it, for ${jobs.length} files, got ${output}`,
     );
@@ -78,14 +79,6 @@ export function jobsOf(inputs: readonly string[], output: string): Job[] {
     seen.set(job.output, job.input);
   }
   return jobs;
-}
-
-function isThere(output: string): boolean {
-  try {
-    return statSync(output).isDirectory();
-  } catch {
-    return false;
-  }
 }
 
 /** What standard input is called in messages. */

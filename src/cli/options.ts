@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { parsePreprocess } from '../data/preprocess.js';
 import type { QuantizeOptions } from '../schemes/types.js';
 import type { CommonOptions } from './output.js';
+import type { ScaleFlags } from './scaling.js';
 import { UsageError } from './usage.js';
 
 export { UsageError };
@@ -138,18 +139,15 @@ export function codingFlags(flags: CodingFlags): QuantizeOptions | undefined {
 }
 
 /** What computes the outputs of networks; the first two are TensorFlow.js, which also gives the values between layers. */
-export const BACKENDS = ['node', 'wasm', 'bitnibble'] as const;
+const BACKENDS = ['node', 'wasm', 'bitnibble'] as const;
 const TENSORFLOW = ['node', 'wasm'] as const;
 
-export interface DataFlags extends CommonOptions {
+export interface DataFlags extends CommonOptions, ScaleFlags {
   readonly data: string;
   readonly split: 'test' | 'train';
   readonly limit?: number;
   readonly batch: number;
   readonly backend?: (typeof BACKENDS)[number];
-  readonly scale?: string;
-  readonly mean?: string;
-  readonly std?: string;
 }
 
 /** What computes. @param needsTensorFlow the command looks between layers, which the runtime does not show */

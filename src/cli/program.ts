@@ -161,10 +161,7 @@ function addCalibrate(program: Command): void {
       some('--augment', AUGMENTATIONS, 'none'),
     )
     .option('--seed <n>', 'of the positions that are sampled', whole('--seed'), 0)
-    .option(
-      '--store-ranges',
-      'packed output: largest activations too, for run and bench with --ranges stored',
-    )
+    .option('--store-ranges', 'packed output: largest activations too, for bench and for run --ranges stored')
     .option('--no-fold', 'leave batch normalizations as they are');
   const load = async () => (await import('./calibrate.js')).calibrate;
   runs(
@@ -281,9 +278,21 @@ function addReport(program: Command): void {
   ]);
 }
 
-/** Ways of the runtime. */
-function runtimeOptions(command: Command): Command {
-  return command
+function addRun(program: Command): void {
+  const command = program
+    .command('run')
+    .description("runs a model on given inputs with bitnibble's own runtime: no TensorFlow.js")
+    .argument('<file>', ANY_MODEL)
+    .requiredOption(
+      '-i, --input <file>',
+      '.npy: samples of the one input; .npz: an array for each input by its name; .png: one image of the right size',
+    )
+    .option(
+      '-o, --output <file>',
+      '.npy: the one output; .npz: every output by its name',
+      ending('--output', /\.np[yz]$/i, '.npy or .npz'),
+    )
+    .option('--top <n>', 'classes that are shown of each sample', positive('--top'), 5)
     .option(
       '--weights <how>',
       'decoded: once, when the model is loaded; packed: in every run, in less memory',
@@ -296,25 +305,6 @@ function runtimeOptions(command: Command): Command {
       choice('--ranges', ['sample', 'stored']),
       'sample',
     );
-}
-
-function addRun(program: Command): void {
-  const command = runtimeOptions(
-    program
-      .command('run')
-      .description("runs a model on given inputs with bitnibble's own runtime: no TensorFlow.js")
-      .argument('<file>', ANY_MODEL)
-      .requiredOption(
-        '-i, --input <file>',
-        '.npy: samples of the one input; .npz: an array for each input by its name; .png: one image of the right size',
-      )
-      .option(
-        '-o, --output <file>',
-        '.npy: the one output; .npz: every output by its name',
-        ending('--output', /\.np[yz]$/i, '.npy or .npz'),
-      )
-      .option('--top <n>', 'classes that are shown of each sample', positive('--top'), 5),
-  );
   const load = async () => (await import('./run.js')).run;
   runs(common(scaleOptions(command)), () => interruptibly(load), [
     'run model.safetensors --input digit.png',

@@ -110,12 +110,7 @@ export async function report(file: string, flags: Flags): Promise<void> {
               ...{ samples, evaluated: Math.min(limit, dataset.count) },
             };
     if (held) checkSamples(model, held.dataset, preprocess);
-    const {
-      backend: runner,
-      name: backend,
-      tf,
-      description: how,
-    } = await chooseBackends(flags, model, held !== undefined);
+    const { runner, backend, tf, how } = await chooseBackends(flags, model, held !== undefined);
     say(flags, `${file} on ${description}, backend ${how}, seed ${seed}\n`);
     const remark = held && 'note' in held ? held.note : undefined;
     if (remark) note(flags, remark);

@@ -1,4 +1,4 @@
-import { arrayDataset, type Preprocess, parsePreprocess } from '../data/index.js';
+import { arrayDataset, type Preprocess } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import type { NdArray, NumericArray } from '../formats/ndarray.js';
 import { readNpy } from '../formats/npy.js';
@@ -7,8 +7,9 @@ import { isPng, readPng, withChannels } from '../formats/png.js';
 import type { ModelSource } from '../model.js';
 import { openNetwork, type Shape } from '../network/index.js';
 import { readFile } from '../node/files.js';
-import { sampleShape, scalesItself, takesIndices } from '../pipeline/inputs.js';
+import { sampleShape } from '../pipeline/inputs.js';
 import type { NetworkArray } from '../runtime/network.js';
+import { type ScaleFlags, scalingOf } from './scaling.js';
 import { UsageError } from './usage.js';
 
 /** What a network is given. */
@@ -19,12 +20,6 @@ export interface RunInputs {
   readonly samples: number;
   /** `inputs x 1/255 (by default)` */
   readonly preprocessing: string;
-}
-
-export interface ScaleFlags {
-  readonly scale?: string;
-  readonly mean?: string;
-  readonly std?: string;
 }
 
 interface Wanted {
@@ -70,19 +65,13 @@ export function readInputs(path: string, model: ModelSource, flags: ScaleFlags):
   }
   const [first] = wanted as [Wanted];
   const own = found.get(first.name) as NdArray;
-  const isRaw = isOne && own.dtype === 'uint8' && !scalesItself(model) && !takesIndices(model);
-  const given = parsePreprocess(flags);
-  const scale = given.scale ?? (isRaw ? 1 / 255 : 1);
+  const { preprocess, preprocessing } = scalingOf(flags, model, isOne ? own.dtype : undefined);
   if (isOne)
     arrays[first.name] = preprocessed(
       ...([arrays[first.name] as NetworkArray, shapes[first.name] as number[]] as const),
-      ...([samples, { ...given, scale }, path] as const),
+      ...([samples, preprocess, path] as const),
     );
-  const factor = scale === 1 / 255 ? '1/255' : String(scale);
-  const steps = [`inputs x ${factor}${given.scale === undefined ? ' (by default)' : ''}`];
-  if (flags.mean !== undefined) steps.push(`- ${flags.mean}`);
-  if (flags.std !== undefined) steps.push(`/ ${flags.std}`);
-  return { arrays, shapes, samples, preprocessing: steps.join(' ') };
+  return { arrays, shapes, samples, preprocessing };
 }
 
 function mismatch(path: string, { file }: ModelSource, fault: string): BitnibbleError {

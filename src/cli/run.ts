@@ -10,7 +10,8 @@ import { sizeOf } from '../shape.js';
 import { openModelInput } from './inputs.js';
 import { type CommonOptions, colour, count, json, say, trace } from './output.js';
 import { checkOutput, noteReplaced } from './outputs.js';
-import { type RunInputs, readInputs, type ScaleFlags } from './run-inputs.js';
+import { type RunInputs, readInputs } from './run-inputs.js';
+import type { ScaleFlags } from './scaling.js';
 import { table } from './table.js';
 import { UsageError } from './usage.js';
 

@@ -115,11 +115,20 @@ function requireInRange(
   );
 }
 
+/** Refuses to write a model again that Keras saved as a folder. @throws BitnibbleError `unsupported-version` */
+export function requireNoFolder({ file, files }: KerasModel): void {
+  if (files.container !== 'folder') return;
+  throw new BitnibbleError(
+    'unsupported-version',
+    `${file}: a model in a folder is not written again: save it in Keras as one .keras file`,
+  );
+}
+
 /**
  * The model's file with new weights, as bytes: `saveModelWeights(model, postTrainBinarization(loadModelWeights(model)))`.
  * For files on disk see `saveModelWeights` of `bitnibble/node`, which copies instead of holding the file in memory.
  *
- * @throws BitnibbleError as {@link writeWeights}; `unsupported-version` for a model in shards
+ * @throws BitnibbleError as {@link writeWeights}; `unsupported-version` for a model in shards or in a folder
  */
 export async function saveModelWeights(model: KerasModel, weights: NewWeights): Promise<Uint8Array> {
   const { container, source, h5 } = model.files;
@@ -129,12 +138,7 @@ export async function saveModelWeights(model: KerasModel, weights: NewWeights): 
       `${model.file}: a model in shards is saved with bitnibble/node`,
     );
   }
-  if (container === 'folder') {
-    throw new BitnibbleError(
-      'unsupported-version',
-      `${model.file}: a model in a folder is not written again: save it in Keras as one .keras file`,
-    );
-  }
+  requireNoFolder(model);
   const file = (h5[0] as H5File).source;
   const copy = new GrowingBytes(wholeSource(withoutUserBlock(file)));
   await writeWeights(model, weightEntries(weights), copy);

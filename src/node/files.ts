@@ -86,6 +86,15 @@ function openRegular(path: string, flags: number, doing: 'read' | 'written'): nu
   }
 }
 
+/** Whether a path is that of a folder. What cannot be looked at is not, and its opening says why. */
+export function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
 /** A file on disk, read and written in place. Close it when done. */
 export function fileSource(path: string, options: { writable?: boolean } = {}): ByteSource {
   const { writable = false } = options;

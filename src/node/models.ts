@@ -1,4 +1,4 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { BitnibbleError } from '../errors.js';
 import { parseJson } from '../formats/json.js';
@@ -9,7 +9,13 @@ import { emptyHdf5 } from '../keras/h5-library.js';
 import type { Container, KerasModel } from '../keras/keras-model.js';
 import { isPacked, openKerasFolder, openKeras as openKerasSource, whatElse } from '../keras/open.js';
 import { requireWritable } from '../keras/quantized/view.js';
-import { type NewValues, type NewWeights, weightEntries, writeWeights } from '../keras/save.js';
+import {
+  type NewValues,
+  type NewWeights,
+  requireNoFolder,
+  weightEntries,
+  writeWeights,
+} from '../keras/save.js';
 import { isJsonObject, readShardList } from '../keras/shards.js';
 import { type ByteSource, bytesSource } from '../keras/source.js';
 import { isHdf5, withoutUserBlock } from '../keras/superblock.js';
@@ -22,16 +28,7 @@ import { decodedWeights } from '../pipeline/quantize.js';
 import type { LayersModelFiles } from '../tfjs/artifacts.js';
 import { Draft } from './drafts.js';
 import { writeSet } from './file-set.js';
-import { fileSource, makeFile, placeOf, requireOtherFile, translated, writeFile } from './files.js';
-
-/** Whether a path is that of a folder. What cannot be looked at is not, and its opening says why. */
-function isFolder(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return false;
-  }
-}
+import { fileSource, isFolder, makeFile, placeOf, requireOtherFile, translated, writeFile } from './files.js';
 
 /**
  * Opens a trained Keras model on disk, a file or the folder that `model.save(folder, zipped=False)` writes; tensors are
@@ -118,12 +115,7 @@ async function saveEntries(model: KerasModel, entries: Entries, path: string): P
   const { container, source, h5 } = model.files;
   const options = { copyOf: model.file };
   if (container === 'shards') return saveShards(model, entries, path);
-  if (container === 'folder') {
-    throw new BitnibbleError(
-      'unsupported-version',
-      `${model.file}: a model in a folder is not written again: save it in Keras as one .keras file`,
-    );
-  }
+  requireNoFolder(model);
   const [file] = h5.map((one) => withoutUserBlock(one.source)) as [ByteSource];
   if (container === 'h5') {
     return makeFile(

@@ -16,14 +16,15 @@ export function scalesItself(model: ModelSource): boolean {
 /** Layers whose inputs are numbers of things: rows of a table, categories. */
 const INDEXED = /^(?:[\w.]+>)?(Embedding|CategoryEncoding|IntegerLookup|Hashing|Discretization)$/;
 
-/** Whether the model's inputs are token ids or the like: an Embedding takes them as they come. */
-export function takesIndices(model: ModelSource): boolean {
+/** Names of the inputs that are token ids or the like: an Embedding takes them as they come. */
+export function indexedInputs(model: ModelSource): Set<string> {
   const { nodes, inputs } = readNetwork(model);
-  const given = new Set(inputs.map(({ value }) => value));
-  return nodes.some(
-    ({ operation, inputs: taken }) => INDEXED.test(operation) && taken.some((value) => given.has(value)),
-  );
+  const taken = new Set(nodes.flatMap((node) => (INDEXED.test(node.operation) ? node.inputs : [])));
+  return new Set(inputs.filter(({ value }) => taken.has(value)).map(({ name }) => name));
 }
+
+/** Whether some of the model's inputs are {@link indexedInputs}. */
+export const takesIndices = (model: ModelSource): boolean => indexedInputs(model).size > 0;
 
 /** What looks wrong about inputs as large as `most` in magnitude, or nothing. */
 export function unscaled(model: ModelSource, most: number): string | undefined {

@@ -131,8 +131,9 @@ export async function measureReport(
   let calibrated: ReportCalibration | undefined;
   let activations: Report['activations'];
   if (calibration) {
-    const tf = tensorFlowFor(backend, calibration.tf);
-    const samples = { ...given, dataset: calibration.dataset, ...countOf(calibration) };
+    const { tf: own, ...unlabelled } = calibration;
+    const tf = tensorFlowFor(backend, own);
+    const samples = { ...given, ...unlabelled };
     const { rows: sensitivity, ...report } = await timed('sensitivity of each layer', () =>
       measureSensitivity(tf, source, {
         ...{ kernels, seed, ...samples },
@@ -186,8 +187,6 @@ export async function measureReport(
     left: leftOut(task, calibration !== undefined),
   };
 }
-
-const countOf = ({ samples }: { readonly samples?: number }) => (samples === undefined ? {} : { samples });
 
 /** Whether the outputs are classes that the labels speak of. */
 function taskOf(model: QuantizableModel, dataset: Dataset, { outputs, samples }: Predictions): Task {
