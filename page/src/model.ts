@@ -78,6 +78,22 @@ function once<T>(ask: () => Promise<T>): () => Promise<T> {
 /** What the runtime says of the model that a worker holds; asked once. */
 export const runsOf = (client: Client): RunsOf => once<Runs>(async () => client.runs());
 
+/** What the runtime says, once it has answered. */
+export function useRuns(runsOf: RunsOf): Runs | undefined {
+  const [runs, setRuns] = useState<Runs>();
+  useEffect(() => {
+    let isOver = false;
+    runsOf().then(
+      (found) => !isOver && setRuns(found),
+      (error) => !isOver && setRuns({ runs: false, ...faultOf(error) }),
+    );
+    return () => {
+      isOver = true;
+    };
+  }, [runsOf]);
+  return runs;
+}
+
 /** One model at a time, each in a worker of its own, so that a new file ends whatever is going on with the one before. */
 export function useModel(): Model {
   const [state, setState] = useState<State>({ kind: 'empty' });

@@ -44,6 +44,15 @@ const histogramLabel = (what: string, { weights, levels }: LevelHistogram) =>
   `Histogram of ${weights} weights of ${what}, rounded to ${levels.length} levels from ` +
   `${levels[0]?.value.toPrecision(3)} to ${levels.at(-1)?.value.toPrecision(3)}`;
 
+/** Without axes, but for the line at the bottom. */
+const bare = (width: number, height: number) => ({
+  className: CLASS,
+  width,
+  height,
+  margin: 0,
+  marginBottom: 1,
+});
+
 /** A few dozen pixels high, without axes. */
 export function smallHistogram(
   histogram: LevelHistogram,
@@ -53,11 +62,7 @@ export function smallHistogram(
 ): Figure {
   const { bins, heads, top } = densities(histogram);
   const figure = Plot.plot({
-    className: CLASS,
-    width,
-    height,
-    margin: 0,
-    marginBottom: 1,
+    ...bare(width, height),
     x: { domain: [histogram.from, histogram.to], axis: null },
     y: { domain: [0, top * 1.08], axis: null },
     marks: [
@@ -124,11 +129,7 @@ export function levelBars(
   height: number,
 ): Figure {
   const figure = Plot.plot({
-    className: CLASS,
-    width,
-    height,
-    margin: 0,
-    marginBottom: 1,
+    ...bare(width, height),
     x: { type: 'band', axis: null, padding: 0.2 },
     y: { domain: [0, Math.max(1, ...levels.map(({ count }) => count)) * 1.05], axis: null },
     marks: [

@@ -1,6 +1,6 @@
 import type { Runs } from './worker/protocol.js';
 
-export interface Snippet {
+interface Snippet {
   readonly title: string;
   readonly code: string;
   readonly note: string;

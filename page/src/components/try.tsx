@@ -1,8 +1,8 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import type { Client } from '../client.js';
 import * as format from '../format.js';
-import { type Fault, faultOf, type RunsOf } from '../model.js';
-import type { How, PixelRange, Runs, Tried, TriedColumn } from '../worker/protocol.js';
+import { type Fault, faultOf, type RunsOf, useRuns } from '../model.js';
+import type { How, PixelRange, Tried, TriedColumn } from '../worker/protocol.js';
 
 /** An image or arrays to run a network on, dropped anywhere or chosen. */
 export interface Samples {
@@ -29,23 +29,12 @@ interface TryProps extends Samples {
 
 /** The network answers an image or arrays of one's own: before and after rounding, or the packed file alone. */
 export function Try({ client, runsOf, sample, onSample }: TryProps) {
-  const [runs, setRuns] = useState<Runs>();
+  const runs = useRuns(runsOf);
   const [range, setRange] = useState<PixelRange>();
   const [isInverted, setInverted] = useState(false);
   const [tried, setTried] = useState<Tried>();
   const [fault, setFault] = useState<Fault>();
   const input = useRef<HTMLInputElement>(null);
-
-  useEffect(() => {
-    let isOver = false;
-    runsOf().then(
-      (found) => !isOver && setRuns(found),
-      (error) => !isOver && setRuns({ runs: false, ...faultOf(error) }),
-    );
-    return () => {
-      isOver = true;
-    };
-  }, [runsOf]);
 
   const chosen = range ?? (runs?.runs && runs.rescales ? 'bytes' : 'unit');
   // Asked again when what is dropped, how it is read, or the rounding changes.

@@ -1,22 +1,11 @@
-import { useEffect, useState } from 'preact/hooks';
-import { faultOf, type RunsOf } from '../model.js';
+import { useState } from 'preact/hooks';
+import { type RunsOf, useRuns } from '../model.js';
 import { snippetsFor } from '../snippets.js';
-import type { Runs } from '../worker/protocol.js';
 
 /** What to do with the packed file: code for this very file. */
 export function Use({ name, runsOf }: { readonly name: string; readonly runsOf: RunsOf }) {
-  const [runs, setRuns] = useState<Runs>();
+  const runs = useRuns(runsOf);
   const [chosen, setChosen] = useState(0);
-  useEffect(() => {
-    let isOver = false;
-    runsOf().then(
-      (found) => !isOver && setRuns(found),
-      (error) => !isOver && setRuns({ runs: false, ...faultOf(error) }),
-    );
-    return () => {
-      isOver = true;
-    };
-  }, [runsOf]);
   if (!runs) return null;
   const snippets = snippetsFor(name, runs);
   const { code, note } = snippets[chosen] ?? { code: '', note: '' };

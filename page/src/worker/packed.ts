@@ -1,7 +1,9 @@
 import type { ByteSource } from 'bitnibble/keras';
 import { readSafetensorsHeader, safetensorsHeaderBytes } from '../../../src/formats/safetensors.js';
 import { type PackedPlan, type PlannedWeight, partsOf, planPacked } from '../../../src/packed/plan.js';
+import { GRIDS } from '../../../src/schemes/grids.js';
 import { SCHEMES } from '../../../src/schemes/quantize.js';
+import type { SchemeName } from '../../../src/schemes/types.js';
 import { sizeOf } from '../../../src/shape.js';
 import type { Levels, PackedFacts, PackedTensor } from './protocol.js';
 
@@ -33,7 +35,8 @@ export class PackedFile {
   levels(id: string): Levels {
     const weight = this.#plan.weights.find((known) => known.id === id);
     if (weight?.kind !== 'quantized') throw new RangeError(`expected a quantized weight (tensor ${id})`);
-    const { bits } = SCHEMES[weight.coding.scheme];
+    const { scheme } = weight.coding;
+    const { bits } = SCHEMES[scheme];
     const { start, end } = weight.codes;
     const bytes = new Float64Array(256);
     const slice = new Uint8Array(Math.min(SLICE, end - start));
@@ -51,16 +54,15 @@ export class PackedFile {
       }
     // Bits behind the last code are zeros, which readers check.
     counts[0] = (counts[0] as number) - (perByte * (end - start) - sizeOf(weight.shape));
-    const levels = [...counts].map((count, code) => ({ value: levelOf(code, bits), count }));
+    const levels = [...counts].map((count, code) => ({ value: levelOf(code, scheme), count }));
     return { levels: levels.sort((a, b) => a.value - b.value) };
   }
 }
 
-/** In steps of the scale: docs/FORMAT.md. */
-function levelOf(code: number, bits: number): number {
-  if (bits === 1) return 2 * code - 1;
-  const signed = code < 2 ** (bits - 1) ? code : code - 2 ** bits;
-  return bits === 2 ? signed + 0.5 : signed;
+/** What a code stands for, in steps of the scale. Codes of more than one bit are two's complement: docs/FORMAT.md. */
+function levelOf(code: number, scheme: SchemeName): number {
+  const { offset, step, levels } = GRIDS[scheme];
+  return offset + step * (levels === 2 ? code : (code + levels / 2) % levels);
 }
 
 function factsOf({ info, weights }: PackedPlan, file: string, size: number): PackedFacts {

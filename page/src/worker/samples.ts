@@ -1,6 +1,7 @@
 import { BitnibbleError } from 'bitnibble';
 import { arrayDataset, readNpzDataset } from 'bitnibble/data';
 import { readNpy } from '../../../src/formats/npy.js';
+import { sizeOf } from '../../../src/shape.js';
 import type { How, PixelRange, Tried } from './protocol.js';
 
 /** Samples of a network, as many as were read. */
@@ -35,9 +36,9 @@ async function arrays(file: File, shape: readonly number[], how: How): Promise<S
   const { name } = file;
   const bytes = new Uint8Array(await file.arrayBuffer());
   const dataset = /\.npz$/i.test(name) ? readNpzDataset({ name, bytes }) : npyDataset(bytes, name, shape);
-  const size = shape.reduce((a, b) => a * b, 1);
+  const size = sizeOf(shape);
   const own = dataset.inputShape;
-  if (own.reduce((a, b) => a * b, 1) !== size)
+  if (sizeOf(own) !== size)
     throw new BitnibbleError(
       'data-mismatch',
       `${name}: expected samples of shape [${shape}], which the network takes, got [${own}]`,

@@ -1,11 +1,11 @@
 import { BitnibbleError } from 'bitnibble';
-import { openNetwork } from 'bitnibble/network';
 import { loadNetwork, type ModelSource, type RunnableNetwork } from 'bitnibble/runtime';
+import { scalesItself } from '../../../src/pipeline/inputs.js';
 import type { How, Runs, Tried, TriedColumn } from './protocol.js';
 import { readSamples } from './samples.js';
 
 /** A network to run: its title, and what it is loaded from. */
-export interface Entry {
+interface Entry {
   readonly title: string;
   readonly source: ModelSource;
 }
@@ -46,10 +46,9 @@ export class Trial {
     try {
       const { inputs, outputs, summary } = await this.#load(entry);
       const { bytes } = summary;
-      const { nodes } = openNetwork(entry.source).network;
       return {
         ...{ runs: true, inputs, outputs, bytes: bytes.weights + bytes.rooms + bytes.tensors },
-        rescales: nodes.some(({ operation }) => operation === 'Rescaling'),
+        rescales: scalesItself(entry.source),
       };
     } catch (error) {
       const { message } = error as Error;
