@@ -6,19 +6,8 @@ import * as assert from 'uvu/assert';
 import { BitnibbleError } from '../../src/errors.js';
 import { crc32 } from '../../src/formats/crc32.js';
 import { isPng, readPng, withChannels } from '../../src/formats/png.js';
+import { PNG_SIGNATURE, pngChunk } from '../support/png.js';
 import { refusesTruncations, survivesBitFlips } from './damage.js';
-
-const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
-
-function chunk(kind: string, body: Uint8Array): Uint8Array {
-  const out = new Uint8Array(body.length + 12);
-  const view = new DataView(out.buffer);
-  view.setUint32(0, body.length);
-  out.set(new TextEncoder().encode(kind), 4);
-  out.set(body, 8);
-  view.setUint32(out.length - 4, crc32(out.subarray(4, out.length - 4)));
-  return out;
-}
 
 interface Image {
   readonly width: number;
@@ -72,13 +61,13 @@ function encode(image: Image): Uint8Array {
   const data = deflateSync(Uint8Array.from(out));
   const half = data.length >> 1;
   return Buffer.concat([
-    Uint8Array.from(SIGNATURE),
-    chunk('IHDR', header),
-    ...(palette ? [chunk('PLTE', Uint8Array.from(palette))] : []),
-    ...(alphas ? [chunk('tRNS', Uint8Array.from(alphas))] : []),
-    chunk('IDAT', data.subarray(0, half)),
-    chunk('IDAT', data.subarray(half)),
-    chunk('IEND', new Uint8Array(0)),
+    Uint8Array.from(PNG_SIGNATURE),
+    pngChunk('IHDR', header),
+    ...(palette ? [pngChunk('PLTE', Uint8Array.from(palette))] : []),
+    ...(alphas ? [pngChunk('tRNS', Uint8Array.from(alphas))] : []),
+    pngChunk('IDAT', data.subarray(0, half)),
+    pngChunk('IDAT', data.subarray(half)),
+    pngChunk('IEND', new Uint8Array(0)),
   ]);
 }
 

@@ -51,7 +51,7 @@ test('files are closed, whatever comes of them', async () => {
   writeFileSync(at('text.h5'), 'nothing that is a model');
   for (const [source, pattern] of [
     [at('nowhere.h5'), /nowhere\.h5: cannot be read/],
-    [at('folder'), /folder/],
+    [at('folder'), /it is a folder without config\.json/],
     [at('text.h5'), /expected a Keras \.h5 or \.keras file or a packed \.safetensors file/],
     [fileOf('conv3d'), /Conv3D|expected/],
   ] as const) {

@@ -3,7 +3,6 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import { crc32, deflateSync } from 'node:zlib';
 import { build } from 'esbuild';
 import type { Page } from 'playwright-core';
 import { suite } from 'uvu';
@@ -15,6 +14,7 @@ import { openKeras } from '../../src/keras/index.js';
 import { loadNetwork } from '../../src/runtime/index.js';
 import { fakeKeras } from '../support/h5.js';
 import { need, root, run, runCli, tempDir } from '../support/needs.js';
+import { greyPng } from '../support/png.js';
 import { launch, resultOf } from './support/chromium.js';
 import { packedDigits, testDigits } from './support/digits.js';
 import {
@@ -54,28 +54,6 @@ function inPage(name: string, body: (page: Page) => Promise<void>): void {
     }
     assert.equal(site?.faults(), []);
   });
-}
-
-/** A grey picture as a PNG file. */
-function png(width: number, height: number, grey: Uint8Array): Uint8Array {
-  const chunk = (type: string, data: Uint8Array) => {
-    const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
-    const out = Buffer.alloc(8 + body.length);
-    out.writeUInt32BE(data.length, 0);
-    body.copy(out, 4);
-    out.writeUInt32BE(crc32(body), 4 + body.length);
-    return out;
-  };
-  const head = Buffer.alloc(13);
-  head.writeUInt32BE(width, 0);
-  head.writeUInt32BE(height, 4);
-  head.set([8, 0, 0, 0, 0], 8);
-  const rows = Buffer.alloc(height * (width + 1));
-  for (let y = 0; y < height; y++) rows.set(grey.subarray(y * width, (y + 1) * width), y * (width + 1) + 1);
-  const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10]);
-  return Buffer.concat([
-    ...[signature, chunk('IHDR', head), chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))],
-  ]);
 }
 
 /** The listed outputs of a column: `[index, value]`, the largest first. */
@@ -224,7 +202,7 @@ inPage('a packed file: levels, what runs, and its answers to an image and to arr
     await drop(
       page,
       `digit-${n}.png`,
-      png(
+      greyPng(
         28,
         28,
         digit.map((p) => 255 - p),

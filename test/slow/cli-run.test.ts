@@ -10,6 +10,7 @@ import { openNpz, writeNpz } from '../../src/formats/npz.js';
 import { testDigits } from '../runtimes/support/digits.js';
 import { fakeKeras } from '../support/h5.js';
 import { cliArguments, root, runCli, tempDir } from '../support/needs.js';
+import { greyPng } from '../support/png.js';
 import { fileOf, folder as fixtures } from '../tfjs/support.js';
 
 const folder = tempDir();
@@ -56,6 +57,25 @@ test('run: classes for people, values in JSON, arrays in files', async () => {
   assert.is(JSON.parse(again.stdout).samples, 1);
   const archive = openNpz(readFileSync(at('y.npz')));
   assert.equal([...(archive.read('digit').data as Float32Array)], [...saved.data.slice(0, 10)].map(Number));
+});
+
+test('run: an image gives what its pixels give, and another size is refused', async () => {
+  const digit = pixels.slice(0, 784);
+  writeFileSync(at('digit.png'), greyPng(28, 28, digit));
+  writeFileSync(at('digit.npy'), writeNpy({ shape: [28, 28], data: digit }));
+  const valuesOf = async (input: string) => {
+    const { outputs, preprocessing } = JSON.parse(
+      (await ok('run', packed, '-i', at(input), '--json')).stdout,
+    );
+    assert.is(preprocessing, 'inputs x 1/255 (by default)');
+    assert.is(outputs[0].values.length, 10);
+    return outputs[0].values;
+  };
+  assert.equal(await valuesOf('digit.png'), await valuesOf('digit.npy'));
+  writeFileSync(at('wide.png'), greyPng(56, 14, digit));
+  const { status, stderr } = await runCli(['run', packed, '-i', at('wide.png')]);
+  assert.is(status, 1);
+  assert.match(stderr, /the model expects 28 x 28 pixels, the image has 56 x 14/);
 });
 
 test('run, bench: a model from standard input', () => {

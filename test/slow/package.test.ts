@@ -6,7 +6,7 @@ import { formatMessage } from 'publint/utils';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { npm } from '../../scripts/lib/project.js';
-import { root, run, tempDir } from '../support/needs.js';
+import { need, root, run, tempDir } from '../support/needs.js';
 
 const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 const modules = Object.entries<string | { default: string }>(manifest.exports)
@@ -143,15 +143,14 @@ test('types in a strict project that checks libraries, without TensorFlow.js; mo
   assert.is(status, 0, output);
 });
 
-test('require of every entry, where Node.js can require ES modules', async () => {
-  if (!('require_module' in process.features)) return;
+need(test, 'node24')('require of every entry, where Node.js can require ES modules', async ({ node24 }) => {
   const code = `for (const name of ${JSON.stringify(modules)}) {
     if (Object.keys(require(name)).length === 0) throw new Error(name);
   }
   console.log('required');`;
   const file = path.join(project, 'try.cjs');
   writeFileSync(file, code);
-  const { status, stdout, output } = await run(process.execPath, [file], { cwd: project });
+  const { status, stdout, output } = await run(node24, [file], { cwd: project });
   assert.is(status, 0, output);
   assert.is(stdout.trim(), 'required');
 });
