@@ -2,6 +2,7 @@
 // the corpus of published files. Without the corpus its rows stay as they are.
 //
 //   npm run support                 writes it
+//   npm run support -- --parity     measures the table of parity anew as well, which takes minutes and tfjs-node and Chromium
 //   npm run support -- --check      fails when it is out of date
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,8 +23,12 @@ interface Row extends Outcome {
   readonly file: string;
 }
 
-const MARKS = { fixtures: 'files of this repository', corpus: 'published files' } as const;
-type Part = keyof typeof MARKS;
+const MARKS = {
+  fixtures: 'files of this repository',
+  corpus: 'published files',
+  parity: 'held to Keras',
+} as const;
+type Part = 'fixtures' | 'corpus';
 
 const document = path.join(root, 'docs', 'SUPPORT.md');
 const fixtures = path.join(root, 'test', 'fixtures');
@@ -104,10 +109,15 @@ function listOf(rows: readonly Row[]): string[] {
   ];
 }
 
+/** The lines of tables that a part of the document has now. */
+function linesOf(text: string, part: keyof typeof MARKS): string[] {
+  const inside = text.split(`<!-- ${MARKS[part]} -->`)[1]?.split(`<!-- end of ${MARKS[part]} -->`)[0] ?? '';
+  return inside.split(/\r?\n/).filter((line) => line.startsWith('|'));
+}
+
 /** The rows that a part of the document has now. */
 export function rowsOf(text: string, part: Part): Row[] {
-  const inside = text.split(`<!-- ${MARKS[part]} -->`)[1]?.split(`<!-- end of ${MARKS[part]} -->`)[0] ?? '';
-  const lines = inside.split('\n').filter((line) => line.startsWith('| '));
+  const lines = linesOf(text, part).filter((line) => line.startsWith('| '));
   return lines.slice(1).map((line) => {
     const cells = line.slice(2, -2).split(' | ');
     return Object.fromEntries(COLUMNS.map((column, i) => [column, cells[i] ?? ''])) as unknown as Row;
@@ -188,7 +198,10 @@ function operationsOf(): string[] {
   ];
 }
 
-function render(parts: Readonly<Record<Part, readonly Row[]>>): string {
+/** Networks that a table of parity has. */
+const modelsIn = (lines: readonly string[]) => lines.slice(2).map((line) => line.split(' | ')[0]?.slice(2));
+
+function render(parts: Readonly<Record<Part, readonly Row[]>>, parityLines: readonly string[]): string {
   const all = [...parts.fixtures, ...parts.corpus];
   const section = (part: Part) => [
     `<!-- ${MARKS[part]} -->`,
@@ -208,7 +221,7 @@ function render(parts: Readonly<Record<Part, readonly Row[]>>): string {
     '  into its own container (decoded); reopened, every weight has the values that were written.',
     '- **TensorFlow.js**: `loadLayersModel` builds the model in TensorFlow.js and gives it its weights. Else the',
     '  reason; `-` where there is no architecture.',
-    '  [TFJS.md](TFJS.md) has the models whose outputs were compared with those of Keras.',
+    '  Models whose outputs are compared with those of Keras are [below](#held-to-keras).',
     '',
     'The kind is that of the content, not of the name. Keras 2 up to 2.3 is its own package; what is later, or calls',
     'itself `-tf`, is tf.keras. Where neither a file nor its maker says, the Keras is `-`.',
@@ -227,6 +240,22 @@ function render(parts: Readonly<Record<Part, readonly Row[]>>): string {
     '([EXPORT.md](EXPORT.md)). Kernels that are not fitted to samples are rounded ([CALIBRATION.md](CALIBRATION.md)).',
     '',
     ...operationsOf(),
+    '',
+    '## Held to Keras',
+    '',
+    'Networks of `test/fixtures/tfjs`, made by real Keras 3 and tf_keras; those of `keras1_*`, which no Keras of today loads, by the',
+    'definitions of their layers in NumPy, and `channels_first_conv*` by the same weights with channels last, since Keras convolves no',
+    'channels that come first on a CPU. A number is the larger one of two errors, in float and after every kernel was rounded to int4: the',
+    'largest `|output - Keras| / max(|Keras|, 0.01 largest |Keras| of that output)`, for the runtime, whose activations have 14 bits,',
+    '`|output - Keras| / largest |Keras| of that output`. The tests demand 1e-4 of each, on every machine and each time.',
+    '`npm run support -- --parity` measures them; `-` was not measured: Chromium runs a few of each notation and kind. ONNX models of',
+    'the same networks are held to the same outputs by ONNX Runtime ([EXPORT.md](EXPORT.md)).',
+    '',
+    `<!-- ${MARKS.parity} -->`,
+    '',
+    ...parityLines,
+    '',
+    `<!-- end of ${MARKS.parity} -->`,
     '',
     '## Refused',
     '',
@@ -252,8 +281,8 @@ function render(parts: Readonly<Record<Part, readonly Row[]>>): string {
 
 async function main(args: readonly string[]): Promise<number> {
   const check = args.includes('--check');
-  if (args.some((arg) => arg !== '--check')) {
-    process.stderr.write('usage: npm run support [-- --check]\n');
+  if (args.some((arg) => arg !== '--check' && arg !== '--parity')) {
+    process.stderr.write('usage: npm run support [-- --check | --parity]\n');
     return 2;
   }
   const before = existsSync(document) ? readFileSync(document, 'utf8') : '';
@@ -262,7 +291,16 @@ async function main(args: readonly string[]): Promise<number> {
     fixtures: await tryAll(fixtureTrials()),
     corpus: hasCorpus ? await tryAll(corpusTrials()) : rowsOf(before, 'corpus'),
   };
-  const after = render(rows);
+  const lines = args.includes('--parity')
+    ? await (await import('./parity-table.js')).parityTable()
+    : linesOf(before, 'parity');
+  const after = render(rows, lines);
+  const measured = new Set(modelsIn(lines));
+  const wanted = rows.fixtures.flatMap(({ file }) => /^tfjs\/(\w+)\.h5$/.exec(file)?.[1] ?? []);
+  if (wanted.length !== measured.size || wanted.some((name) => !measured.has(name))) {
+    process.stderr.write('docs/SUPPORT.md: networks were added or removed: npm run support -- --parity\n');
+    return 1;
+  }
   const bugs = [...rows.fixtures, ...rows.corpus].filter((row) =>
     /\bBUG: /.test(Object.values(row).join(' ')),
   );

@@ -57,14 +57,16 @@ export async function quantized(name: string, kernels: Kernels, file = fileOf(na
   return { float: model, packed: quantizeModel(model, recipe, { kernels }).model };
 }
 
-/** Inputs of a fixture as tensors, and what Keras made of them: `y` in float, `q` after int4. */
-export function stored(tf: TensorFlow, name: string, outputs: 'y' | 'q') {
+/** Arrays of a fixture: its inputs `x`, and what Keras made of them: `y` in float, `q` after int4. */
+export function arraysOf(name: string, letter: 'x' | 'y' | 'q') {
   const file = openNpz(readFileSync(path.join(folder, `${name}.npz`)));
-  const list = (letter: string) => {
-    const count = file.names.filter((key) => key.startsWith(letter)).length;
-    return Array.from({ length: count }, (_, i) => file.read(`${letter}${i}`));
-  };
-  const inputs = list('x').map((x) => {
+  const count = file.names.filter((key) => key.startsWith(letter)).length;
+  return Array.from({ length: count }, (_, i) => file.read(`${letter}${i}`));
+}
+
+/** Inputs of a fixture as tensors, and what Keras made of them. */
+export function stored(tf: TensorFlow, name: string, outputs: 'y' | 'q') {
+  const inputs = arraysOf(name, 'x').map((x) => {
     const dtype = /int|bool/.test(String(x.dtype)) || !(x.data instanceof Float32Array) ? 'int32' : 'float32';
     return tf.tensor(
       dtype === 'int32' ? Int32Array.from(x.data as ArrayLike<number>, Number) : (x.data as Float32Array),
@@ -72,7 +74,7 @@ export function stored(tf: TensorFlow, name: string, outputs: 'y' | 'q') {
       dtype,
     );
   });
-  return { inputs, expected: list(outputs) };
+  return { inputs, expected: arraysOf(name, outputs) };
 }
 
 /** One output of a model: its shape and all values in row-major order. */
