@@ -374,7 +374,8 @@ class Reader {
     const found = this.#weights.get(layer) ?? [];
     const needed = roles.filter(({ isUnused }) => !isUnused);
     if (found.length !== roles.length && found.length !== needed.length) {
-      const what = `layer ${layer} (${className}) expected ${needed.length} weights, got ${found.length}`;
+      const once = found.length === 0 && this.#isKeras3 ? STORED_ONCE : '';
+      const what = `layer ${layer} (${className}) expected ${needed.length} weights, got ${found.length}${once}`;
       this.#problem(layer, className, what, 'missing-weight');
       return {};
     }
@@ -390,6 +391,10 @@ class Reader {
     return ids;
   }
 }
+
+/** Why a layer of Keras 3 may have no weights at all: `findings/keras-shared-across-models.sh`. */
+const STORED_ONCE =
+  '; a .keras file stores a layer once that models within models share, and Keras cannot load it either: save it as .h5';
 
 /** Outputs that a layer of an unknown class may have. */
 const MOST_OUTPUTS = 8;
