@@ -22,6 +22,12 @@ const MERGING = /^(Add|Subtract|Multiply|Average|Maximum|Minimum)$/;
 const CHOOSING = /^(Multiply|Maximum|Minimum)$/;
 const RECURRENT = /^(LSTM|GRU|SimpleRNN|Bidirectional|ConvLSTM[123]D)$/;
 
+const USING = new RegExp(`${RECURRENT.source}|^(GlobalAveragePooling1D|Softmax|(Additive)?Attention)$`);
+
+/** Whether a layer computes something else with a mask. */
+export const usesMask = (operation: string): boolean =>
+  USING.test(operation) || operation === 'MultiHeadAttention';
+
 /** A call with the masks of its inputs. */
 export interface MaskedCall {
   readonly operation: string;
@@ -56,7 +62,7 @@ export function maskRule(call: MaskedCall): MaskRule {
     return { used: [], result: 'own' };
   if (masks.every((mask) => mask === undefined)) return NOTHING;
   if (steps > 0)
-    return RECURRENT.test(operation)
+    return usesMask(operation)
       ? { used: [], result: first, problem: 'a mask inside TimeDistributed' }
       : { used: [], result: first };
   if (RECURRENT.test(operation))

@@ -18,7 +18,7 @@ export interface KeyedRef extends Ref {
 /** One call of a layer: where its inputs come from and what they are to it. */
 export interface Call {
   readonly inputs: readonly KeyedRef[];
-  /** `x`, `state`, or the name of an argument of attention. */
+  /** `x`, `state`, `mask`, or the name of an argument of attention. */
   readonly roles: readonly string[];
   /** Arguments that are no tensors and change the result. */
   readonly flags: JsonObject;
@@ -51,6 +51,9 @@ export const TENSOR = 'tensor';
 
 const ATTENTION = ['query', 'value', 'key', 'query_mask', 'value_mask', 'key_mask', 'attention_mask'];
 const ATTENTION_LISTS = ['query', 'value', 'key'];
+/** Whether an input is a mask of another one: of the first, or of the one that is named. */
+export const isMaskRole = (role: string): boolean => /^((query|value|key)_)?mask$/.test(role);
+
 const FLAGS = new Set(['use_causal_mask', 'return_attention_scores']);
 const RECURRENT = /^(LSTM|GRU|SimpleRNN|Bidirectional|ConvLSTM\dD|RNN)/;
 
@@ -107,19 +110,13 @@ export function tensorsIn(value: Json | undefined, isKeras2: boolean, key?: stri
   return sorted.flatMap(([name, item]) => tensorsIn(item, isKeras2, name));
 }
 
-/** Whether a tensor is a mask that Keras made by itself, out of those of Embedding and Masking layers. */
-type IsAutomatic = (ref: Ref) => boolean;
-
 const isGiven = (value: Json) => value !== null && value !== false;
 
-/** A call out of positional and keyword arguments. Masks that Keras made are not taken from here: see `masks.ts`. */
-function callOf(
-  className: string,
-  args: readonly Json[],
-  kwargs: JsonObject,
-  isKeras2: boolean,
-  isAutomatic: IsAutomatic,
-): Call {
+/**
+ * A call out of positional and keyword arguments. Keras 3 writes the masks that it made of itself as it writes those that are given
+ * by hand: operations on tensors, which it then takes as arguments. What is not written follows its rules: `masks.ts`.
+ */
+function callOf(className: string, args: readonly Json[], kwargs: JsonObject, isKeras2: boolean): Call {
   const problems: string[] = [];
   const problem = (reason: string) => problems.push(reason);
   const inputs: KeyedRef[] = [];
@@ -177,8 +174,13 @@ function callOf(
     }
     const refs = tensorsIn(value, isKeras2);
     if (refs.length === 0 && !isGiven(value)) continue;
-    if (/^((query|value|key)_)?mask$/.test(key)) {
-      if (!refs.every(isAutomatic)) problem(`the argument ${key}`);
+    if (isMaskRole(key)) {
+      // Attention has a list of them, in the order of its inputs; a tensor of Keras 2 is a list as well.
+      const isOne = !Array.isArray(value) || (isKeras2 && historyOf(value) !== undefined);
+      (isOne ? [value] : value).forEach((own, i) => {
+        const role = ATTENTION_LISTS[i];
+        add(tensorsIn(own, isKeras2), isAttention && role ? `${role}_mask` : key);
+      });
     } else if (key === 'initial_state' && refs.length > 0) add(refs, 'state');
     else if (isMultiHead && ATTENTION.includes(key)) add(refs, key);
     else if (refs.length > 0 && inputs.length === 0) add(refs, 'x');
@@ -188,17 +190,17 @@ function callOf(
 }
 
 /** Calls of a layer in the notation of Keras 2, `[[layer, node, tensor, kwargs], ...]`, or 3, `{ args, kwargs }`. */
-function callsOf(className: string, nodes: Json | undefined, isAutomatic: IsAutomatic): Call[] {
+function callsOf(className: string, nodes: Json | undefined): Call[] {
   if (!Array.isArray(nodes)) return [];
   return nodes.map((node) => {
     if (isObject(node) && Array.isArray(node.args))
-      return callOf(className, node.args, isObject(node.kwargs) ? node.kwargs : {}, false, isAutomatic);
+      return callOf(className, node.args, isObject(node.kwargs) ? node.kwargs : {}, false);
     // Keras 2 writes a dictionary of tensors as one, a single tensor without the list around it.
     const list = isObject(node) || typeof (node as Json[])?.[0] === 'string' ? [node] : node;
-    if (!Array.isArray(list)) return callOf(className, [], {}, true, isAutomatic);
+    if (!Array.isArray(list)) return callOf(className, [], {}, true);
     const [first = null] = isObject(node) ? Object.values(node) : list;
     const last = Array.isArray(first) ? first[3] : undefined;
-    return callOf(className, list, isObject(last) ? last : {}, true, isAutomatic);
+    return callOf(className, list, isObject(last) ? last : {}, true);
   });
 }
 
@@ -268,7 +270,6 @@ function functional(list: readonly JsonObject[], config: JsonObject, isKeras3: b
   const byName = new Map(list.map((entry, i) => [nameOf(entry, `layer_${i}`), entry]));
   const isOperation = (entry: JsonObject | undefined) =>
     entry !== undefined && isKeras3 && !isModel(entry) && isBare(entry);
-  const isAutomatic = ({ layer }: Ref) => isOperation(byName.get(layer));
   const layers = [...byName].map(([name, given]): GraphLayer => {
     const lambda = isOpLambda(given);
     const entry = isOperation(given)
@@ -276,7 +277,7 @@ function functional(list: readonly JsonObject[], config: JsonObject, isKeras3: b
       : lambda
         ? fromOpLambda(given)
         : given;
-    const calls = callsOf(String(entry.class_name), entry.inbound_nodes, isAutomatic);
+    const calls = callsOf(String(entry.class_name), entry.inbound_nodes);
     return { name, entry, isModel: isModel(entry), calls };
   });
   const outputs = endpoints(config.output_layers);

@@ -10,12 +10,13 @@ import {
 } from './declared.js';
 import { fromKeras1, isKeras1 } from './keras1.js';
 import { type InnerModel, type Layer, layerOf, trainingOf } from './layer.js';
-import { type Mask, maskRule } from './masks.js';
+import { type Mask, maskRule, usesMask } from './masks.js';
 import {
   type Call,
   entriesOf,
   type Graph,
   type GraphLayer,
+  isMaskRole,
   type KeyedRef,
   nameOf,
   type Ref,
@@ -168,6 +169,22 @@ class Reader {
         made.set(keyOf(layer.name, 0), [this.#narrowed(value, layer)]);
     }
     const first = isSequential ? graph.layers[0] : undefined;
+    const uses = new Map<string, number>();
+    for (const { layer, call, tensor } of graph.layers.flatMap((own) =>
+      own.calls.flatMap((one) => one.inputs),
+    )) {
+      const key = `${keyOf(layer, call)} ${tensor}`;
+      uses.set(key, (uses.get(key) ?? 0) + 1);
+    }
+    /** While a model runs with a mask, Keras 3 hangs it on the model's own input, where others find it or not, as they come. */
+    const isHung = (call: Call, inputs: readonly number[]) =>
+      call.roles.some(isMaskRole) &&
+      call.inputs.some(
+        ({ layer, call: own, tensor }, i) =>
+          !isMaskRole(call.roles[i] as string) &&
+          this.#masks[inputs[i] as number] === undefined &&
+          ((uses.get(`${keyOf(layer, own)} ${tensor}`) ?? 0) > 1 || (place.depth > 0 && starts.has(layer))),
+      );
     const resolve = (ref: KeyedRef): number | undefined => made.get(keyOf(ref.layer, ref.call))?.[ref.tensor];
     for (const [layer, index] of calls) {
       const key = keyOf(layer.name, index);
@@ -183,6 +200,12 @@ class Reader {
         continue;
       }
       const own = isStart ? { ...call, roles: inputs.map(() => 'x') } : call;
+      if (layer.isModel && this.#isKeras3 && isHung(call, inputs as number[]))
+        this.#problem(
+          place.path + layer.name,
+          String(layer.entry.class_name),
+          'the argument mask with a tensor that others take too',
+        );
       made.set(key, this.#call(layer, own, inputs as number[], place));
     }
     return graph.outputs.flatMap((ref) => {
@@ -224,16 +247,28 @@ class Reader {
         'corrupt-file',
         `${this.model.file}: models are nested more than ${MAX_DEPTH} deep`,
       );
-    const given = inputs.map((value, i) => ({ value, key: call.inputs[i]?.key }));
+    const at = place.path.slice(0, -1);
+    const own = this.#withMasks(call, inputs, at, inner.className, place.steps);
+    const given = own.map(({ value, index }) => ({ value, key: call.inputs[index]?.key }));
     const graph = this.#graph(inner.entry);
     if (graph.inputs.length !== given.length)
       this.#problem(
-        place.path.slice(0, -1),
+        at,
         inner.className,
         `a call with ${given.length} inputs, it takes ${graph.inputs.length}`,
       );
     const next = { ...place, steps: place.steps + inner.steps, depth: place.depth + 1 };
+    const before = own.map(({ value }) => this.#masks[value]);
+    // TimeDistributed gives a model one step of the mask: nothing that layers which use masks could take.
+    const isMasked = own.some(({ mask }) => mask !== undefined);
+    for (const { value, mask } of own) if (mask) this.#masks[value] = inner.steps > 0 ? undefined : mask;
+    const first = this.#nodes.length;
     const outputs = this.#level(inner.entry, graph, given, next).map(({ value }) => value);
+    if (isMasked && inner.steps > 0 && this.#nodes.slice(first).some((node) => usesMask(node.operation)))
+      this.#problem(at, inner.className, 'a mask inside TimeDistributed');
+    own.forEach(({ value, mask }, i) => {
+      if (mask) this.#masks[value] = before[i];
+    });
     if (this.#isKeras3)
       for (const value of outputs) {
         const mask = this.#masks[value];
@@ -244,8 +279,8 @@ class Reader {
 
   #apply(
     found: Layer,
-    { roles, inputs: refs }: Call,
-    inputs: readonly number[],
+    call: Call,
+    given: readonly number[],
     layer: string,
     steps: number,
     isTraining: boolean,
@@ -254,14 +289,18 @@ class Reader {
       throw new BitnibbleError('corrupt-file', `${this.model.file}: more than ${MAX_NODES} calls of layers`);
     const { name, operation, attributes, className, config } = found;
     for (const reason of found.problems) this.#problem(layer, className, reason);
+    const own = this.#withMasks(call, given, layer, className, steps - found.steps);
+    const [inputs, roles] = [own.map(({ value }) => value), own.map(({ role }) => role)];
     if (isTraining && config.trainable !== false && operation?.isTrained?.(config))
       this.#problem(layer, className, 'a call with training=True');
     const shapes = inputs.map((value) => withoutSteps(this.#values[value]?.shape, steps));
-    const given: Application = { attributes, shapes, roles };
-    const fault = found.problems.length === 0 ? operation?.fault?.(given) : undefined;
+    const application: Application = { attributes, shapes, roles };
+    const fault = found.problems.length === 0 ? operation?.fault?.(application) : undefined;
     if (fault !== undefined) this.#problem(layer, className, fault);
-    const { used, result } = this.#maskInputs(found, inputs, roles, layer, steps);
-    const made = found.problems.length === 0 && fault === undefined ? operation?.shape(given) : undefined;
+    const masks = own.map(({ value, mask }) => mask ?? this.#masks[value]);
+    const { used, result } = this.#maskInputs(found, inputs, roles, masks, layer, steps);
+    const made =
+      found.problems.length === 0 && fault === undefined ? operation?.shape(application) : undefined;
     const outer = this.#values[inputs[0] as number]?.shape?.slice(0, steps + 1);
     const count = made?.length ?? MOST_OUTPUTS;
     const dtype = this.#dtypeOf(found, inputs);
@@ -275,23 +314,58 @@ class Reader {
       inputs: [...inputs, ...used.map(({ value }) => value)],
       roles: [...roles, ...used.map(({ role }) => role)],
       outputs,
-      weights: this.#weightsOf(found, given, layer),
+      weights: this.#weightsOf(found, application, layer),
       layer,
       className,
       steps,
       training: trainingOf(config),
     });
-    if (refs.length === 0 && inputs.length === 0) this.#problem(layer, className, 'it is never called');
+    if (call.inputs.length === 0 && inputs.length === 0)
+      this.#problem(layer, className, 'it is never called');
     return outputs;
   }
 
   #dtypeOf({ operation, attributes, name }: Layer, inputs: readonly number[]): ValueType {
     const first = this.#values[inputs[0] as number]?.dtype ?? 'float32';
-    if (name === 'ops.Cast') return valueType(attributes.dtype);
+    if (typeof attributes.dtype === 'string' && /^ops\.(Cast|ZerosLike|OnesLike)$/.test(name))
+      return valueType(attributes.dtype);
     const own = operation?.dtype ?? 'float32';
     if (own !== 'same') return own;
     const types = inputs.map((value) => this.#values[value]?.dtype);
     return types.includes('float32') ? 'float32' : first;
+  }
+
+  /** The inputs of a call that are no masks, each with the mask that the call gives it. */
+  #withMasks(
+    call: Call,
+    inputs: readonly number[],
+    layer: string,
+    className: string,
+    steps: number,
+  ): MaskedInput[] {
+    const ofWhom = (role: string) => (role === 'mask' ? 0 : call.roles.indexOf(role.replace(/_mask$/, '')));
+    for (const role of call.roles.filter(isMaskRole))
+      if (ofWhom(role) < 0) this.#problem(layer, className, `the argument ${role}`);
+    if (className === 'MultiHeadAttention' && call.roles.includes('query_mask'))
+      this.#problem(
+        layer,
+        className,
+        'the argument query_mask, which some versions of Keras 3 take and others ignore',
+      );
+    return inputs.flatMap((value, index): MaskedInput[] => {
+      const role = call.roles[index] as string;
+      if (isMaskRole(role)) return [];
+      const at = call.roles.findIndex((own) => isMaskRole(own) && ofWhom(own) === index);
+      if (at < 0) return [{ value, role, index, mask: undefined }];
+      const given = inputs[at] as number;
+      const [mask, x] = [this.#values[given], this.#values[value]] as [Value, Value];
+      const what = `the argument ${call.roles[at]}`;
+      if (mask.dtype !== 'bool') this.#problem(layer, className, `${what} of type ${mask.dtype}`);
+      const isStep = (n: number | null, i: number) => n === null || (x.shape?.[i] ?? n) === n;
+      if (mask.shape && !(mask.shape.length === steps + 2 && mask.shape.every(isStep)))
+        this.#problem(layer, className, `${what} of shape [${mask.shape.map((n) => n ?? '?')}]`);
+      return [{ value, role, index, mask: { value: () => given } }];
+    });
   }
 
   /** Masks that a call uses, as values, and the mask of its outputs. */
@@ -299,10 +373,10 @@ class Reader {
     found: Layer,
     inputs: readonly number[],
     roles: readonly string[],
+    masks: readonly Mask[],
     layer: string,
     steps: number,
   ) {
-    const masks = inputs.map((value) => this.#masks[value]);
     const first = this.#values[inputs[0] as number];
     const { name: operation, attributes } = found;
     const rule = maskRule({
@@ -395,6 +469,15 @@ class Reader {
 /** Why a layer of Keras 3 may have no weights at all: `findings/keras-shared-across-models.sh`. */
 const STORED_ONCE =
   '; a .keras file stores a layer once that models within models share, and Keras cannot load it either: save it as .h5';
+
+/** An input of a call and the mask that the call gives it. */
+interface MaskedInput {
+  readonly value: number;
+  readonly role: string;
+  /** Its place among all that the call is given. */
+  readonly index: number;
+  readonly mask: Mask;
+}
 
 /** Outputs that a layer of an unknown class may have. */
 const MOST_OUTPUTS = 8;

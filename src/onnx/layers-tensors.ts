@@ -206,6 +206,24 @@ const cast: Emit = (c) => {
   return [each(c.inputs[0] as Tensor, (x) => c.graph.cast(x, type))];
 };
 
+/** 0 or 1 wherever the tensor has a number: `x < x` is false whatever x is. */
+const filled =
+  (isOne: boolean): Emit =>
+  (c) => {
+    const { graph, attributes } = c;
+    const dtype = attributes.dtype === null ? undefined : valueType(attributes.dtype);
+    return [
+      each(c.inputs[0] as Tensor, (x) => {
+        const own = graph.cast(x, 'float');
+        const never = graph.binary('Less', own, own, 'bool');
+        return graph.cast(
+          isOne ? graph.unary('Not', never) : never,
+          dtype ? (ELEMENTS[dtype] as ElementType) : x.type,
+        );
+      }),
+    ];
+  };
+
 const where: Emit = (c) => {
   const { graph } = c;
   const [condition, ...rest] = c.attributes.operands as unknown as Operand[];
@@ -351,6 +369,8 @@ export const TENSORS: Readonly<Record<string, Emit>> = ops({
   Einsum: einsum,
   OneHot: oneHot,
   Cast: cast,
+  ZerosLike: filled(false),
+  OnesLike: filled(true),
   GetItem: getItem,
   Pad: (c) => {
     const pairs = c.attributes.pad_width as unknown as readonly (readonly [number, number])[];

@@ -239,6 +239,14 @@ const cast: Build = (c) => {
   return [addCombination(program, whole, addFunction(program, x, 'sign'), 'multiply')];
 };
 
+/** One number wherever the tensor has one. */
+const filled =
+  (value: number): Build =>
+  (c) => {
+    const { program } = c;
+    return [addBroadcast(program, program.constant(Float32Array.of(value), []), first(c).shape)];
+  };
+
 const oneHot: Build = (c) => {
   const { program } = c;
   const x = first(c);
@@ -287,5 +295,7 @@ export const TENSOR_OPERATIONS: Readonly<Record<string, Build>> = {
   'ops.Pad': pad,
   'ops.Split': split,
   'ops.Cast': cast,
+  'ops.ZerosLike': filled(0),
+  'ops.OnesLike': filled(1),
   'ops.OneHot': oneHot,
 };

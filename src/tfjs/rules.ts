@@ -230,7 +230,8 @@ const operation: Rule = ({ className, config }) => {
   const { operands = [], ...words } = config;
   const ownConfig = Object.fromEntries(
     Object.entries(words).filter(
-      ([key]) => !LAYER_KEYS.includes(key) || (key === 'dtype' && className === 'ops.Cast'),
+      ([key]) =>
+        !LAYER_KEYS.includes(key) || (key === 'dtype' && /^ops\.(Cast|ZerosLike|OnesLike)$/.test(className)),
     ),
   );
   const called = calledName(className);

@@ -153,7 +153,8 @@ class Converter {
         keepTraining: this.keepTraining,
         remark: (text) => this.remarks.add(`${layer}: ${text}`),
       }),
-      dtype: attributes.dtype ?? 'float32',
+      // Operations on tensors have the type of their tensors, where they name none.
+      ...(operation.startsWith('ops.') ? {} : { dtype: attributes.dtype ?? 'float32' }),
     };
     for (const key of ['activation', 'recurrent_activation']) {
       if (!(key in attributes)) continue;

@@ -249,22 +249,18 @@ test('arguments of calls: flags, states, tensors by name, and what cannot be run
   assert.equal(modern('LSTM', [tensor('a')], { initial_state: null }).problems, []);
 });
 
-test('masks: those that Keras made are left to the rules of masks, others are a problem', () => {
-  const made = { class_name: 'NotEqual', config: { name: 'auto' }, inbound_nodes: [] };
-  const layer = entry('Dense', 'own_mask');
-  const problems = (key: string, value: Json) =>
-    modern('LSTM', [tensor('a')], { [key]: value }, [made, layer]).problems;
-  assert.equal(problems('mask', tensor('auto')), []);
-  assert.equal(problems('mask', [tensor('auto'), tensor('auto', 1)]), []);
-  assert.equal(problems('mask', tensor('own_mask')), ['the argument mask']);
-  assert.equal(problems('mask', [tensor('auto'), tensor('own_mask')]), ['the argument mask']);
-  assert.equal(problems('mask', tensor('not there')), ['the argument mask']);
-  assert.equal(problems('mask', null), []);
-  const attention = (key: string) =>
-    modern('MultiHeadAttention', [tensor('q')], { [key]: tensor('own_mask') }, [layer]).problems;
-  for (const key of ['query_mask', 'value_mask', 'key_mask'])
-    assert.equal(attention(key), [`the argument ${key}`]);
-  assert.equal(attention('attention_mask'), []);
+test('masks that are given are inputs with roles, whoever made them', () => {
+  const given = (className: string, kwargs: JsonObject) => inputsOf(modern(className, [tensor('a')], kwargs));
+  assert.is(given('LSTM', { mask: tensor('m') }), 'x=a mask=m');
+  assert.is(given('LSTM', { mask: null }), 'x=a');
+  assert.is(
+    given('MultiHeadAttention', { value: tensor('v'), value_mask: tensor('m'), key_mask: tensor('n') }),
+    'query=a value=v value_mask=m key_mask=n',
+  );
+  // Attention has a list, in the order of its inputs.
+  const attention = (mask: Json) => inputsOf(modern('Attention', [[tensor('a'), tensor('b')]], { mask }));
+  assert.is(attention([tensor('m'), tensor('n')]), 'query=a value=b query_mask=m value_mask=n');
+  assert.is(attention([null, tensor('n')]), 'query=a value=b value_mask=n');
 });
 
 test('operations of Keras 3: their arguments stay as they are written, with the numbers of tensors', () => {

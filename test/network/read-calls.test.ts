@@ -231,6 +231,94 @@ test('a mask that is not clear is a problem of the layer that uses it', () => {
   assert.equal(given(twice, lstm('l', 's')), []);
 });
 
+test("a mask that is given takes the place of the tensor's own; what cannot be one is a problem", () => {
+  const m = input('m', [null, 5], { dtype: 'bool' });
+  const masked = (mask: string, before = 'x'): JsonObject => ({
+    args: [tensor(before)],
+    kwargs: { mask: tensor(mask) },
+  });
+  const recurrent = (mask: string, before?: string) =>
+    layer('LSTM', 'l', { units: 3, return_sequences: true }, [masked(mask, before)]);
+  const given = (own: JsonObject, ...layers: JsonObject[]) =>
+    net([x, own, ...layers], ends('x', 'm'), ends('l'));
+  const nodeOf = (architecture: JsonObject, name: string) =>
+    lines(architecture).filter((line) => line.endsWith(` ${name}`));
+  assert.equal(nodeOf(given(m, recurrent('m')), 'l'), ['%2 [?, 5, 3] = LSTM(x=%0, mask=%1) l']);
+  // The mask of Masking is not made, and what the layer hands on is the mask that it was given.
+  const behind = layer('GRU', 'l', { units: 2 }, [on(tensor('r'))]);
+  const through = layer('LSTM', 'r', { units: 3, return_sequences: true }, [masked('m', 'k')]);
+  const both = lines(given(m, masking('k', 'x'), through, behind));
+  assert.ok(
+    both.some((line) => /LSTM\(x=%2, mask=%1\) r$/.test(line)),
+    both.join('\n'),
+  );
+  assert.ok(both.some((line) => /GRU\(x=%3, mask=%1\) l$/.test(line)));
+  assert.not.ok(both.some((line) => line.includes('ComputeMask')));
+  const why = (own: JsonObject, ...layers: JsonObject[]) => problems(given(own, ...layers));
+  const said = (what: string) => [`unsupported-layer l: ${what}`];
+  assert.equal(why(input('m', [null, 5]), recurrent('m')), said('the argument mask of type float32'));
+  const bool = { dtype: 'bool' };
+  for (const [shape, text] of [
+    [[null, 4], '[?,4]'],
+    [[null, 5, 1], '[?,5,1]'],
+    [[null], '[?]'],
+  ] as const)
+    assert.equal(
+      why(input('m', [...shape], bool), recurrent('m')),
+      said(`the argument mask of shape ${text}`),
+    );
+  assert.equal(why(input('m', [null, null], bool), recurrent('m')), []);
+  const multi = (mask: string) =>
+    layer('MultiHeadAttention', 'l', { num_heads: 1, key_dim: 2 }, [
+      { args: [tensor('x'), tensor('x')], kwargs: { [mask]: tensor('m') } },
+    ]);
+  assert.equal(why(m, multi('value_mask')), []);
+  assert.equal(why(m, multi('key_mask')), said('the argument key_mask'));
+  assert.equal(
+    why(m, multi('query_mask')),
+    said('the argument query_mask, which some versions of Keras 3 take and others ignore'),
+  );
+});
+
+test('a mask that a model is given reaches its layers; no step of TimeDistributed has one', () => {
+  const m = input('m', [null, 5], { dtype: 'bool' });
+  const call = (before: string): JsonObject => ({ args: [tensor(before)], kwargs: { mask: tensor('m') } });
+  const inner = (name: string, nodes: Json, user: JsonObject = lstm('u', 'i')) =>
+    net([input('i', [null, 5, 4]), user], ends('i'), ends('u'), nodes, name);
+  const wide = layer('Dense', 'w', { units: 4 }, [on(tensor('x'))]);
+  const alone = net([x, m, wide, inner('l', [call('w')])], ends('x', 'm'), ends('l'));
+  assert.ok(
+    lines(alone).some((line) => /LSTM\(x=%2, mask=%1\) l\/u$/.test(line)),
+    lines(alone).join('\n'),
+  );
+  assert.equal(problems(alone), []);
+  // Keras hangs it on the model's input, where others see it or not, as they come.
+  const also = layer('Flatten', 'f', {}, [on(tensor('w'))]);
+  const shared = net([x, m, wide, also, inner('l', [call('w')])], ends('x', 'm'), ends('l', 'f'));
+  const said = 'unsupported-layer l: the argument mask with a tensor that others take too';
+  assert.equal(problems(shared), [said]);
+  assert.equal(problems(shared, [], '2.15.0'), []);
+  const steps = (user: JsonObject) =>
+    problems(
+      net(
+        [
+          input('x', [null, 5, 6, 4]),
+          m,
+          layer(
+            'TimeDistributed',
+            'l',
+            { layer: net([input('i', [null, 6, 4]), user], ends('i'), ends('u')) },
+            [call('x')],
+          ),
+        ],
+        ends('x', 'm'),
+        ends('l'),
+      ),
+    );
+  assert.equal(steps(layer('Flatten', 'u', {}, [on(tensor('i'))])), []);
+  assert.equal(steps(lstm('u', 'i')), ['unsupported-layer l: a mask inside TimeDistributed']);
+});
+
 test('more models inside each other than 64 are refused, 64 are read', () => {
   const deep = (depth: number) => {
     let model = layer('Sequential', 's', {

@@ -104,7 +104,17 @@ class Graph:
         known = self.shared.setdefault(key, [])
         layer = self.pick(known) if known and self.chance(0.3) else self.layer(x)
         known.append(layer)
-        self.add(layer(x), x)
+        masks = len(x.shape) == 3 and isinstance(layer, (L.LSTM, L.GRU, L.SimpleRNN, L.Bidirectional, L.GlobalAveragePooling1D, L.TimeDistributed))
+        given = {"mask": self.mask(x)} if masks and self.chance(0.3) else {}
+        self.add(layer(x, **given), x)
+
+    def mask(self, x):
+        """A mask for sequences, made by hand: compared, joined, or one that another tensor of that length could have."""
+        mask = ops.greater(x[:, :, 0], -0.2)
+        return self.pick([
+            lambda: mask, lambda: ops.logical_not(mask), lambda: ops.any(ops.not_equal(x, 0.0), axis=-1),
+            lambda: ops.logical_or(mask, ops.less(x[..., -1], 0.1)), lambda: ops.ones_like(mask),
+        ])()
 
     def step_merge(self):
         x = self.tensor(2, 3, 4)

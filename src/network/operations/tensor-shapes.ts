@@ -60,14 +60,22 @@ const shapeTarget: Attribute = (value) => {
 
 const axisOrNone: Attribute = optional(int(0));
 
+const isType = (dtype: unknown) => /^(bool|(u?int|float)(8|16|32|64)|bfloat16)$/.test(String(dtype));
+
 const cast: TensorOperation = {
   form: 'one',
   attributes: { dtype: text },
   shape: ({ shapes: [x] }) => x && [x],
-  fault: ({ attributes }) =>
-    /^(bool|(u?int|float)(8|16|32|64)|bfloat16)$/.test(String(attributes.dtype))
-      ? undefined
-      : `dtype: ${String(attributes.dtype)}`,
+  fault: ({ attributes: { dtype } }) => (isType(dtype) ? undefined : `dtype: ${String(dtype)}`),
+};
+
+/** One number wherever a tensor has one; of the tensor's type, unless another is named. */
+const filled: TensorOperation = {
+  ...cast,
+  attributes: { dtype: optional(text) },
+  dtype: 'same',
+  fault: ({ attributes: { dtype } }) =>
+    dtype === null || isType(dtype) ? undefined : `dtype: ${String(dtype)}`,
 };
 
 const moved = (
@@ -282,5 +290,7 @@ export const TENSOR_SHAPES: Readonly<Record<string, TensorOperation>> = {
   },
   Split: split,
   Cast: cast,
+  ZerosLike: filled,
+  OnesLike: filled,
   GetItem: getItem,
 };

@@ -3,7 +3,7 @@ import type { Json } from '../../../model.js';
 import type { TensorFlow } from '../../types.js';
 import { positiveAxis, type Shape } from '../define.js';
 import { getItem } from './slices.js';
-import { type Attributes, axesOf, numberOf, product, type TensorOperation, unary } from './spec.js';
+import { type Attributes, axesOf, float, numberOf, product, type TensorOperation, unary } from './spec.js';
 
 const numbers = (value: Json | undefined): number[] =>
   [value ?? []].flat().map((n) => (n === null ? -1 : Number(n)));
@@ -144,6 +144,17 @@ const triangle = (isLower: boolean) =>
     { k: 0 },
   );
 
+/** Tensors of one type. What comes out of a layer is float32, whatever the layer gave; an input is what it says. */
+const alike = (tf: TensorFlow, all: readonly Tensor[]): Tensor[] =>
+  all.every(({ dtype }) => dtype === all[0]?.dtype) ? [...all] : all.map((x) => float(tf, x));
+
+/** Values as another of Keras's types. */
+function cast(tf: TensorFlow, x: Tensor, dtype: Json | undefined): Tensor {
+  const name = String(dtype);
+  if (name === 'bool') return tf.notEqual(x, 0);
+  return tf.cast(x, name.includes('int') ? 'int32' : 'float32');
+}
+
 /** Operations that move, repeat, cut and join numbers. */
 export const shapes: Readonly<Record<string, TensorOperation>> = {
   getItem,
@@ -237,7 +248,7 @@ export const shapes: Readonly<Record<string, TensorOperation>> = {
         i === at ? total : (n ?? all.find((shape) => shape[i] !== null)?.[i] ?? null),
       );
     },
-    compute: (tf, all, { axis }) => tf.concat([...all], axisOf(axis, (all[0] as Tensor).rank)),
+    compute: (tf, all, { axis }) => tf.concat(alike(tf, all), axisOf(axis, (all[0] as Tensor).rank)),
   },
   stack: {
     operands: 'list',
@@ -247,7 +258,7 @@ export const shapes: Readonly<Record<string, TensorOperation>> = {
       const at = axisOf(axis, first.length + 1);
       return [...first.slice(0, at), all.length, ...first.slice(at)];
     },
-    compute: (tf, all, { axis }) => tf.stack([...all], axisOf(axis, (all[0] as Tensor).rank + 1)),
+    compute: (tf, all, { axis }) => tf.stack(alike(tf, all), axisOf(axis, (all[0] as Tensor).rank + 1)),
   },
   split: {
     operands: 1,
@@ -293,15 +304,10 @@ export const shapes: Readonly<Record<string, TensorOperation>> = {
   },
   tril: triangle(true),
   triu: triangle(false),
+  zerosLike: unary((tf, x, { dtype }) => cast(tf, tf.zerosLike(x), dtype ?? x.dtype), { dtype: null }),
+  onesLike: unary((tf, x, { dtype }) => cast(tf, tf.onesLike(x), dtype ?? x.dtype), { dtype: null }),
   cast: {
-    ...unary(
-      (tf, x, { dtype }) => {
-        const name = String(dtype);
-        if (name === 'bool') return tf.notEqual(x, 0);
-        return tf.cast(x, name.includes('int') ? 'int32' : 'float32');
-      },
-      { dtype: 'float32' },
-    ),
+    ...unary((tf, x, { dtype }) => cast(tf, x, dtype), { dtype: 'float32' }),
     refuse: ({ dtype }) =>
       /^(bool|float(16|32|64)|bfloat16|int32|int64|uint32)$/.test(String(dtype))
         ? undefined
