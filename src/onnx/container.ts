@@ -1,14 +1,7 @@
 // The container of ONNX, onnx.proto: fields in the order of their numbers, as the library of ONNX itself writes them.
-import { Message, madeBytes } from './protobuf.js';
-import {
-  type Attributes,
-  type Graph,
-  type Initializer,
-  type Model,
-  type Node,
-  TYPES,
-  type Val,
-} from './types.js';
+import { madeBytes, type Val } from '../export/values.js';
+import { Message } from './protobuf.js';
+import { type Attributes, type Graph, type Initializer, type Model, type Node, TYPES } from './types.js';
 
 /** `AttributeProto.AttributeType` */
 const ATTRIBUTE = { float: 1, int: 2, text: 3, graph: 5, floats: 6, ints: 7, texts: 8 } as const;

@@ -1,20 +1,10 @@
 // A graph while it is put together: names that nobody else has, shapes that follow, constants that are stored once.
 
+import type { Binary, Builder, Edge, Part, Reduction, Unary } from '../export/builder.js';
 import { refuse } from '../export/refusal.js';
+import { type Dim, type ElementType, type Shape, spread, totalOf, type Val } from '../export/values.js';
 import { bytesOf } from '../formats/dtypes.js';
-import { sizeOf } from '../shape.js';
-import {
-  type Attributes,
-  type Dim,
-  type ElementType,
-  type Graph,
-  type Initializer,
-  type Node,
-  TYPES,
-  type Val,
-} from './types.js';
-
-export type Shape = readonly Dim[];
+import { type Attributes, type Graph, type Initializer, type Node, TYPES } from './types.js';
 
 /** What a node makes. */
 export interface Made {
@@ -26,25 +16,8 @@ export interface Made {
 const BASE = { opset: 21, ir: 10 } as const;
 const WITH_INT2 = { opset: 25, ir: 13 } as const;
 
-/** Length of axes that are aligned at the last and spread. */
-export function spread(shapes: readonly Shape[]): Dim[] {
-  const rank = Math.max(0, ...shapes.map(({ length }) => length));
-  return Array.from({ length: rank }, (_, i) => {
-    const own = shapes
-      .map((shape) => shape[shape.length - rank + i])
-      .filter((n) => n !== undefined && n !== 1);
-    return own.length === 0
-      ? 1
-      : (own.find((n) => typeof n === 'number') ?? own.find((n) => n !== null) ?? null);
-  });
-}
-
-/** Number of elements; null where a length is not known. */
-export const totalOf = (shape: Shape): number | null =>
-  shape.every((n) => typeof n === 'number') ? sizeOf(shape as number[]) : null;
-
 /** Puts a graph together. */
-export class GraphBuilder {
+export class GraphBuilder implements Builder {
   #nodes: Node[] = [];
   #values: Val[] = [];
   readonly #initializers: Initializer[] = [];
@@ -142,8 +115,8 @@ export class GraphBuilder {
     return made;
   }
 
-  ints(values: readonly number[]): Val {
-    return this.constant('int64', values);
+  ints(values: readonly number[], shape?: readonly number[]): Val {
+    return this.constant('int64', values, shape);
   }
 
   /** A number beside values of a type. */
@@ -157,11 +130,31 @@ export class GraphBuilder {
   }
 
   /** Element by element, of the same type unless said otherwise. */
-  unary(op: string, x: Val, attributes: Attributes = {}, type = x.type): Val {
-    return this.add(op, [x], { shape: x.shape, type }, attributes);
+  unary(op: Unary, x: Val, numbers: Readonly<Record<string, number>> = {}): Val {
+    const attributes = Object.entries(numbers).map(([key, value]) => [key, { float: value }] as const);
+    return this.add(op, [x], { shape: x.shape }, Object.fromEntries(attributes));
   }
 
-  binary(op: string, x: Val, y: Val | number, type?: ElementType): Val {
+  clip(x: Val, low: number | undefined, high: number | undefined): Val {
+    const bound = (value: number | undefined) =>
+      value === undefined ? undefined : this.scalar(value, x.type);
+    if (low === undefined && high === undefined) return x;
+    return this.add('Clip', [x, bound(low), bound(high)], { shape: x.shape });
+  }
+
+  gelu(x: Val, isApproximate: boolean): Val {
+    return this.add('Gelu', [x], { shape: x.shape }, isApproximate ? { approximate: 'tanh' } : {});
+  }
+
+  softmax(x: Val, axis: number, isLog = false): Val {
+    return this.add(isLog ? 'LogSoftmax' : 'Softmax', [x], { shape: x.shape }, { axis });
+  }
+
+  prelu(x: Val, slope: Val): Val {
+    return this.add('PRelu', [x, slope], { shape: x.shape });
+  }
+
+  binary(op: Binary, x: Val, y: Val | number, type?: ElementType): Val {
     const other = typeof y === 'number' ? this.scalar(y, x.type) : y;
     return this.add(op, [x, other], { shape: spread([x.shape, other.shape]), type: type ?? x.type });
   }
@@ -170,7 +163,7 @@ export class GraphBuilder {
     if (x.type === type) return x;
     // Truth of numbers is being other than 0; of floats between 0 and 1 a cast would make false.
     if (type === 'bool' && x.type === 'float') return this.unary('Not', this.binary('Equal', x, 0, 'bool'));
-    return this.unary('Cast', x, { to: TYPES[type] }, type);
+    return this.add('Cast', [x], { shape: x.shape, type }, { to: TYPES[type] });
   }
 
   where(condition: Val, x: Val, y: Val): Val {
@@ -191,6 +184,10 @@ export class GraphBuilder {
     return this.add('MatMul', [x, y], { shape });
   }
 
+  einsum(equation: string, x: Val, y: Val, shape: Shape): Val {
+    return this.add('Einsum', [x, y], { shape, type: 'float' }, { equation });
+  }
+
   transpose(x: Val, perm: readonly number[]): Val {
     if (perm.every((axis, i) => axis === i)) return x;
     const made = { shape: perm.map((axis) => x.shape[axis] as Dim) };
@@ -205,6 +202,23 @@ export class GraphBuilder {
     const open = target.filter((n) => n === -1).length;
     if (open > 1) refuse('a shape of which more than one length is not known');
     return this.add('Reshape', [x, this.ints(target)], { shape });
+  }
+
+  flatten(x: Val): Val {
+    const shape = [x.shape[0] as Dim, totalOf(x.shape.slice(1))];
+    return this.add('Flatten', [x], { shape }, { axis: 1 });
+  }
+
+  repeat(x: Val, times: readonly number[]): Val {
+    const shape = x.shape.map((n, i) => (n === 1 ? (times[i] as number) : n));
+    return this.add('Expand', [x, this.ints(times)], { shape });
+  }
+
+  tile(x: Val, times: readonly number[]): Val {
+    const shape = x.shape.map((n, i) =>
+      times[i] === 1 ? n : typeof n === 'number' ? n * (times[i] as number) : null,
+    );
+    return this.add('Tile', [x, this.ints(times)], { shape });
   }
 
   unsqueeze(x: Val, axes: readonly number[]): Val {
@@ -242,25 +256,41 @@ export class GraphBuilder {
   }
 
   /** Parts of some axes: as `x[start:end:step]`, with the lengths that come out. */
-  slice(
-    x: Val,
-    parts: readonly { axis: number; start: number; end: number; step?: number; length: Dim }[],
-  ): Val {
+  slice(x: Val, parts: readonly Part[]): Val {
     if (parts.length === 0) return x;
     const shape = x.shape.map((n, i) => {
       const own = parts.find(({ axis }) => axis === i);
       return own ? own.length : n;
     });
-    const list = (of: (part: (typeof parts)[number]) => number) => this.ints(parts.map(of));
+    const list = (of: (part: Part) => number) => this.ints(parts.map(of));
     const steps = parts.some(({ step = 1 }) => step !== 1) ? list(({ step = 1 }) => step) : undefined;
     const inputs = [x, list((p) => p.start), list((p) => p.end), list((p) => p.axis), steps];
     return this.add('Slice', inputs, { shape });
   }
 
-  /** `ReduceMean` and its kin. */
-  reduce(op: string, x: Val, axes: readonly number[], keep: boolean): Val {
+  pad(x: Val, ends: readonly Edge[], value = 0): Val {
+    const padded = ends.filter(({ pair }) => pair[0] + pair[1] > 0);
+    if (padded.length === 0) return x;
+    const shape = [...x.shape];
+    for (const { axis, pair } of padded) {
+      const n = shape[axis];
+      shape[axis] = typeof n === 'number' ? n + pair[0] + pair[1] : null;
+    }
+    const pads = [...padded.map(({ pair }) => pair[0]), ...padded.map(({ pair }) => pair[1])];
+    // Without its axes ONNX Runtime 1.30 makes the padding a part of a pooling behind it, where it may be too wide for one.
+    const axes = this.ints(padded.map(({ axis }) => axis));
+    return this.add('Pad', [x, this.ints(pads), this.scalar(value, x.type), axes], { shape });
+  }
+
+  reduce(op: Reduction, x: Val, axes: readonly number[], keep: boolean): Val {
     const shape = x.shape.flatMap((n, i): Dim[] => (axes.includes(i) ? (keep ? [1] : []) : [n]));
     return this.add(op, [x, this.ints(axes)], { shape }, { keepdims: keep ? 1 : 0 });
+  }
+
+  place(op: 'ArgMax' | 'ArgMin', x: Val, axis: number, keep: boolean): Val {
+    const shape = x.shape.flatMap((n, i): Dim[] => (i === axis ? (keep ? [1] : []) : [n]));
+    const found = this.add(op, [x], { shape, type: 'int64' }, { axis, keepdims: keep ? 1 : 0 });
+    return this.cast(found, 'int32');
   }
 
   gather(x: Val, indices: Val, axis: number): Val {

@@ -1,20 +1,10 @@
-import { refuse } from '../export/refusal.js';
-import { expandedEquation } from '../network/operations/layers.js';
-import { sizeOf } from '../shape.js';
-import { activationNamed } from './activations.js';
-import { type Context, type Emit, each, floatOf, numbersOf, resultShape } from './context.js';
-import { addRows } from './rows.js';
-import { addRowsOf } from './tables.js';
-import { channelsFirst, plainOrder, Tensor } from './tensor.js';
-import type { Dim, Val } from './types.js';
-import type { Wanted } from './weights.js';
-import { isFirst, windowAttributes } from './windows.js';
-
-/** The activation of a layer behind its product. */
-const activated = (c: Context, x: Tensor): Tensor => {
-  const activation = activationNamed(c.attributes.activation);
-  return each(x, (val) => activation(c.graph, val, x.order));
-};
+import { floatOf, isFirst, numbersOf, resultShape } from '../export/context.js';
+import { activated } from '../export/layers-products.js';
+import { channelsFirst, plainOrder, Tensor } from '../export/tensor.js';
+import type { Dim, Val } from '../export/values.js';
+import type { Wanted } from '../export/weights.js';
+import type { Context, Emit } from './context.js';
+import { windowAttributes } from './windows.js';
 
 const biasOf = (c: Context, name: string, bias: Float32Array | undefined): Val | undefined =>
   bias && c.graph.floats(`${name}/bias`, bias);
@@ -147,97 +137,7 @@ const transposed: Emit = (c) => {
   return [activated(c, out)];
 };
 
-const dense: Emit = (c) => {
-  const x = floatOf(c.inputs[0] as Tensor).plain;
-  const tail = c.tail('kernel');
-  const made = addRows(c, x, {
-    id: c.id('kernel') as string,
-    name: c.node.layer,
-    rows: [0],
-    columns: [1],
-    rowOrder: c.rowOrder,
-    ...tail,
-  });
-  return [activated(c, Tensor.of(c.graph, made))];
-};
-
-/** Rows of a table by their numbers. */
-const embedding: Emit = (c) => {
-  const ids = c.inputs[0] as Tensor;
-  const indices = ids.type === 'float' ? c.graph.cast(ids.plain, 'int32') : ids.plain;
-  return [Tensor.of(c.graph, addRowsOf(c, c.id('embeddings') as string, indices))];
-};
-
-const einsumDense: Emit = (c) => {
-  const { attributes: a, graph } = c;
-  const x = floatOf(c.inputs[0] as Tensor);
-  const { left, right, out } = expandedEquation(String(a.equation), x.rank);
-  const summed = [...right].filter((letter) => left.includes(letter) && !out.includes(letter)).join('');
-  const made = [...right].filter((letter) => out.includes(letter)).join('');
-  const id = c.id('kernel') as string;
-  const shape = resultShape(c);
-  const isRows =
-    summed !== '' &&
-    made !== '' &&
-    right.length === summed.length + made.length &&
-    left.endsWith(summed) &&
-    out.endsWith(made) &&
-    left.slice(0, left.length - summed.length) === out.slice(0, out.length - made.length) &&
-    [...made].every((letter) => !left.includes(letter));
-  let result: Val;
-  if (isRows) {
-    const axesOf = (letters: string) => [...letters].map((letter) => right.indexOf(letter));
-    const depth = x.shape.slice(x.rank - summed.length);
-    const flat =
-      summed.length === 1
-        ? x.plain
-        : graph.reshape(x.plain, [...x.shape.slice(0, x.rank - summed.length), sizeOf(depth as number[])]);
-    const rows = addRows(c, flat, { id, name: c.node.layer, rows: axesOf(summed), columns: axesOf(made) });
-    result = graph.reshape(rows, shape);
-  } else {
-    const equation = `${left},${right}->${out}`;
-    result = graph.add('Einsum', [x.plain, c.weights.value(id)], { shape, type: 'float' }, { equation });
-  }
-  const bias = c.id('bias');
-  if (bias) result = graph.binary('Add', result, c.weights.value(bias));
-  return [activated(c, Tensor.of(graph, result))];
-};
-
-/** Sums over an axis of each of two tensors, sample by sample. */
-const dot: Emit = (c) => {
-  const { graph } = c;
-  const given = numbersOf(c.attributes.axes);
-  const inputs = c.inputs.map((x) => floatOf(x));
-  const [x, y] = inputs as [Tensor, Tensor];
-  const at = inputs.map((own, i) => {
-    const axis = given[i] ?? (given[0] as number);
-    const from = axis < 0 ? axis + own.rank : axis;
-    return from > 0 ? from : refuse('a sum over samples');
-  });
-  const [vx, vy] = inputs.map((own, i) => {
-    if (c.attributes.normalize !== true) return own.plain;
-    const square = graph.binary('Mul', own.plain, own.plain);
-    const sum = graph.reduce('ReduceSum', square, [at[i] as number], true);
-    const length = graph.unary('Sqrt', graph.binary('Max', sum, 1e-12));
-    return graph.binary('Div', own.plain, length);
-  }) as [Val, Val];
-  const letters = [...'cdefgh'];
-  const name = (own: Tensor, axis: number) =>
-    Array.from({ length: own.rank }, (_, i) =>
-      i === 0 ? 'a' : i === axis ? 'b' : (letters.shift() as string),
-    );
-  const [left, right] = [name(x, at[0] as number), name(y, at[1] as number)];
-  const out = [...left.filter((l) => l !== 'b'), ...right.filter((l) => l !== 'b' && l !== 'a')];
-  const equation = `${left.join('')},${right.join('')}->${out.join('')}`;
-  const shape = [
-    ...x.shape.filter((_, i) => i !== at[0]),
-    ...y.shape.filter((_, i) => i !== 0 && i !== at[1]),
-  ];
-  const made = graph.add('Einsum', [vx, vy], { shape, type: 'float' }, { equation });
-  return [Tensor.of(graph, made.shape.length === 1 ? graph.unsqueeze(made, [1]) : made)];
-};
-
-/** Layers that are products. */
+/** Convolutions. */
 export const PRODUCTS: Readonly<Record<string, Emit>> = {
   Conv1D: convolution,
   Conv2D: convolution,
@@ -249,8 +149,4 @@ export const PRODUCTS: Readonly<Record<string, Emit>> = {
   DepthwiseConv2D: depthwise,
   SeparableConv1D: separable,
   SeparableConv2D: separable,
-  Dense: dense,
-  EinsumDense: einsumDense,
-  Embedding: embedding,
-  Dot: dot,
 };

@@ -1,11 +1,12 @@
-import { refuse } from '../export/refusal.js';
-import { cellOf, everyRecurrent, gatesOf, mergedWays } from '../network/operations/sequences.js';
+import type { Direction, Ends } from '../export/cells.js';
+import { floatOf } from '../export/context.js';
+import { recurrent } from '../export/layers-recurrent.js';
+import { Tensor, timeFirst } from '../export/tensor.js';
+import type { Dim, Val } from '../export/values.js';
+import { cellOf, everyRecurrent, gatesOf } from '../network/operations/sequences.js';
 import type { Context, Emit } from './context.js';
-import { floatOf } from './context.js';
 import type { GraphBuilder } from './graph.js';
-import { addLoop, type Direction, type Ends } from './loops.js';
-import { Tensor, timeFirst } from './tensor.js';
-import type { Dim, Val } from './types.js';
+import { addLoop } from './loops.js';
 
 /** Activations of ONNX's recurrent operations, with the two numbers that some of them take. */
 const FUNCTIONS: Readonly<Record<string, readonly [name: string, alpha?: number, beta?: number]>> = {
@@ -134,48 +135,7 @@ function turned(graph: GraphBuilder, x: Val, axis: number): Val {
   return graph.slice(x, [{ axis, start: -1, end: -far, step: -1, length: x.shape[axis] as Dim }]);
 }
 
-const recurrent: Emit = (c) => {
-  const { attributes: a, node, inputs } = c;
-  if (node.roles.some((role) => !['x', 'state', 'mask'].includes(role)))
-    refuse(`inputs: ${node.roles.join(', ')}`);
-  if (a.stateful === true) refuse('stateful');
-  const initial = inputs.filter((_, i) => node.roles[i] === 'state').map((x) => floatOf(x));
-  const run = (ways: readonly Direction[]) =>
-    isNative(c) ? addNative(c, ways) : ways.map((way) => addLoop(c, way));
-  const isSequence = a.return_sequences === true;
-  const outputOf = (ends: Ends): Tensor =>
-    isSequence ? (ends.sequence as Tensor) : Tensor.of(c.graph, ends.last);
-  const tensors = (ends: readonly Ends[]) =>
-    a.return_state === true ? ends.flatMap((own) => own.states.map((val) => Tensor.of(c.graph, val))) : [];
-  if (!('merge_mode' in a)) {
-    const isBackward = a.go_backwards === true;
-    const ends = run([{ prefix: '', isBackward, isTurned: isBackward, initial }]);
-    return [outputOf(ends[0] as Ends), ...tensors(ends)];
-  }
-  const half = initial.length / 2;
-  const isBackward = a.go_backwards === true;
-  const ways: Direction[] = [
-    { prefix: 'forward/', isBackward, isTurned: isBackward, initial: initial.slice(0, half) },
-    // Outputs of the way back are turned, so that each stands where its input stands; of both turned, one is.
-    { prefix: 'backward/', isBackward: !isBackward, isTurned: isBackward, initial: initial.slice(half) },
-  ];
-  const ends = isBackward ? ways.flatMap((way) => run([way])) : run(ways);
-  const [forward, backward] = ends.map(outputOf) as [Tensor, Tensor];
-  return [...merged(c, forward, backward), ...tensors(ends)];
-};
-
-function merged(c: Context, forward: Tensor, backward: Tensor): Tensor[] {
-  const { graph } = c;
-  const { order } = forward;
-  const [x, y] = [forward.in(order), backward.in(order)];
-  const of = (val: Val) => Tensor.of(graph, val, order);
-  return mergedWays(c.attributes.merge_mode, forward, backward, {
-    concat: () => of(graph.concat([x, y], order.indexOf(forward.rank - 1))),
-    sum: () => of(graph.binary('Add', x, y)),
-    mul: () => of(graph.binary('Mul', x, y)),
-    ave: () => of(graph.binary('Mul', graph.binary('Add', x, y), 0.5)),
-  });
-}
-
 /** Recurrent layers, in both directions too. */
-export const RECURRENT: Readonly<Record<string, Emit>> = everyRecurrent(recurrent);
+export const RECURRENT: Readonly<Record<string, Emit>> = everyRecurrent(
+  recurrent<Context>((c, ways) => (isNative(c) ? addNative(c, ways) : ways.map((way) => addLoop(c, way)))),
+);

@@ -1,11 +1,6 @@
 // The wire format of Protocol Buffers, as far as ONNX files need it: https://protobuf.dev/programming-guides/encoding
 // A message is a row of fields: `number << 3 | type`, then a varint (type 0), 4 bytes (5) or a length and bytes (2).
-
-/** Bytes that are made when they are written, of a length known before. */
-export interface LazyBytes {
-  readonly length: number;
-  bytes(): Uint8Array;
-}
+import { type LazyBytes, madeBytes } from '../export/values.js';
 
 type Part = Uint8Array | LazyBytes;
 
@@ -111,13 +106,4 @@ export class Message {
     this.#length += part.length;
     return this;
   }
-}
-
-/** The bytes of a part. @throws RangeError where they have another length than it said */
-export function madeBytes(part: Part): Uint8Array {
-  if (part instanceof Uint8Array) return part;
-  const bytes = part.bytes();
-  if (bytes.length !== part.length)
-    throw new RangeError(`"bytes" expected ${part.length} bytes, got ${bytes.length}`);
-  return bytes;
 }

@@ -1,23 +1,11 @@
 // Products of rows with a matrix: dense layers and projections.
 import { arrange, packCodes, unpackCodes } from '../export/arrange.js';
+import type { Rows } from '../export/context.js';
 import { BITS, scaleAxes } from '../export/stored.js';
+import type { Dim, Val } from '../export/values.js';
 import type { QuantizedTensor } from '../schemes/types.js';
 import { sizeOf } from '../shape.js';
 import type { Context } from './context.js';
-import type { Dim, Val } from './types.js';
-
-/** A product of the last axis with a weight of which some axes are its rows and some its columns. */
-export interface Rows {
-  readonly id: string;
-  /** What bias and nodes are called after. */
-  readonly name: string;
-  readonly rows: readonly number[];
-  readonly columns: readonly number[];
-  /** Rows in another order; not with scales for groups of rows. */
-  readonly rowOrder?: readonly number[] | undefined;
-  readonly factors?: ArrayLike<number> | undefined;
-  readonly bias?: Float32Array | undefined;
-}
 
 /** Adds a product, and a bias where there is one. @returns `[..., columns]` */
 export function addRows(c: Context, x: Val, p: Rows): Val {

@@ -1,8 +1,8 @@
 // Tables of rows that are looked up: codes stay codes until the rows that are wanted have been taken out.
 import { packCodes, packedLength, unpackCodes } from '../export/arrange.js';
 import { BITS, scaleAxes } from '../export/stored.js';
+import type { Val } from '../export/values.js';
 import type { Context } from './context.js';
-import type { Val } from './types.js';
 
 /** What is taken off a code that is stored without a sign, and what it is multiplied with before. */
 const LEVELS = {

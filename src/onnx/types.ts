@@ -1,27 +1,16 @@
-import type { LazyBytes } from './protobuf.js';
+import type { ElementType, LazyBytes, Val } from '../export/values.js';
 
 /** Element types by their numbers in `TensorProto.DataType`. */
 export const TYPES = {
   float: 1,
   uint8: 2,
+  int8: 3,
   int32: 6,
   int64: 7,
   bool: 9,
   int4: 22,
   int2: 26,
-} as const;
-
-export type ElementType = keyof typeof TYPES;
-
-/** Length of an axis: a number, a name for one that is only known in a run, or null where nothing is known. */
-export type Dim = number | string | null;
-
-/** A value of a graph. */
-export interface Val {
-  readonly name: string;
-  readonly type: ElementType;
-  readonly shape: readonly Dim[];
-}
+} as const satisfies Readonly<Record<ElementType, number>>;
 
 /** A tensor that is stored in the file. */
 export interface Initializer {

@@ -1,8 +1,6 @@
+import { type Context, numbersOf } from '../export/context.js';
+import type { Val } from '../export/values.js';
 import { windows } from '../network/operations/spatial.js';
-import { type Context, numbersOf } from './context.js';
-import type { Val } from './types.js';
-
-export const isFirst = (c: Context): boolean => c.attributes.data_format === 'channels_first';
 
 /**
  * Sizes, strides and padding of windows over an input with channels first. With `same` padding the zeros are counted where

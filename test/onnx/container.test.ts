@@ -3,9 +3,10 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Val } from '../../src/export/values.js';
 import { encodeModel } from '../../src/onnx/container.js';
 import { Message, varint } from '../../src/onnx/protobuf.js';
-import type { Graph, Initializer, Model, Node, Val } from '../../src/onnx/types.js';
+import type { Graph, Initializer, Model, Node } from '../../src/onnx/types.js';
 import { root } from '../support/needs.js';
 
 /** What the library of ONNX makes of the same models: `make_golden.py`. */

@@ -1,9 +1,8 @@
-import { refuse } from '../export/refusal.js';
 import { givesZeros } from '../network/operations/sequences.js';
 import { bounded, type Context, type Emit, floatOf, known } from './context.js';
-import { addRows } from './rows.js';
+import { refuse } from './refusal.js';
 import { Tensor } from './tensor.js';
-import type { Dim, Val } from './types.js';
+import type { Dim, Val } from './values.js';
 
 const roleOf = (c: Context, role: string): Tensor | undefined => c.inputs[c.node.roles.indexOf(role)];
 
@@ -33,8 +32,8 @@ function jointMask(
 /** Softmax over the keys that may be seen; where none may, all count alike, or nothing does (`isZeroed`). */
 function attend({ graph }: Context, scores: Val, mask: Val | undefined, isZeroed: boolean): Val {
   const axis = scores.shape.length - 1;
-  if (!mask) return graph.unary('Softmax', scores, { axis });
-  const shares = graph.unary('Softmax', graph.where(mask, scores, graph.scalar(-1e9)), { axis });
+  if (!mask) return graph.softmax(scores, axis);
+  const shares = graph.softmax(graph.where(mask, scores, graph.scalar(-1e9)), axis);
   return isZeroed ? graph.where(mask, shares, graph.scalar(0)) : shares;
 }
 
@@ -60,7 +59,7 @@ const multiHead: Emit = (c) => {
   const keyDim = Number(a.key_dim);
   const valueDim = Number(a.value_dim ?? a.key_dim);
   const project = (x: Val, role: string, dim: number, order: readonly number[]): Val => {
-    const rows = addRows(c, x, {
+    const rows = c.product(x, {
       ...{ id: c.id(`${role}/kernel`) as string, name: `${node.layer}/${role}`, rows: [0], columns: [1, 2] },
       bias: c.values(`${role}/bias`),
     });
@@ -81,7 +80,7 @@ const multiHead: Emit = (c) => {
   const shares = attend(c, scores, mask, givesZeros(a, given.shape.length - 2));
   const mixed = graph.transpose(graph.matmul(shares, v), [0, 2, 1, 3]);
   const joined = graph.reshape(mixed, [mixed.shape[0] as Dim, mixed.shape[1] as Dim, heads * valueDim]);
-  const out = addRows(c, joined, {
+  const out = c.product(joined, {
     ...{ id: c.id('attention_output/kernel') as string, name: `${node.layer}/attention_output` },
     ...{ rows: [0, 1], columns: [2], bias: c.values('attention_output/bias') },
   });

@@ -1,10 +1,8 @@
 // Operations on tensors: functions of `keras.ops` and of TensorFlow, one or a few nodes each.
-
-import { refuse } from '../export/refusal.js';
 import { expandedEquation } from '../network/operations/layers.js';
 import { type Place, placesOf, sliced } from '../network/operations/slices.js';
 import { type Operand, operandShape, valueType } from '../network/operations/tensor-operation.js';
-import { clip } from './activations.js';
+import type { Binary, Builder, Part, Reduction, Unary } from './builder.js';
 import {
   axesOf,
   axisOf,
@@ -16,11 +14,10 @@ import {
   floatOf,
   resultShape,
 } from './context.js';
-import type { GraphBuilder } from './graph.js';
-import { pad } from './layers-images.js';
 import { unitLength } from './layers-normalizations.js';
+import { refuse } from './refusal.js';
 import { plainOrder, Tensor } from './tensor.js';
-import type { Dim, ElementType, Val } from './types.js';
+import type { Dim, ElementType, Val } from './values.js';
 
 /** Tensors and constants that an operation takes, in one element type and one order. */
 function operandsOf(
@@ -56,7 +53,7 @@ function operandsOf(
 
 /** Two tensors or numbers element by element. */
 const pair =
-  (work: (g: GraphBuilder, x: Val, y: Val) => Val, type?: ElementType): Emit =>
+  (work: (g: Builder, x: Val, y: Val) => Val, type?: ElementType): Emit =>
   (c) => {
     const { vals, order } = operandsOf(c, type);
     const [x, y] = vals as [Val, Val];
@@ -67,25 +64,25 @@ const pair =
     return [Tensor.of(c.graph, made, order.length === rank ? order : plainOrder(rank))];
   };
 
-const plainPair = (op: string) => pair((g, x, y) => g.binary(op, x, y));
-const compared = (op: string) => pair((g, x, y) => g.binary(op, x, y, 'bool'));
+const plainPair = (op: Binary) => pair((g, x, y) => g.binary(op, x, y));
+const compared = (op: Binary) => pair((g, x, y) => g.binary(op, x, y, 'bool'));
 
-const floorDivide = (g: GraphBuilder, x: Val, y: Val): Val =>
+const floorDivide = (g: Builder, x: Val, y: Val): Val =>
   g.cast(g.unary('Floor', g.binary('Div', g.cast(x, 'float'), g.cast(y, 'float'))), x.type);
 
 const unary =
-  (work: (g: GraphBuilder, x: Val) => Val): Emit =>
+  (work: (g: Builder, x: Val) => Val): Emit =>
   (c) => [each(floatOf(c.inputs[0] as Tensor), (x) => work(c.graph, x))];
 
-const simple = (op: string) => unary((g, x) => g.unary(op, x));
+const simple = (op: Unary) => unary((g, x) => g.unary(op, x));
 /** Of numbers of either type. */
 const numeric =
-  (op: string): Emit =>
+  (op: Unary): Emit =>
   (c) => [each(c.inputs[0] as Tensor, (x) => c.graph.unary(op, x))];
 
 /** Axes to one number, in the order that the tensor has where its axes stay. */
 const reduction =
-  (work: (g: GraphBuilder, x: Val, axes: readonly number[], keep: boolean) => Val, isFloat = true): Emit =>
+  (work: (g: Builder, x: Val, axes: readonly number[], keep: boolean) => Val, isFloat = true): Emit =>
   (c) => {
     const given = c.inputs[0] as Tensor;
     const x = isFloat || given.type === 'bool' ? floatOf(given) : given;
@@ -110,10 +107,10 @@ const reduction =
     ];
   };
 
-const reduced = (op: string, isFloat = false) =>
+const reduced = (op: Reduction, isFloat = false) =>
   reduction((g, x, axes, keep) => g.reduce(op, x, axes, keep), isFloat);
 
-const variance = (g: GraphBuilder, x: Val, axes: readonly number[], keep: boolean): Val => {
+const variance = (g: Builder, x: Val, axes: readonly number[], keep: boolean): Val => {
   const less = g.binary('Sub', x, g.reduce('ReduceMean', x, axes, true));
   return g.reduce('ReduceMean', g.binary('Mul', less, less), axes, keep);
 };
@@ -127,9 +124,7 @@ const place =
     if (a.axis === null) return refuse('the place in a whole batch');
     const axis = axisOf(a.axis, x.shape.length);
     const keep = a.keepdims === true;
-    const shape = x.shape.flatMap((n, i): Dim[] => (i === axis ? (keep ? [1] : []) : [n]));
-    const found = graph.add(op, [x], { shape, type: 'int64' }, { axis, keepdims: keep ? 1 : 0 });
-    return [Tensor.of(graph, graph.cast(found, 'int32'))];
+    return [Tensor.of(graph, graph.place(op, x, axis, keep))];
   };
 
 const truth =
@@ -169,7 +164,7 @@ const getItem: Emit = (c) => {
   const { graph } = c;
   const x = (c.inputs[0] as Tensor).plain;
   const places = placesOf(c.attributes.key as unknown as Place[], x.shape.length);
-  const parts: Parameters<GraphBuilder['slice']>[1][number][] = [];
+  const parts: Part[] = [];
   const gone: number[] = [];
   const added: number[] = [];
   let axis = 0;
@@ -246,12 +241,12 @@ const product: Emit = (c) => {
 };
 
 const einsum: Emit = (c) => {
-  const vals = c.inputs.map((one) => floatOf(one).plain);
-  if (vals.length !== 2) return refuse('an equation of a constant');
-  const { left, right, out } = expandedEquation(String(c.attributes.subscripts), vals[0]?.shape.length ?? 0);
+  const [x, y] = c.inputs.map((one) => floatOf(one).plain);
+  if (!x || !y || c.inputs.length !== 2) return refuse('an equation of a constant');
+  const { left, right, out } = expandedEquation(String(c.attributes.subscripts), x.shape.length);
   const shape = resultShape(c);
   const equation = `${left},${right}->${out}`;
-  return [Tensor.of(c.graph, c.graph.add('Einsum', vals, { shape, type: 'float' }, { equation }))];
+  return [Tensor.of(c.graph, c.graph.einsum(equation, x, y, shape))];
 };
 
 const oneHot: Emit = (c) => {
@@ -335,8 +330,7 @@ export const TENSORS: Readonly<Record<string, Emit>> = ops({
   Clip: (c) => [
     each(c.inputs[0] as Tensor, (x) => {
       const { x_min: low, x_max: high } = c.attributes;
-      return clip(
-        c.graph,
+      return c.graph.clip(
         x,
         (low ?? undefined) as number | undefined,
         (high ?? undefined) as number | undefined,
@@ -376,6 +370,6 @@ export const TENSORS: Readonly<Record<string, Emit>> = ops({
     const pairs = c.attributes.pad_width as unknown as readonly (readonly [number, number])[];
     const x = c.inputs[0] as Tensor;
     const ends = pairs.map((own, axis) => ({ axis: x.order.indexOf(axis), pair: own }));
-    return [each(x, (val) => pad(c.graph, val, ends, Number(c.attributes.constant_values)))];
+    return [each(x, (val) => c.graph.pad(val, ends, Number(c.attributes.constant_values)))];
   },
 });

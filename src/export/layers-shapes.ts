@@ -1,9 +1,8 @@
-import { refuse } from '../export/refusal.js';
 import { sizeOf } from '../shape.js';
 import { axisOf, bounded, type Context, type Emit, each, numbersOf, resultShape } from './context.js';
-import { type Shape, totalOf } from './graph.js';
+import { refuse } from './refusal.js';
 import { Tensor } from './tensor.js';
-import type { Dim } from './types.js';
+import { type Dim, type Shape, totalOf } from './values.js';
 
 const flatten: Emit = (c) => {
   const { graph } = c;
@@ -13,8 +12,7 @@ const flatten: Emit = (c) => {
   const val = turn ? x.in([0, ...x.shape.slice(2).map((_, i) => i + 2), 1]) : x.plain;
   if (x.rank === 1) return [Tensor.of(graph, graph.unsqueeze(val, [1]))];
   if (x.rank === 2) return [x];
-  const shape: Dim[] = [val.shape[0] as Dim, totalOf(val.shape.slice(1))];
-  return [Tensor.of(graph, graph.add('Flatten', [val], { shape }, { axis: 1 }))];
+  return [Tensor.of(graph, graph.flatten(val))];
 };
 
 /** The batch, then a shape of which one length may be left open. */
@@ -55,10 +53,7 @@ const repeatVector: Emit = (c) => {
   const { graph } = c;
   const x = c.inputs[0] as Tensor;
   const n = Number(c.attributes.n);
-  const shape = [x.shape[0] as Dim, n, ...x.shape.slice(1)];
-  const wide = graph.unsqueeze(x.plain, [1]);
-  const made = graph.add('Expand', [wide, graph.ints([1, n, 1])], { shape });
-  return [Tensor.of(graph, made)];
+  return [Tensor.of(graph, graph.repeat(graph.unsqueeze(x.plain, [1]), [1, n, 1]))];
 };
 
 /** Where a mask is true: tokens that are not 0, or steps in which anything differs from the value that stands for nothing. */
@@ -164,10 +159,7 @@ export const SHAPES: Readonly<Record<string, Emit>> = {
     const x = (c.inputs[0] as Tensor).plain;
     const given = numbersOf(c.attributes.repeats);
     const times = [...Array<number>(x.shape.length - given.length).fill(1), ...given];
-    const shape = x.shape.map((n, i) =>
-      times[i] === 1 ? n : typeof n === 'number' ? n * (times[i] as number) : null,
-    );
-    return [Tensor.of(graph, graph.add('Tile', [x, graph.ints(times)], { shape }))];
+    return [Tensor.of(graph, graph.tile(x, times))];
   },
   'ops.Flip': (c) => {
     const { graph } = c;

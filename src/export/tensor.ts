@@ -1,7 +1,7 @@
-// Values of the network as values of the graph. ONNX's convolutions want channels before the image, Keras has them
-// behind: each value is kept in the orders in which somebody made or wanted it, and turned once for each.
-import type { GraphBuilder, Shape } from './graph.js';
-import type { Dim, ElementType, Val } from './types.js';
+// Values of the network as values of the graph. Formats want the channels of an image in another place than Keras has
+// them: each value is kept in the orders in which somebody made or wanted it, and turned once for each.
+import type { Builder } from './builder.js';
+import type { Dim, ElementType, Shape, Val } from './values.js';
 
 /** An order of axes: axis i of a form is axis `order[i]` of the tensor. */
 export type Order = readonly number[];
@@ -11,6 +11,10 @@ export const plainOrder = (rank: number): Order => Array.from({ length: rank }, 
 /** `[batch, channels, ...]` of `[batch, ..., channels]` */
 export const channelsFirst = (rank: number): Order =>
   rank < 3 ? plainOrder(rank) : [0, rank - 1, ...Array.from({ length: rank - 2 }, (_, i) => i + 1)];
+
+/** `[batch, ..., channels]` of `[batch, channels, ...]` */
+export const channelsLast = (rank: number): Order =>
+  rank < 3 ? plainOrder(rank) : [0, ...Array.from({ length: rank - 2 }, (_, i) => i + 2), 1];
 
 /** `[time, batch, ...]` of `[batch, time, ...]` */
 export const timeFirst = (rank: number): Order => [1, 0, ...plainOrder(rank).slice(2)];
@@ -23,14 +27,14 @@ export class Tensor {
   #flat: { readonly steps: number; readonly tensor: Tensor } | undefined;
 
   private constructor(
-    readonly graph: GraphBuilder,
+    readonly graph: Builder,
     /** In Keras's order. */
     readonly shape: Shape,
     readonly type: ElementType,
   ) {}
 
   /** A tensor that is there in an order. */
-  static of(graph: GraphBuilder, val: Val, order: Order = plainOrder(val.shape.length)): Tensor {
+  static of(graph: Builder, val: Val, order: Order = plainOrder(val.shape.length)): Tensor {
     const shape: Dim[] = [];
     order.forEach((axis, i) => {
       shape[axis] = val.shape[i] as Dim;
@@ -41,7 +45,7 @@ export class Tensor {
   }
 
   /** A tensor `[batch, steps..., rest]` that is there as `[batch * steps, rest]`. */
-  static ofFlat(graph: GraphBuilder, flat: Tensor, steps: number, shape: Shape): Tensor {
+  static ofFlat(graph: Builder, flat: Tensor, steps: number, shape: Shape): Tensor {
     const made = new Tensor(graph, shape, flat.type);
     made.#flat = { steps, tensor: flat };
     return made;

@@ -1,46 +1,35 @@
-import { refuse } from '../export/refusal.js';
 import type { JsonObject } from '../model.js';
 import { slopeOf } from '../network/operations/layers.js';
-import type { GraphBuilder } from './graph.js';
+import type { Builder, Unary } from './builder.js';
+import { refuse } from './refusal.js';
 import type { Order } from './tensor.js';
-import type { Val } from './types.js';
+import type { Val } from './values.js';
 
 /** Computes a function of each element, or of the rows along axes that an order of axes puts somewhere. */
-export type Activation = (g: GraphBuilder, x: Val, order: Order) => Val;
+export type Activation = (g: Builder, x: Val, order: Order) => Val;
 
 const one =
-  (op: string, attributes: Record<string, number> = {}): Activation =>
+  (op: Unary, numbers?: Readonly<Record<string, number>>): Activation =>
   (g, x) =>
-    g.unary(
-      op,
-      x,
-      Object.fromEntries(Object.entries(attributes).map(([key, value]) => [key, { float: value }])),
-    );
-
-export const clip = (g: GraphBuilder, x: Val, low: number | undefined, high: number | undefined): Val => {
-  const bound = (value: number | undefined) => (value === undefined ? undefined : g.scalar(value, x.type));
-  return low === undefined && high === undefined
-    ? x
-    : g.add('Clip', [x, bound(low), bound(high)], { shape: x.shape });
-};
+    g.unary(op, x, numbers);
 
 const clipped =
   (low: number, high: number): Activation =>
   (g, x) =>
-    clip(g, x, low, high);
+    g.clip(x, low, high);
 
 /** `max_value` above it, `x` from the threshold on, `negative_slope (x - threshold)` below. */
 export const reluOf =
   (slope: number, threshold: number, most: number | null | undefined, isOwnAbove = true): Activation =>
   (g, x) => {
     const high = most ?? undefined;
-    if (threshold === 0 && slope === 0) return high === undefined ? g.unary('Relu', x) : clip(g, x, 0, high);
+    if (threshold === 0 && slope === 0) return high === undefined ? g.unary('Relu', x) : g.clip(x, 0, high);
     if (threshold === 0) {
-      const leaky = g.unary('LeakyRelu', x, { alpha: { float: slope } });
-      return high === undefined ? leaky : clip(g, leaky, undefined, high);
+      const leaky = g.unary('LeakyRelu', x, { alpha: slope });
+      return high === undefined ? leaky : g.clip(leaky, undefined, high);
     }
     const isAbove = g.binary(isOwnAbove ? 'GreaterOrEqual' : 'Greater', x, threshold, 'bool');
-    const above = high === undefined ? x : clip(g, x, undefined, high);
+    const above = high === undefined ? x : g.clip(x, undefined, high);
     const below = slope === 0 ? g.scalar(0) : g.binary('Mul', g.binary('Sub', x, threshold), slope);
     return g.where(isAbove, above, below);
   };
@@ -51,12 +40,11 @@ const eluOf = (alpha: number): Activation => one('Elu', { alpha });
 export const softmaxOf =
   (given: unknown, isLog = false): Activation =>
   (g, x, order) => {
-    const op = isLog ? 'LogSoftmax' : 'Softmax';
     const rank = x.shape.length;
     const list = (Array.isArray(given) ? given : [given]).map((axis) =>
       order.indexOf(axis < 0 ? axis + rank : axis),
     );
-    if (list.length === 1) return g.unary(op, x, { axis: list[0] as number });
+    if (list.length === 1) return g.softmax(x, list[0] as number, isLog);
     const axes = [...list].sort((a, b) => a - b);
     const top = g.reduce('ReduceMax', x, axes, true);
     const less = g.binary('Sub', x, top);
@@ -75,12 +63,12 @@ const siluOf =
 const softShrinkOf =
   (threshold: number): Activation =>
   (g, x) =>
-    g.unary('Shrink', x, { lambd: { float: threshold }, bias: { float: threshold } });
+    g.unary('Shrink', x, { lambd: threshold, bias: threshold });
 
 const hardShrinkOf =
   (threshold: number): Activation =>
   (g, x) =>
-    g.unary('Shrink', x, { lambd: { float: threshold }, bias: { float: 0 } });
+    g.unary('Shrink', x, { lambd: threshold, bias: 0 });
 
 const squareplusOf =
   (b: number): Activation =>
@@ -92,7 +80,7 @@ const thresholdOf =
   (g, x) =>
     g.where(g.binary('Greater', x, threshold, 'bool'), x, g.scalar(value));
 
-/** `log(1 + exp(x))` without overflow: what ONNX's Softplus is everywhere. */
+/** `log(1 + exp(x))` without overflow. */
 const softplus = one('Softplus');
 
 /** Activations by Keras 3's names, with Keras's arguments where nothing is said. */
@@ -117,15 +105,15 @@ export const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   squareplus: squareplusOf(4),
   softmax: softmaxOf(-1),
   log_softmax: softmaxOf(-1, true),
-  gelu: (g, x) => g.unary('Gelu', x),
+  gelu: (g, x) => g.gelu(x, false),
   mish: one('Mish'),
   silu: siluOf(),
   hard_silu: one('HardSwish'),
   leaky_relu: reluOf(0.2, 0, null),
   exponential: one('Exp'),
-  sparse_sigmoid: (g, x) => clip(g, g.binary('Mul', g.binary('Add', x, 1), 0.5), 0, 1),
+  sparse_sigmoid: (g, x) => g.clip(g.binary('Mul', g.binary('Add', x, 1), 0.5), 0, 1),
   sparse_plus: (g, x) => {
-    const middle = g.binary('Add', clip(g, x, -1, 1), 1);
+    const middle = g.binary('Add', g.clip(x, -1, 1), 1);
     const square = g.binary('Mul', g.binary('Mul', middle, middle), 0.25);
     return g.where(g.binary('Greater', x, 1, 'bool'), x, square);
   },
@@ -190,7 +178,7 @@ export function activationOf(operation: string, a: JsonObject): Activation | und
     case 'ops.LogSoftmax':
       return softmaxOf(a.axis, true);
     case 'ops.Gelu':
-      return (g, x) => g.unary('Gelu', x, a.approximate === true ? { approximate: 'tanh' } : {});
+      return (g, x) => g.gelu(x, a.approximate === true);
     case 'ops.Silu':
       return siluOf(Number(a.beta));
     case 'ops.SoftShrink':
