@@ -3,7 +3,6 @@ import { BitnibbleError } from '../errors.js';
 import type { ModelSource, WeightInfo } from '../model.js';
 import type { PackedWeight } from '../packed/quantized-model.js';
 import type { QuantizedTensor, SchemeName } from '../schemes/types.js';
-import type { Granularity } from '../shape.js';
 
 /** A model whose weights may be codes. */
 export interface CodedSource extends ModelSource {
@@ -28,12 +27,22 @@ export function weightInfos(source: ModelSource): (id: string) => WeightInfo {
   };
 }
 
-/** How the scales of a coded weight lie: one for all, one for each channel, or one for so many rows. */
-export function granularityOf({ coding }: QuantizedTensor): {
-  readonly granularity: Granularity;
-  readonly groupSize: number | undefined;
-} {
-  return { granularity: coding.granularity, groupSize: coding.groupSize };
+/** Where a model is from and how its weights are stored, for those who look into the file. */
+export function metadataOf(
+  { file, kerasVersion }: ModelSource,
+  weights: string,
+  coded: ReadonlyMap<string, QuantizedTensor>,
+): Readonly<Record<string, string>> {
+  const codings = [...coded].map(([id, { coding }]) => {
+    const { scheme, granularity, groupSize } = coding;
+    return [id, `${scheme}/${granularity}${groupSize === undefined ? '' : `/${groupSize}`}`];
+  });
+  return {
+    'bitnibble.source': file.replace(/^.*[\\/]/, ''),
+    'bitnibble.keras_version': kerasVersion,
+    'bitnibble.weights': weights,
+    ...(codings.length > 0 ? { 'bitnibble.quantization': JSON.stringify(Object.fromEntries(codings)) } : {}),
+  };
 }
 
 /** Axes along which a weight has scales of its own: none where there is one; undefined where rows are grouped. */

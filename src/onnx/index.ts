@@ -2,7 +2,7 @@
  * Networks as ONNX models: the container, operations for every layer, weights as codes.
  * @module
  */
-import { type CodedSource, granularityOf } from '../export/stored.js';
+import { type CodedSource, metadataOf } from '../export/stored.js';
 import type { ModelSource } from '../model.js';
 import { dropIdentities, openNetwork } from '../network/index.js';
 import { encodeModel } from './container.js';
@@ -51,21 +51,10 @@ export function onnxModelFiles(model: ModelSource, options: OnnxOptions = {}): O
   const { network, source } = openNetwork(model);
   const { graph, builder, weights } = emitNetwork(dropIdentities(network), source as CodedSource, storage);
   const { irVersion, opsets } = builder.versions();
-  const codings = [...weights.coded].map(([id, tensor]) => {
-    const { granularity, groupSize } = granularityOf(tensor);
-    return [id, `${tensor.coding.scheme}/${granularity}${groupSize === undefined ? '' : `/${groupSize}`}`];
-  });
   const whole: Model = {
     ...{ graph, irVersion, opsets },
     producer: { name: 'bitnibble', version },
-    metadata: {
-      'bitnibble.source': model.file.replace(/^.*[\\/]/, ''),
-      'bitnibble.keras_version': model.kerasVersion,
-      'bitnibble.weights': storage,
-      ...(codings.length > 0
-        ? { 'bitnibble.quantization': JSON.stringify(Object.fromEntries(codings)) }
-        : {}),
-    },
+    metadata: metadataOf(model, storage, weights.coded),
   };
   const encoded = mostBytes === undefined ? encodeModel(whole) : encodeModel(whole, mostBytes);
   const remarks = [...weights.widened].map(

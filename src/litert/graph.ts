@@ -1,0 +1,458 @@
+// A graph of LiteRT while it is put together: shapes are numbers, operations are those of its schema.
+import type { Binary, Builder, Edge, Part, Reduction, Unary } from '../export/builder.js';
+import { refuse } from '../export/refusal.js';
+import {
+  type Dim,
+  type ElementType,
+  type LazyBytes,
+  type Shape,
+  spread,
+  type Val,
+} from '../export/values.js';
+import { bytesOf } from '../formats/dtypes.js';
+import { sizeOf } from '../shape.js';
+import { einsum } from './einsum.js';
+import { type Angles, FUNCTIONS } from './functions.js';
+import {
+  type Graph,
+  type Operation,
+  type Options,
+  type Quantization,
+  type StoredTensor,
+  TYPES,
+} from './types.js';
+
+/** Functions of one value that are one operation. */
+const UNARY: Readonly<Partial<Record<Unary, string>>> = {
+  Abs: 'ABS',
+  Ceil: 'CEIL',
+  Cos: 'COS',
+  Exp: 'EXP',
+  Floor: 'FLOOR',
+  HardSwish: 'HARD_SWISH',
+  LeakyRelu: 'LEAKY_RELU',
+  Log: 'LOG',
+  Neg: 'NEG',
+  Not: 'LOGICAL_NOT',
+  Relu: 'RELU',
+  Round: 'ROUND',
+  Sigmoid: 'LOGISTIC',
+  Sign: 'SIGN',
+  Sin: 'SIN',
+  Sqrt: 'SQRT',
+  Tanh: 'TANH',
+};
+
+const BINARY: Readonly<Record<Binary, string>> = {
+  Add: 'ADD',
+  And: 'LOGICAL_AND',
+  Div: 'DIV',
+  Equal: 'EQUAL',
+  Greater: 'GREATER',
+  GreaterOrEqual: 'GREATER_EQUAL',
+  Less: 'LESS',
+  LessOrEqual: 'LESS_EQUAL',
+  Max: 'MAXIMUM',
+  Min: 'MINIMUM',
+  Mul: 'MUL',
+  Or: 'LOGICAL_OR',
+  Pow: 'POW',
+  Sub: 'SUB',
+  Xor: 'NOT_EQUAL',
+};
+
+const REDUCTIONS: Readonly<Partial<Record<Reduction, string>>> = {
+  ReduceMax: 'REDUCE_MAX',
+  ReduceMean: 'MEAN',
+  ReduceMin: 'REDUCE_MIN',
+  ReduceProd: 'REDUCE_PROD',
+  ReduceSum: 'SUM',
+};
+
+/** Lengths of a value, all of which are known: LiteRT's shapes are static. */
+export const lengthsOf = ({ shape }: { readonly shape: Shape }): number[] =>
+  shape.every((n) => typeof n === 'number')
+    ? (shape as number[])
+    : refuse('a shape of which a length is not known');
+
+/** Puts a graph together. */
+export class GraphBuilder implements Builder, Angles {
+  readonly #operations: Operation[] = [];
+  readonly #tensors = new Map<string, StoredTensor>();
+  readonly #names = new Set<string>(['']);
+  readonly #constants = new Map<string, Val>();
+  readonly #renamed = new Map<string, string>();
+  scope = '';
+
+  unique(wanted: string): string {
+    let name = wanted;
+    for (let n = 1; this.#names.has(name); n++) name = `${wanted}_${n}`;
+    this.#names.add(name);
+    return name;
+  }
+
+  /** Adds an operation with one output. */
+  add(
+    op: string,
+    inputs: readonly (Val | undefined)[],
+    shape: readonly number[],
+    options: Options = {},
+    type = inputs[0]?.type ?? 'float',
+  ): Val {
+    return this.addMany(op, inputs, [shape], options, type)[0] as Val;
+  }
+
+  addMany(
+    op: string,
+    inputs: readonly (Val | undefined)[],
+    shapes: readonly (readonly number[])[],
+    options: Options = {},
+    type = inputs[0]?.type ?? 'float',
+  ): Val[] {
+    const base = this.scope === '' ? op : `${this.scope}/${op}`;
+    const outputs = shapes.map((shape) => this.#tensor({ name: this.unique(base), type, shape }));
+    this.#operations.push({
+      op,
+      inputs: inputs.map((input) => input?.name ?? ''),
+      outputs: outputs.map(({ name }) => name),
+      options,
+    });
+    return outputs;
+  }
+
+  #tensor(tensor: StoredTensor): Val {
+    this.#tensors.set(tensor.name, tensor);
+    const { name, type, shape } = tensor;
+    return { name, type, shape };
+  }
+
+  /** Stores a tensor. */
+  stored(
+    name: string,
+    type: ElementType,
+    shape: readonly number[],
+    data: Uint8Array | LazyBytes,
+    quantization?: Quantization,
+  ): Val {
+    return this.#tensor({
+      ...{ name: this.unique(name), type, shape, data },
+      ...(quantization ? { quantization } : {}),
+    });
+  }
+
+  floats(name: string, values: Float32Array, shape: readonly number[] = [values.length]): Val {
+    return this.stored(name, 'float', shape, bytesOf(values));
+  }
+
+  constant(
+    type: 'float' | 'int32' | 'bool',
+    values: readonly number[],
+    shape: readonly number[] = [values.length],
+  ): Val {
+    const key = `${type}/${shape}/${values.map((v) => (Object.is(v, -0) ? '-0' : v))}`;
+    const known = this.#constants.get(key);
+    if (known) return known;
+    const data =
+      type === 'float'
+        ? bytesOf(Float32Array.from(values))
+        : type === 'int32'
+          ? new Uint8Array(Int32Array.from(values).buffer)
+          : Uint8Array.from(values);
+    const name = `constant/${values.length < 5 ? values.join('_') || 'none' : `of_${values.length}`}`;
+    const made = this.stored(name, type, shape, data);
+    this.#constants.set(key, made);
+    return made;
+  }
+
+  ints(values: readonly number[], shape?: readonly number[]): Val {
+    return this.constant('int32', values, shape);
+  }
+
+  scalar(value: number, type: ElementType = 'float'): Val {
+    return this.constant(type === 'int32' || type === 'bool' ? type : 'float', [value], []);
+  }
+
+  filled(like: Val, rest: readonly number[], value = 0): Val {
+    const shape = [lengthsOf(like)[0] as number, ...rest];
+    return this.constant('float', Array<number>(sizeOf(shape)).fill(value), shape);
+  }
+
+  input(name: string, type: ElementType, shape: Shape): Val {
+    return this.#tensor({ name: this.unique(name), type, shape: lengthsOf({ shape }) });
+  }
+
+  rename(val: Val, name: string): Val {
+    this.#renamed.set(val.name, name);
+    return { ...val, name };
+  }
+
+  unary(op: Unary, x: Val, numbers: Readonly<Record<string, number>> = {}): Val {
+    const shape = lengthsOf(x);
+    if (op === 'Identity') return this.add('RESHAPE', [x, this.ints(shape)], shape, { new_shape: shape });
+    const { alpha = 1 } = numbers;
+    if (op === 'Elu' && alpha === 1) return this.add('ELU', [x], shape);
+    if (op === 'Elu') {
+      const bent = this.add('ELU', [this.binary('Min', x, 0)], shape);
+      return this.binary('Add', this.unary('Relu', x), this.binary('Mul', bent, alpha));
+    }
+    const own = UNARY[op];
+    if (own) return this.add(own, [x], shape, op === 'LeakyRelu' ? { alpha } : {});
+    const work = FUNCTIONS[op];
+    return work ? work(this, x, numbers) : refuse(`the function ${op}`);
+  }
+
+  binary(op: Binary, x: Val, y: Val | number, type?: ElementType): Val {
+    const other = typeof y === 'number' ? this.scalar(y, x.type) : y;
+    return this.add(BINARY[op], [x, other], spread([x.shape, other.shape]) as number[], {}, type ?? x.type);
+  }
+
+  clip(x: Val, low: number | undefined, high: number | undefined): Val {
+    const shape = lengthsOf(x);
+    if (x.type === 'float' && low === 0 && high === undefined) return this.add('RELU', [x], shape);
+    if (x.type === 'float' && low === 0 && high === 6) return this.add('RELU6', [x], shape);
+    if (x.type === 'float' && low === -1 && high === 1) return this.add('RELU_N1_TO_1', [x], shape);
+    const above = low === undefined ? x : this.binary('Max', x, low);
+    return high === undefined ? above : this.binary('Min', above, high);
+  }
+
+  gelu(x: Val, isApproximate: boolean): Val {
+    return this.add('GELU', [x], lengthsOf(x), { approximate: isApproximate });
+  }
+
+  softmax(x: Val, axis: number, isLog = false): Val {
+    const rank = x.shape.length;
+    // Both run over the last axis.
+    const order = Array.from({ length: rank }, (_, i) => (i === axis ? rank - 1 : i === rank - 1 ? axis : i));
+    const turned = this.transpose(x, order);
+    const shape = lengthsOf(turned);
+    const made = isLog
+      ? this.add('LOG_SOFTMAX', [turned], shape)
+      : this.add('SOFTMAX', [turned], shape, { beta: 1 });
+    return this.transpose(made, order);
+  }
+
+  prelu(x: Val, slope: Val): Val {
+    return this.add('PRELU', [x, slope], lengthsOf(x));
+  }
+
+  atan2(y: Val, x: Val): Val {
+    const shape = spread([x.shape, y.shape]) as number[];
+    // Both have to be of one shape.
+    const whole = x.shape.length === shape.length ? x : this.binary('Add', this.binary('Mul', y, 0), x);
+    return this.add('ATAN2', [y, whole], shape);
+  }
+
+  cast(x: Val, type: ElementType): Val {
+    if (x.type === type) return x;
+    if (type === 'bool') return this.add('NOT_EQUAL', [x, this.scalar(0, x.type)], lengthsOf(x), {}, 'bool');
+    const options = { in_data_type: TYPES[x.type], out_data_type: TYPES[type] };
+    return this.add('CAST', [x], lengthsOf(x), options, type);
+  }
+
+  where(condition: Val, x: Val, y: Val): Val {
+    const shape = spread([condition.shape, x.shape, y.shape]) as number[];
+    return this.add('SELECT_V2', [condition, x, y], shape, {}, x.type);
+  }
+
+  matmul(x: Val, y: Val): Val {
+    const [a, b] = [lengthsOf(x), lengthsOf(y)];
+    if (a.length < 2 || b.length < 2) {
+      const wide = this.matmul(
+        a.length < 2 ? this.unsqueeze(x, [0]) : x,
+        b.length < 2 ? this.unsqueeze(y, [1]) : y,
+      );
+      const rank = wide.shape.length;
+      return this.squeeze(wide, [...(a.length < 2 ? [rank - 2] : []), ...(b.length < 2 ? [rank - 1] : [])]);
+    }
+    const batch = spread([a.slice(0, -2), b.slice(0, -2)]) as number[];
+    const shape = [...batch, a.at(-2) as number, b.at(-1) as number];
+    return this.add('BATCH_MATMUL', [x, y], shape);
+  }
+
+  einsum(equation: string, x: Val, y: Val): Val {
+    return einsum(this, equation, x, y);
+  }
+
+  reduce(op: Reduction, x: Val, axes: readonly number[], keep: boolean): Val {
+    if (op === 'ReduceL1') return this.reduce('ReduceSum', this.unary('Abs', x), axes, keep);
+    if (op === 'ReduceL2')
+      return this.unary('Sqrt', this.reduce('ReduceSum', this.binary('Mul', x, x), axes, keep));
+    if (op === 'ReduceLogSumExp') {
+      const top = this.reduce('ReduceMax', x, axes, true);
+      const exps = this.unary('Exp', this.binary('Sub', x, top));
+      const logs = this.unary('Log', this.reduce('ReduceSum', exps, axes, keep));
+      return this.binary('Add', logs, keep ? top : this.squeeze(top, axes));
+    }
+    const lengths = lengthsOf(x);
+    const shape = lengths.flatMap((n, i) => (axes.includes(i) ? (keep ? [1] : []) : [n]));
+    return this.add(REDUCTIONS[op] as string, [x, this.ints(axes)], shape, { keep_dims: keep });
+  }
+
+  place(op: 'ArgMax' | 'ArgMin', x: Val, axis: number, keep: boolean): Val {
+    const shape = lengthsOf(x).filter((_, i) => i !== axis);
+    const name = op === 'ArgMax' ? 'ARG_MAX' : 'ARG_MIN';
+    const made = this.add(
+      name,
+      [x, this.scalar(axis, 'int32')],
+      shape,
+      { output_type: TYPES.int32 },
+      'int32',
+    );
+    return keep ? this.unsqueeze(made, [axis]) : made;
+  }
+
+  transpose(x: Val, perm: readonly number[]): Val {
+    if (perm.every((axis, i) => axis === i)) return x;
+    const lengths = lengthsOf(x);
+    const shape = perm.map((axis) => lengths[axis] as number);
+    // Where only axes of length 1 move, the elements stay where they are.
+    const long = perm.filter((axis) => lengths[axis] !== 1);
+    if (long.every((axis, i) => i === 0 || axis > (long[i - 1] as number))) return this.reshape(x, shape);
+    return this.add('TRANSPOSE', [x, this.ints(perm)], shape);
+  }
+
+  reshape(x: Val, shape: Shape): Val {
+    const own = lengthsOf(x);
+    const open = shape.filter((n) => typeof n !== 'number').length;
+    if (open > 1) refuse('a shape of which more than one length is not known');
+    const rest = sizeOf(shape.filter((n): n is number => typeof n === 'number'));
+    const target = shape.map((n) => (typeof n === 'number' ? n : sizeOf(own) / rest));
+    if (target.length === own.length && target.every((n, i) => n === own[i])) return x;
+    return this.add('RESHAPE', [x, this.ints(target)], target, { new_shape: target });
+  }
+
+  flatten(x: Val): Val {
+    return this.reshape(x, [x.shape[0] as Dim, sizeOf(lengthsOf(x).slice(1))]);
+  }
+
+  unsqueeze(x: Val, axes: readonly number[]): Val {
+    let next = 0;
+    const rank = x.shape.length + axes.length;
+    return this.reshape(
+      x,
+      Array.from({ length: rank }, (_, i) => (axes.includes(i) ? 1 : (x.shape[next++] as Dim))),
+    );
+  }
+
+  squeeze(x: Val, axes: readonly number[]): Val {
+    return this.reshape(
+      x,
+      x.shape.filter((_, i) => !axes.includes(i)),
+    );
+  }
+
+  repeat(x: Val, times: readonly number[]): Val {
+    return this.tile(
+      x,
+      times.map((n, i) => (x.shape[i] === 1 ? n : 1)),
+    );
+  }
+
+  tile(x: Val, times: readonly number[]): Val {
+    if (times.every((n) => n === 1)) return x;
+    const shape = lengthsOf(x).map((n, i) => n * (times[i] as number));
+    return this.add('TILE', [x, this.ints(times)], shape);
+  }
+
+  concat(xs: readonly Val[], axis: number): Val {
+    const [first] = xs as [Val];
+    if (xs.length === 1) return first;
+    const sum = xs.reduce((n, x) => n + (lengthsOf(x)[axis] as number), 0);
+    const shape = lengthsOf(first).map((n, i) => (i === axis ? sum : n));
+    return this.add('CONCATENATION', xs, shape, { axis });
+  }
+
+  split(x: Val, lengths: readonly number[], axis: number): Val[] {
+    const own = lengthsOf(x);
+    const shapes = lengths.map((n) => own.map((length, i) => (i === axis ? n : length)));
+    const at = this.scalar(axis, 'int32');
+    const options = { num_splits: lengths.length };
+    return lengths.every((n) => n === lengths[0])
+      ? this.addMany('SPLIT', [at, x], shapes, options, x.type)
+      : this.addMany('SPLIT_V', [x, this.ints(lengths), at], shapes, options, x.type);
+  }
+
+  /** Places of an axis as values without it. */
+  unpack(x: Val, axis: number): Val[] {
+    const lengths = lengthsOf(x);
+    const num = lengths[axis] as number;
+    const shape = lengths.filter((_, i) => i !== axis);
+    return this.addMany(
+      'UNPACK',
+      [x],
+      Array.from({ length: num }, () => shape),
+      { num, axis },
+    );
+  }
+
+  /** Values side by side along an axis of their own. */
+  pack(xs: readonly Val[], axis: number): Val {
+    const shape = lengthsOf(xs[0] as Val);
+    const whole = [...shape.slice(0, axis), xs.length, ...shape.slice(axis)];
+    return this.add('PACK', xs, whole, { values_count: xs.length, axis });
+  }
+
+  slice(x: Val, parts: readonly Part[]): Val {
+    if (parts.length === 0) return x;
+    const lengths = lengthsOf(x);
+    const clamp = (place: number, n: number, low: number, high: number) =>
+      Math.min(Math.max(place < 0 ? place + n : place, low), high);
+    const shape = [...lengths];
+    const begin = lengths.map(() => 0);
+    const end = [...lengths];
+    const steps = lengths.map(() => 1);
+    let endMask = 0;
+    for (const { axis, start, end: stop, step = 1 } of parts) {
+      const n = lengths[axis] as number;
+      const [low, high] = step > 0 ? [0, n] : [-1, n - 1];
+      const [from, to] = [clamp(start, n, low, high), clamp(stop, n, low, high)];
+      begin[axis] = from;
+      // The place before the first one cannot be written: -1 is the last.
+      end[axis] = Math.max(to, 0);
+      if (to < 0) endMask |= 1 << axis;
+      steps[axis] = step;
+      shape[axis] = Math.max(Math.ceil((to - from) / step), 0);
+    }
+    if (steps.every((n) => n === 1)) return this.add('SLICE', [x, this.ints(begin), this.ints(shape)], shape);
+    const inputs = [x, this.ints(begin), this.ints(end), this.ints(steps)];
+    return this.add('STRIDED_SLICE', inputs, shape, { end_mask: endMask });
+  }
+
+  gather(x: Val, indices: Val, axis: number): Val {
+    const own = lengthsOf(x);
+    const shape = [...own.slice(0, axis), ...lengthsOf(indices), ...own.slice(axis + 1)];
+    return this.add('GATHER', [x, indices], shape, { axis });
+  }
+
+  pad(x: Val, ends: readonly Edge[], value = 0): Val {
+    const pairs = lengthsOf(x).map((_, i) => ends.find(({ axis }) => axis === i)?.pair ?? [0, 0]);
+    if (pairs.every(([before, after]) => before === 0 && after === 0)) return x;
+    const shape = lengthsOf(x).map((n, i) => n + (pairs[i]?.[0] ?? 0) + (pairs[i]?.[1] ?? 0));
+    const around = this.ints(pairs.flat(), [pairs.length, 2]);
+    return value === 0
+      ? this.add('PAD', [x, around], shape)
+      : this.add('PADV2', [x, around, this.scalar(value, x.type)], shape);
+  }
+
+  /** The whole graph; operations and tensors that no output needs are left out. */
+  graph(name: string, inputs: readonly Val[], outputs: readonly Val[]): Graph {
+    const nameOf = (own: string) => this.#renamed.get(own) ?? own;
+    const needed = new Set(outputs.map((own) => own.name));
+    const operations: Operation[] = [];
+    for (const own of [...this.#operations].reverse()) {
+      const renamed = { ...own, inputs: own.inputs.map(nameOf), outputs: own.outputs.map(nameOf) };
+      if (!renamed.outputs.some((output) => needed.has(output))) continue;
+      for (const input of renamed.inputs) needed.add(input);
+      for (const output of renamed.outputs) needed.add(output);
+      operations.push(renamed);
+    }
+    for (const input of inputs) needed.add(input.name);
+    const tensors = [...this.#tensors.values()].map((own) => ({ ...own, name: nameOf(own.name) }));
+    return {
+      ...{ name, operations: operations.reverse() },
+      tensors: tensors.filter((own) => needed.has(own.name)),
+      inputs: inputs.map((own) => own.name),
+      outputs: outputs.map((own) => own.name),
+    };
+  }
+}

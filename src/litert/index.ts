@@ -1,0 +1,76 @@
+/**
+ * Networks as LiteRT models (.tflite): the container, operations for every layer, weights as codes.
+ * @module
+ */
+import { BitnibbleError } from '../errors.js';
+import { type CodedSource, metadataOf } from '../export/stored.js';
+import type { ModelSource } from '../model.js';
+import { dropIdentities, openNetwork } from '../network/index.js';
+import { encodeModel } from './container.js';
+import { emitNetwork } from './emit.js';
+import type { WeightStorage } from './weights.js';
+
+export type { WeightStorage } from './weights.js';
+
+export interface LiteRtOptions {
+  /**
+   * How weights that are codes are stored. `exact`, the default: low-bit in the file, made floats when the model first
+   * runs; `float`: as float32.
+   */
+  readonly weights?: WeightStorage;
+  /** Samples that the model takes at once: LiteRT's shapes are static. Default: 1. */
+  readonly batch?: number;
+  /** Version of the program, for the description. */
+  readonly version?: string;
+}
+
+/** A model as a .tflite file. */
+export interface LiteRtFile {
+  /** Its bytes; those of weights are made as they are read. */
+  pieces(): Iterable<Uint8Array>;
+  readonly bytes: number;
+  /** Operations, without those that only move weights. */
+  readonly operations: number;
+  /** Weights that are stored as codes. */
+  readonly lowBit: readonly string[];
+}
+
+/** FlatBuffers point with 32 bits, and LiteRT takes files of 2 GiB at most. */
+const MOST_BYTES = 2 ** 31 - 1;
+
+/**
+ * A Keras model, float or packed, as a LiteRT model: inputs and outputs with Keras's names, shapes and order.
+ *
+ * @throws BitnibbleError `unsupported-layer` naming every layer that LiteRT cannot hold, or a model that is too large for
+ *   its files, before any weight is written; `missing-weight`, `shape-mismatch`
+ */
+export function liteRtModelFile(model: ModelSource, options: LiteRtOptions = {}): LiteRtFile {
+  const { weights: storage = 'exact', batch = 1, version = '' } = options;
+  if (!(Number.isSafeInteger(batch) && batch > 0))
+    throw new RangeError(`"batch" expected a whole number from 1, got ${batch}`);
+  const { network, source } = openNetwork(model);
+  const emitted = emitNetwork(dropIdentities(network), source as CodedSource, storage, batch);
+  const { graph, weights } = emitted;
+  const ports = (list: typeof network.inputs, tensors: readonly string[]) =>
+    list.map(({ name }, i) => [name, tensors[i] as string] as const);
+  const file = encodeModel({
+    graphs: [graph],
+    inputs: ports(network.inputs, graph.inputs),
+    outputs: ports(network.outputs, graph.outputs),
+    description: `bitnibble ${version}`.trim(),
+    metadata: {
+      min_runtime_version: '2.16.1'.padEnd(16, '\0'),
+      ...metadataOf(model, storage, weights.coded),
+    },
+  });
+  if (file.length > MOST_BYTES) {
+    const message = `${model.file}: LiteRT takes files of at most ${MOST_BYTES} bytes, this one would have ${file.length}`;
+    throw new BitnibbleError('too-large', message);
+  }
+  return {
+    pieces: () => file.pieces(),
+    bytes: file.length,
+    operations: graph.operations.length,
+    lowBit: [...weights.coded.keys()],
+  };
+}
