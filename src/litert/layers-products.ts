@@ -58,13 +58,17 @@ const spatialAxes = (rank: number) => Array.from({ length: rank }, (_, i) => i);
 /** Axes of a window in a kernel; a sequence's has a row. */
 const windowAxes = (rank: number) => [...(rank === 1 ? [[]] : []), ...spatialAxes(rank).map((i) => [i])];
 
-/** A convolution with a kernel of some role. */
-function convolve(c: Context, x: Val, rank: number, w: Windows, role: string, filters: number): Val {
+/** How the kernel of a convolution lies: HWIO turned to OHWI; over volumes DHWIO, as Keras has it. */
+export const kernelAxes = (rank: number): { readonly wanted: Wanted; readonly axis: number } =>
+  rank === 3
+    ? { wanted: { axes: spatialAxes(5).map((i) => [i]) }, axis: 4 }
+    : { wanted: { axes: [[rank + 1], ...windowAxes(rank), [rank]] }, axis: 0 };
+
+/** A convolution of an input with channels last. */
+export function convolve(c: Context, x: Val, rank: number, w: Windows, kernel: Val, bias: Val): Val {
   const { graph } = c;
+  const filters = lengthsOf(bias)[0] as number;
   if (rank === 3) {
-    // DHWIO, as Keras has it.
-    const axes = { axes: [...spatialAxes(5).map((i) => [i])] };
-    const [kernel, bias] = operands(c, { role, wanted: axes, axis: 4, filters });
     const shape = [lengthsOf(x)[0] as number, ...outLengths(x, w), filters];
     const [d, h, width] = w.strides as [number, number, number];
     const [dd, dh, dw] = w.dilations as [number, number, number];
@@ -73,9 +77,6 @@ function convolve(c: Context, x: Val, rank: number, w: Windows, role: string, fi
       ...{ dilation_d_factor: dd, dilation_h_factor: dh, dilation_w_factor: dw },
     });
   }
-  // HWIO to OHWI
-  const wanted = { axes: [[rank + 1], ...windowAxes(rank), [rank]] };
-  const [kernel, bias] = operands(c, { role, wanted, axis: 0, filters });
   return asRows(c, x, rank, (image) => {
     const own = asImage(w);
     const shape = [lengthsOf(image)[0] as number, ...outLengths(image, own), filters];
@@ -91,7 +92,8 @@ const convolution: Emit = (c) => {
   const filters = Number(c.attributes.filters);
   const out = overImages(c, (x, rank) => {
     if (rank === 3 && Number(c.attributes.groups ?? 1) !== 1) refuse('groups of a convolution over volumes');
-    return convolve(c, causal(c, x, w), rank, w, 'kernel', filters);
+    const [kernel, bias] = operands(c, { role: 'kernel', ...kernelAxes(rank), filters });
+    return convolve(c, causal(c, x, w), rank, w, kernel, bias);
   });
   return [activated(c, out)];
 };
@@ -127,7 +129,8 @@ const separable: Emit = (c) => {
     const ones = spatialAxes(rank).map(() => 1);
     const point = { size: ones, strides: ones, dilations: ones, padding: VALID };
     const middle = depthwiseProduct(c, x, rank, windowsOf(c), false);
-    return convolve(c, middle, rank, point, 'pointwise_kernel', filters);
+    const [kernel, bias] = operands(c, { role: 'pointwise_kernel', ...kernelAxes(rank), filters });
+    return convolve(c, middle, rank, point, kernel, bias);
   });
   return [activated(c, out)];
 };

@@ -8,16 +8,8 @@ import { Tensor } from '../export/tensor.js';
 import type { Val } from '../export/values.js';
 import type { Context, Emit } from './context.js';
 import { lengthsOf } from './graph.js';
-import { asRows, noBias } from './layers-products.js';
-import {
-  asImage,
-  dilationOptions,
-  lastOrder,
-  outLengths,
-  SAME,
-  strideOptions,
-  windowsOf,
-} from './windows.js';
+import { convolve, kernelAxes, noBias } from './layers-products.js';
+import { lastOrder, SAME, windowsOf } from './windows.js';
 
 /** Steps that are written out at most: each is a dozen operations. */
 const MOST_STEPS = 2048;
@@ -76,44 +68,27 @@ function addSteps(c: Context, way: Direction): Ends {
 function convolutional(c: Context, way: Direction, operation: string): Cell {
   const { graph, attributes: a } = c;
   const rank = Number(operation.slice(-2, -1));
-  if (rank === 3) refuse('convolutions over volumes in a loop');
   const filters = Number(a.filters);
   const x = floatOf(c.inputs[0] as Tensor);
-  const frame = x.flat(1);
   const order = lastOrder(c, rank + 2);
-  const images = frame.in(order);
-  const id = (role: string) => c.id(way.prefix + role) as string;
-  const spatial = Array.from({ length: rank }, (_, i) => [i]);
-  const axes = [[rank + 1], ...(rank === 1 ? [[]] : []), ...spatial, [rank]];
-  const kernel = c.weights.value(id('kernel'), { axes });
-  const recurrentKernel = c.weights.value(id('recurrent_kernel'), { axes });
-  const bias = c.values(`${way.prefix}bias`);
+  const images = x.flat(1).in(order);
+  const { wanted } = kernelAxes(rank);
+  const weight = (role: string) => c.weights.value(c.id(way.prefix + role) as string, wanted);
+  const given = c.values(`${way.prefix}bias`);
   const none = noBias(c, 4 * filters);
-  const own = bias ? graph.floats(`${c.node.layer}/${way.prefix}bias`, bias) : none;
+  const bias = given ? graph.floats(`${c.node.layer}/${way.prefix}bias`, given) : none;
   const w = windowsOf(c);
-  const lengths = outLengths(images, w);
-  const sums = asRows(c, images, rank, (image) => {
-    const two = asImage(w);
-    const shape = [lengthsOf(image)[0] as number, ...outLengths(image, two), 4 * filters];
-    return graph.add('CONV_2D', [image, kernel, own], shape, {
-      ...strideOptions(two),
-      ...dilationOptions(two),
-    });
-  });
-  const [batch, time] = x.shape as [number, number];
+  const sums = convolve(c, images, rank, w, weight('kernel'), bias);
+  const lengths = lengthsOf(sums).slice(1, -1);
+  const [batch, time] = lengthsOf(x) as [number, number];
   const input = graph.reshape(sums, [batch, time, ...lengths, 4 * filters]);
   const gate = activationNamed(a.recurrent_activation);
   const act = activationNamed(a.activation);
   const size = numbersOf(a.kernel_size);
   const ones = size.map(() => 1);
-  const inner = asImage({ size, strides: ones, dilations: ones, padding: SAME });
+  const inner = { size, strides: ones, dilations: ones, padding: SAME };
   const step: Step = (now, [h, carry]) => {
-    const seen = asRows(c, h as Val, rank, (image) =>
-      graph.add('CONV_2D', [image, recurrentKernel, none], [...lengthsOf(image).slice(0, -1), 4 * filters], {
-        ...strideOptions(inner),
-        ...dilationOptions(inner),
-      }),
-    );
+    const seen = convolve(c, h as Val, rank, inner, weight('recurrent_kernel'), none);
     return lstm(graph, graph.binary('Add', now, seen), carry as Val, filters, rank + 1, gate, act);
   };
   return { input, state: [...lengths, filters], count: 2, step, order };
