@@ -49,6 +49,8 @@ export type ErrorCode =
   | 'no-simd'
   | 'no-compile'
   | 'bad-module'
+  /** A model without the ranges of activations that were asked for. */
+  | 'missing-ranges'
   /** TensorFlow.js is not installed. */
   | 'no-tfjs'
   /** The packages that draw the figures of a report are not installed. */

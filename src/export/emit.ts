@@ -51,6 +51,8 @@ const ROWWISE = /^(Dense|Embedding)$/;
 export interface Emitted {
   readonly inputs: readonly Val[];
   readonly outputs: readonly Val[];
+  /** Values of the network, by their numbers. */
+  readonly tensors: ReadonlyMap<number, Tensor>;
 }
 
 /**
@@ -139,7 +141,7 @@ class Emitter<G extends Builder, W extends Weights> {
       taken.add(val.name);
       return graph.rename(isOwn ? val : graph.unary('Identity', val), names[i] as string);
     });
-    return { inputs, outputs };
+    return { inputs, outputs, tensors: this.tensors };
   }
 
   #add(node: NetworkNode): void {

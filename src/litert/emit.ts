@@ -1,13 +1,15 @@
 // A network as a graph of LiteRT.
 import { emitNetwork as emit, isEmitted as isKnown } from '../export/emit.js';
 import type { CodedSource } from '../export/stored.js';
-import type { Val } from '../export/values.js';
 import type { Network } from '../network/index.js';
 import type { Emit } from './context.js';
+import { withFusedActivations } from './fuse.js';
 import { GraphBuilder } from './graph.js';
+import { withIntegers } from './integers.js';
 import { IMAGES } from './layers-images.js';
 import { addRows, addRowsOf, PRODUCTS } from './layers-products.js';
 import { RECURRENT } from './layers-recurrent.js';
+import { rangesOfValues } from './ranges.js';
 import type { Graph } from './types.js';
 import { type WeightStorage, WeightWriter } from './weights.js';
 
@@ -15,9 +17,9 @@ const EMITS: Readonly<Record<string, Emit>> = { ...PRODUCTS, ...IMAGES, ...RECUR
 
 export interface Emitted {
   readonly graph: Graph;
-  readonly inputs: readonly Val[];
-  readonly outputs: readonly Val[];
   readonly weights: WeightWriter;
+  /** Products that are made of integers, and those that could be had they ranges; undefined where none were asked for. */
+  readonly integers: { readonly products: number; readonly coded: number } | undefined;
 }
 
 /** Whether LiteRT has an operation with some attributes. */
@@ -25,6 +27,7 @@ export const isEmitted = (operation: string): boolean => isKnown(operation, EMIT
 
 /**
  * Turns a network into a graph of LiteRT.
+ * @param ranges largest magnitudes of tensors by layer, for integers
  * @throws BitnibbleError `unsupported-layer` naming layers and reasons, `missing-weight`
  */
 export function emitNetwork(
@@ -32,14 +35,23 @@ export function emitNetwork(
   source: CodedSource,
   storage: WeightStorage,
   batch: number,
+  ranges: ReadonlyMap<string, number> = new Map(),
 ): Emitted {
   const builder = new GraphBuilder();
   const weights = new WeightWriter(builder, source, storage);
-  const { inputs, outputs } = emit(network, {
+  const { inputs, outputs, tensors } = emit(network, {
     ...{ name: 'LiteRT', graph: builder, weights, emits: EMITS, bordered: undefined },
     shapeOf: (_, shape) => shape.map((n, axis) => (axis === 0 ? (n ?? batch) : n)),
     product: addRows,
     rowsOf: addRowsOf,
   });
-  return { graph: builder.graph(network.name || 'model', inputs, outputs), inputs, outputs, weights };
+  const known = new Map<string, number>();
+  for (const [value, range] of rangesOfValues(network, ranges)) {
+    const tensor = tensors.get(value);
+    if (tensor) known.set(builder.nameOf(tensor.own.name), range);
+  }
+  const graph = withFusedActivations(builder.graph(network.name || 'model', inputs, outputs));
+  if (storage !== 'fast') return { graph, weights, integers: undefined };
+  const { graph: own, products, coded } = withIntegers(graph, known);
+  return { graph: own, weights, integers: { products, coded } };
 }

@@ -13,6 +13,7 @@ import { bytesOf } from '../formats/dtypes.js';
 import { sizeOf } from '../shape.js';
 import { einsum } from './einsum.js';
 import { type Angles, FUNCTIONS } from './functions.js';
+import { neededOf } from './fuse.js';
 import {
   type Graph,
   type Operation,
@@ -434,25 +435,24 @@ export class GraphBuilder implements Builder, Angles {
       : this.add('PADV2', [x, around, this.scalar(value, x.type)], shape);
   }
 
+  /** What a value is called in the end. */
+  nameOf(name: string): string {
+    return this.#renamed.get(name) ?? name;
+  }
+
   /** The whole graph; operations and tensors that no output needs are left out. */
   graph(name: string, inputs: readonly Val[], outputs: readonly Val[]): Graph {
-    const nameOf = (own: string) => this.#renamed.get(own) ?? own;
-    const needed = new Set(outputs.map((own) => own.name));
-    const operations: Operation[] = [];
-    for (const own of [...this.#operations].reverse()) {
-      const renamed = { ...own, inputs: own.inputs.map(nameOf), outputs: own.outputs.map(nameOf) };
-      if (!renamed.outputs.some((output) => needed.has(output))) continue;
-      for (const input of renamed.inputs) needed.add(input);
-      for (const output of renamed.outputs) needed.add(output);
-      operations.push(renamed);
-    }
-    for (const input of inputs) needed.add(input.name);
-    const tensors = [...this.#tensors.values()].map((own) => ({ ...own, name: nameOf(own.name) }));
-    return {
-      ...{ name, operations: operations.reverse() },
-      tensors: tensors.filter((own) => needed.has(own.name)),
+    const nameOf = (own: string) => this.nameOf(own);
+    return neededOf({
+      name,
+      operations: this.#operations.map((own) => ({
+        ...own,
+        inputs: own.inputs.map(nameOf),
+        outputs: own.outputs.map(nameOf),
+      })),
+      tensors: [...this.#tensors.values()].map((own) => ({ ...own, name: nameOf(own.name) })),
       inputs: inputs.map((own) => own.name),
       outputs: outputs.map((own) => own.name),
-    };
+    });
   }
 }

@@ -6,6 +6,7 @@ import { BitnibbleError } from '../errors.js';
 import { type CodedSource, metadataOf } from '../export/stored.js';
 import type { ModelSource } from '../model.js';
 import { dropIdentities, openNetwork } from '../network/index.js';
+import { readRanges } from '../packed/ranges.js';
 import { encodeModel } from './container.js';
 import { emitNetwork } from './emit.js';
 import type { WeightStorage } from './weights.js';
@@ -15,7 +16,8 @@ export type { WeightStorage } from './weights.js';
 export interface LiteRtOptions {
   /**
    * How weights that are codes are stored. `exact`, the default: low-bit in the file, made floats when the model first
-   * runs; `float`: as float32.
+   * runs; `fast`: as integers of 8 bits, with which products are computed, activations of 8 bits on ranges that the packed
+   * file holds; `float`: as float32.
    */
   readonly weights?: WeightStorage;
   /** Samples that the model takes at once: LiteRT's shapes are static. Default: 1. */
@@ -33,6 +35,8 @@ export interface LiteRtFile {
   readonly operations: number;
   /** Weights that are stored as codes. */
   readonly lowBit: readonly string[];
+  /** What was done otherwise than asked for, and why. */
+  readonly remarks: readonly string[];
 }
 
 /** FlatBuffers point with 32 bits, and LiteRT takes files of 2 GiB at most. */
@@ -48,9 +52,14 @@ export function liteRtModelFile(model: ModelSource, options: LiteRtOptions = {})
   const { weights: storage = 'exact', batch = 1, version = '' } = options;
   if (!(Number.isSafeInteger(batch) && batch > 0))
     throw new RangeError(`"batch" expected a whole number from 1, got ${batch}`);
+  const ranges = storage === 'fast' ? readRanges(model) : undefined;
+  if (ranges?.size === 0) {
+    const message = `${model.file}: LiteRT's fast weights need ranges of activations, which bitnibble calibrate --store-ranges stores`;
+    throw new BitnibbleError('missing-ranges', message);
+  }
   const { network, source } = openNetwork(model);
-  const emitted = emitNetwork(dropIdentities(network), source as CodedSource, storage, batch);
-  const { graph, weights } = emitted;
+  const emitted = emitNetwork(dropIdentities(network), source as CodedSource, storage, batch, ranges);
+  const { graph, weights, integers } = emitted;
   const ports = (list: typeof network.inputs, tensors: readonly string[]) =>
     list.map(({ name }, i) => [name, tensors[i] as string] as const);
   const file = encodeModel({
@@ -72,5 +81,14 @@ export function liteRtModelFile(model: ModelSource, options: LiteRtOptions = {})
     bytes: file.length,
     operations: graph.operations.length,
     lowBit: [...weights.coded.keys()],
+    remarks: remarksOf(integers),
   };
+}
+
+function remarksOf(integers: { readonly products: number; readonly coded: number } | undefined): string[] {
+  const floats = integers ? integers.coded - integers.products : 0;
+  if (floats === 0) return [];
+  return [
+    `${floats} of ${integers?.coded} products are computed in float32: what goes in or comes out has no stored range, or the scales do not lie by column`,
+  ];
 }

@@ -52,26 +52,18 @@ export class WeightWriter extends Weights<GraphBuilder> {
     codes: () => Uint8Array,
   ): Val {
     const { graph } = this;
-    const count = sizeOf(shape);
-    const type = bits === 4 ? 'int4' : 'int2';
-    const length = packedLength(count, bits === 4 ? 4 : 2);
-    // There is no type of one bit: signs are -1 and 1 of two.
-    const signs = () =>
-      packCodes(
-        unpackCodes(codes(), 1, count).map((b) => (b === 1 ? 1 : 3)),
-        2,
-      );
-    const data = { length, bytes: bits === 1 ? signs : codes };
     const long = scaleShape.flatMap((n, axis) => (n === 1 ? [] : [axis]));
     const isDirect = long.length < 2;
     const own = isDirect ? scales : Float32Array.of(1);
-    const quantization = { scales: own, zero: 0, axis: long[0] ?? 0 };
-    const stored = graph.stored(id, type, shape, data, quantization);
-    const levels = graph.add('DEQUANTIZE', [stored], shape, {}, 'float');
+    const stored =
+      this.storage === 'fast' ? asBytes(bits, shape, own, codes) : asCodes(bits, shape, own, codes);
+    const quantization = { scales: stored.scales, zero: 0, axis: long[0] ?? 0 };
+    const tensor = graph.stored(id, stored.type, shape, stored.data, quantization);
+    const levels = graph.add('DEQUANTIZE', [tensor], shape, {}, 'float');
     const scale = isDirect ? undefined : graph.floats(`${id}/scale`, scales, scaleShape);
     // Levels of two bits lie half a scale above their codes.
     const half =
-      bits === 2
+      stored.type === 'int2' && bits === 2
         ? graph.floats(
             `${id}/half_scale`,
             own.map((s) => s / 2),
@@ -116,4 +108,54 @@ export class WeightWriter extends Weights<GraphBuilder> {
     const moved = graph.transpose(picked, wanted.axes.flat());
     return graph.reshape(moved, wanted.shape ?? arrangedShape(shape, wanted));
   }
+}
+
+/** Codes as they lie in the file, and what they are multiplied with. */
+interface StoredCodes {
+  readonly type: 'int2' | 'int4' | 'int8';
+  readonly data: LazyBytes;
+  readonly scales: Float32Array;
+}
+
+type Bits = 1 | 2 | 4;
+
+/** Codes of 4 and 2 bits as they are; there is no type of one bit: signs are -1 and 1 of two. */
+function asCodes(
+  bits: Bits,
+  shape: readonly number[],
+  scales: Float32Array,
+  codes: () => Uint8Array,
+): StoredCodes {
+  const count = sizeOf(shape);
+  const signs = () =>
+    packCodes(
+      unpackCodes(codes(), 1, count).map((b) => (b === 1 ? 1 : 3)),
+      2,
+    );
+  return {
+    type: bits === 4 ? 'int4' : 'int2',
+    data: { length: packedLength(count, bits === 4 ? 4 : 2), bytes: bits === 1 ? signs : codes },
+    scales,
+  };
+}
+
+/** The levels as whole numbers of 8 bits: `q` of 4 bits, `2 q + 1` of 2 with half the scale, -1 and 1 of one. */
+function asBytes(
+  bits: Bits,
+  shape: readonly number[],
+  scales: Float32Array,
+  codes: () => Uint8Array,
+): StoredCodes {
+  const count = sizeOf(shape);
+  const level = (code: number): number => {
+    if (bits === 1) return 2 * code - 1;
+    const sign = 1 << (bits - 1);
+    const q = (code ^ sign) - sign;
+    return bits === 2 ? 2 * q + 1 : q;
+  };
+  return {
+    type: 'int8',
+    data: { length: count, bytes: () => unpackCodes(codes(), bits, count).map(level) },
+    scales: bits === 2 ? scales.map((s) => s / 2) : scales,
+  };
 }
