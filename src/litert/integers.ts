@@ -14,7 +14,9 @@ const PRODUCTS: Readonly<Record<string, { readonly axis: number }>> = {
   FULLY_CONNECTED: { axis: 0 },
 };
 /** Operations that give integers on the scale of those that they take. */
-const MOVING = new Set(['MAX_POOL_2D', 'AVERAGE_POOL_2D', 'RESHAPE', 'TRANSPOSE', 'PAD', 'SLICE']);
+const MOVING = new Set(['MAX_POOL_2D', 'AVERAGE_POOL_2D', 'RESHAPE', 'TRANSPOSE', 'PAD', 'SLICE', 'REDUCE_MAX']);
+/** Of these, operations whose output is as large as what they take. */
+const BACK = new Set(['MAX_POOL_2D', 'RESHAPE', 'TRANSPOSE', 'REDUCE_MAX']);
 /** Operations whose integers may have another scale. */
 const OTHERS = new Set(['ADD', 'MUL', 'MEAN', 'CONCATENATION', 'RELU', 'ELU', 'HARD_SWISH', 'LEAKY_RELU']);
 /** Functions whose values LiteRT wants on one scale. */
@@ -92,7 +94,7 @@ function spansOf(wiring: Wiring, known: ReadonlyMap<string, number>): Map<string
     const span = spans.get(output);
     if (!span) continue;
     const [low, high] = span;
-    if (op === 'MAX_POOL_2D' || op === 'RESHAPE' || op === 'TRANSPOSE')
+    if (BACK.has(op))
       spans.set(input, [lowOf(input, high), high]);
     else if (FLAT[op] !== undefined) spans.set(input, [FLAT[op], high]);
     else if (op === 'LEAKY_RELU') spans.set(input, [low / Number(options.alpha), high]);

@@ -47,6 +47,11 @@ export interface LoadNetworkOptions {
    * the largest magnitudes that the packed file holds; what is larger becomes the largest. Tensors that it does not name are measured.
    */
   readonly ranges?: 'sample' | 'stored';
+  /**
+   * Which tensors {@link RunnableNetwork.largest} tells of: `'integers'` (default), those of which integers are made; `'all'`, those
+   * that any layer makes, each of which costs a pass over it where its layer does not look at its values.
+   */
+  readonly measures?: 'integers' | 'all';
   /** Shapes of inputs by name, without the batch, for inputs some of whose lengths are not fixed. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
   /**
@@ -90,6 +95,7 @@ export async function loadNetwork(
     weights = 'decoded',
     backend = 'simd',
     ranges = 'sample',
+    measures = 'integers',
     module,
     shapes = {},
     threads = 1,
@@ -99,6 +105,8 @@ export async function loadNetwork(
     throw new TypeError(expected('weights', '"packed" or "decoded"', weights));
   if (ranges !== 'sample' && ranges !== 'stored')
     throw new TypeError(expected('ranges', '"sample" or "stored"', ranges));
+  if (measures !== 'integers' && measures !== 'all')
+    throw new TypeError(expected('measures', '"integers" or "all"', measures));
   if (!(memoryLimit > 0 && memoryLimit < MOST))
     throw new RangeError(expected('memoryLimit', 'bytes, above 0 and below 2 GiB', memoryLimit));
   if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS)
@@ -114,7 +122,7 @@ export async function loadNetwork(
     prepare(
       model,
       program,
-      { weights, ...(ranges === 'stored' ? { ranges: readRanges(model) } : {}) },
+      { weights, measures, ...(ranges === 'stored' ? { ranges: readRanges(model) } : {}) },
       (name, own) => fixedShape(name, own, shapes[name], model.file),
     ),
   );

@@ -175,8 +175,8 @@ export class RunnableNetwork {
   }
 
   /**
-   * Runs samples and gives the largest magnitude of each tensor of which integers are made, by the name of the layer or input that
-   * it comes from: what `ranges: 'stored'` of {@link loadNetwork} uses.
+   * Runs samples and gives the largest magnitude of each tensor of which integers are made, or of all with `measures: 'all'`, by the
+   * name of the layer or input that it comes from: what `ranges: 'stored'` of {@link loadNetwork} uses.
    * @throws as {@link run}
    */
   largest(inputs: Inputs): Map<string, number> {

@@ -4,4 +4,6 @@ export interface ProductOptions {
   readonly weights: 'packed' | 'decoded';
   /** Largest magnitudes of tensors by name, used instead of those of each sample. */
   readonly ranges?: ReadonlyMap<string, number>;
+  /** Tensors that are measured: those of which integers are made, or all that layers make. */
+  readonly measures?: 'integers' | 'all';
 }

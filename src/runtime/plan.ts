@@ -159,6 +159,7 @@ class Planner {
       this.tensors.set(value, results[i] as Tensor);
       const name = `${node.layer}${call > 0 ? `#${call}` : ''}${i > 0 ? `:${i}` : ''}`;
       this.program.name(results[i] as Tensor, name);
+      if (this.options.measures === 'all') this.program.rangeOf(results[i] as Tensor);
     });
   }
 

@@ -28,7 +28,7 @@ test('the largest of all samples is stored, by the names of layers and inputs', 
   const ranges = readRanges(openPacked(packedBytes(model), kernels));
   assert.is(ranges.size, tensors);
   assert.ok(tensors > 3);
-  const network = await loadNetwork(packed);
+  const network = await loadNetwork(packed, { measures: 'all' });
   const input = network.inputs[0]?.name as string;
   const most = values.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
   assert.is(ranges.get(input), most);

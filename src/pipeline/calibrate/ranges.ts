@@ -6,8 +6,8 @@ import { turns } from '../turns.js';
 import type { SampleOptions } from './samples.js';
 
 /**
- * The model with the largest magnitude of each tensor of which the runtime makes integers, over the samples: what it needs to run with
- * `ranges: 'stored'`. The network is run as it will be, from its codes.
+ * The model with the largest magnitude of each tensor that a layer makes, over the samples: what the runtime needs to run with
+ * `ranges: 'stored'`, and an exported model that computes with integers. The network is run as it will be, from its codes.
  *
  * @returns undefined where the runtime cannot run the model, and why
  * @throws BitnibbleError `data-mismatch`
@@ -23,7 +23,7 @@ export async function storeRanges(
   const given = { [inputs[0]?.name ?? '']: shape };
   const reason = whyNotRunnable(model, given);
   if (reason !== undefined) return { reason };
-  const network = await loadNetwork(model, { shapes: given });
+  const network = await loadNetwork(model, { shapes: given, measures: 'all' });
   const ranges = new Map<string, number>();
   const turn = turns();
   try {
