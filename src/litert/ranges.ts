@@ -11,8 +11,8 @@ const isFollowing = ({ operation, attributes, inputs }: NetworkNode): boolean =>
     activationOf(operation, attributes) !== undefined);
 
 /**
- * Ranges by the numbers of values. What several nodes compute together has the name of the first of them, so that values
- * between them have none; a range by the value's own name comes before.
+ * Ranges by the numbers of values. What several nodes are computed in has the name of the first of them, so that values
+ * between them have none: it goes on until a node has a range of its own.
  */
 export function rangesOfValues(
   network: Network,
@@ -41,7 +41,8 @@ export function rangesOfValues(
       let end = value;
       for (;;) {
         const [next, ...others] = wires.takers(end);
-        if (!next || others.length > 0 || wires.isOutput(end) || !isFollowing(next)) break;
+        const isAlone = next && others.length === 0 && !wires.isOutput(end);
+        if (!isAlone || !isFollowing(next) || ranges.has(next.layer)) break;
         [end] = next.outputs as [number];
       }
       add(end, name);

@@ -79,6 +79,7 @@ for case in json.load(open(sys.argv[1])):
             want = [source[f"{case['letter']}{i}"] for i in range(len(got))]
         if case.get("classes"):
             answer["same"] = float((got[0].argmax(-1) == want[0].argmax(-1)).mean())
+        answer["share"] = max(float(np.abs(a.astype("float64") - b).max() / max(np.abs(b).max(), 1e-30)) for a, b in zip(got, want))
         answer["error"] = max(largest(a, b) for a, b in zip(got, want))
     except Exception as error:
         answer["problem"] = f"{type(error).__name__}: {str(error)[:600]}"
