@@ -2,10 +2,12 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { BitnibbleError } from '../errors.js';
 import { loadKernels } from '../kernels/index.js';
+import { liteRtModelFile } from '../litert/index.js';
 import type { ModelSource } from '../model.js';
+import { writeFile } from '../node/files.js';
 import { saveLayersModel } from '../node/models.js';
 import { saveOnnx } from '../node/onnx.js';
-import { onnxModelFiles, type WeightStorage } from '../onnx/index.js';
+import { onnxModelFiles } from '../onnx/index.js';
 import { layersModelFiles } from '../tfjs/artifacts.js';
 import { PREFIX } from '../tfjs/layers/define.js';
 import { openModelInput } from './inputs.js';
@@ -17,7 +19,24 @@ import { version } from './version.js';
 interface Flags extends CommonOptions {
   readonly output: string;
   readonly float16?: boolean;
-  readonly weights?: WeightStorage;
+  readonly weights?: string;
+  readonly batch?: number;
+}
+
+/** Ways to store weights of the formats that have several, the usual one first. */
+const WEIGHTS = {
+  onnx: ['folded', 'low-bit', 'float'],
+  tflite: ['exact', 'fast', 'float'],
+} as const;
+type Ending = keyof typeof WEIGHTS;
+
+/** The way that was asked for, or the usual one. */
+function weightsOf<E extends Ending>(ending: E, given: string | undefined): (typeof WEIGHTS)[E][number] {
+  const ways: readonly (typeof WEIGHTS)[E][number][] = WEIGHTS[ending];
+  const [usual] = ways;
+  const own = ways.find((way) => way === (given ?? usual));
+  if (own) return own;
+  throw new UsageError(`--weights expected ${ways.join(', ')} for .${ending}, got ${given}`);
 }
 
 function prepareFolder(folder: string): void {
@@ -32,14 +51,20 @@ function prepareFolder(folder: string): void {
 
 export async function convert(file: string, flags: Flags): Promise<void> {
   const { output } = flags;
-  const isOnnx = /\.onnx$/i.test(output);
-  if (isOnnx && flags.float16) throw new UsageError('--float16 is for model.json; ONNX takes --weights');
-  if (!isOnnx && flags.weights !== undefined) throw new UsageError('--weights is for a name ending in .onnx');
+  const [, ending] = /\.(onnx|tflite)$/i.exec(output.toLowerCase()) ?? [];
+  if (ending && flags.float16)
+    throw new UsageError(`--float16 is for model.json; .${ending} takes --weights`);
+  if (ending) weightsOf(ending as Ending, flags.weights);
+  else if (flags.weights !== undefined)
+    throw new UsageError('--weights is for names ending in .onnx and .tflite');
+  if (ending !== 'tflite' && flags.batch !== undefined)
+    throw new UsageError('--batch is for a name ending in .tflite; others take any');
   const replaces = checkOutput(output, { input: file, makesFolders: true });
   const { model, close } = await openModelInput(file, await loadKernels());
   try {
     trace(flags, `${model.file}: opened`);
-    await (isOnnx ? toOnnx : toLayers)(file, model, flags, replaces);
+    const write = ending === 'onnx' ? toOnnx : ending === 'tflite' ? toLiteRt : toLayers;
+    await write(file, model, flags, replaces);
   } finally {
     close();
   }
@@ -68,7 +93,8 @@ async function toLayers(file: string, model: ModelSource, flags: Flags, replaces
 }
 
 async function toOnnx(file: string, model: ModelSource, flags: Flags, replaces: boolean): Promise<void> {
-  const { output, weights = 'folded' } = flags;
+  const { output } = flags;
+  const weights = weightsOf('onnx', flags.weights);
   const result = onnxModelFiles(model, { weights, version });
   if (replaces) noteReplaced(flags, output);
   prepareFolder(path.dirname(output));
@@ -80,4 +106,19 @@ async function toOnnx(file: string, model: ModelSource, flags: Flags, replaces: 
     lowBit.length === 0 ? 'float32 weights' : `${count(lowBit.length)} weights as codes (${weights})`;
   const beside = files.length > 1 ? ` and ${files[0]}` : '';
   say(flags, `${colour.green('wrote')} ${output}${beside}, ${count(bytes)} bytes, ${what}, opset ${opset}`);
+}
+
+async function toLiteRt(file: string, model: ModelSource, flags: Flags, replaces: boolean): Promise<void> {
+  const { output, batch = 1 } = flags;
+  const weights = weightsOf('tflite', flags.weights);
+  const result = liteRtModelFile(model, { weights, batch, version });
+  if (replaces) noteReplaced(flags, output);
+  prepareFolder(path.dirname(output));
+  await writeFile(output, result.pieces());
+  const { bytes, lowBit, operations, remarks } = result;
+  json(flags, { input: file, output, replaces, bytes, weights, batch, lowBit, operations, remarks });
+  for (const remark of remarks) say(flags, `note: ${printable(remark)}`);
+  const what =
+    lowBit.length === 0 ? 'float32 weights' : `${count(lowBit.length)} weights as codes (${weights})`;
+  say(flags, `${colour.green('wrote')} ${output}, ${count(bytes)} bytes, ${what}, batches of ${batch}`);
 }

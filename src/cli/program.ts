@@ -330,24 +330,27 @@ function addBench(program: Command): void {
 function addConvert(program: Command): void {
   const command = program
     .command('convert')
-    .description('writes the model for another runtime: a TensorFlow.js layers model, or ONNX')
+    .description('writes the model for another runtime: a TensorFlow.js layers model, ONNX or LiteRT')
     .argument('<file>', ANY_MODEL)
     .requiredOption(
       '-o, --output <file>',
-      'DIR/model.json, with weight files beside it, or a name ending in .onnx',
-      ending('--output', /\.(json|onnx)$/i, '.json or .onnx'),
+      'DIR/model.json, with weight files beside it, or a name ending in .onnx or .tflite',
+      ending('--output', /\.(json|onnx|tflite)$/i, '.json, .onnx or .tflite'),
     )
     .option('--float16', 'model.json: weights as float16, half the bytes')
     .option(
       '--weights <how>',
-      'ONNX: folded (low-bit in the file, float speed; default), low-bit (small in memory too) or float',
-      choice('--weights', ['folded', 'low-bit', 'float']),
-    );
+      'ONNX: folded (low-bit in the file, float speed; default), low-bit (small in memory too) or float; LiteRT: exact (low-bit in the file; default), fast (8-bit integers, from a file with ranges) or float',
+      choice('--weights', ['folded', 'low-bit', 'exact', 'fast', 'float']),
+    )
+    .option('--batch <n>', 'LiteRT: samples at once (default: 1)', whole('--batch', 65_536, 1));
   runs(common(command), async () => (await import('./convert.js')).convert, [
     'convert model.safetensors -o web/model.json',
     'convert model.h5 -o web/model.json --float16',
     'convert model.safetensors -o model.onnx',
     'convert model.safetensors -o model.onnx --weights low-bit',
+    'convert model.safetensors -o model.tflite',
+    'convert model.safetensors -o model.tflite --weights fast',
   ]);
 }
 

@@ -39,6 +39,9 @@ export interface LiteRtFile {
   readonly remarks: readonly string[];
 }
 
+/** The oldest interpreter that models were run with, by TensorFlow's count. */
+const RUNTIME = '2.21.0';
+
 /** FlatBuffers point with 32 bits, and LiteRT takes files of 2 GiB at most. */
 const MOST_BYTES = 2 ** 31 - 1;
 
@@ -68,7 +71,7 @@ export function liteRtModelFile(model: ModelSource, options: LiteRtOptions = {})
     outputs: ports(network.outputs, graph.outputs),
     description: `bitnibble ${version}`.trim(),
     metadata: {
-      min_runtime_version: '2.16.1'.padEnd(16, '\0'),
+      min_runtime_version: RUNTIME.padEnd(16, '\0'),
       ...metadataOf(model, storage, weights.coded),
     },
   });

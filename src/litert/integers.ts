@@ -14,7 +14,15 @@ const PRODUCTS: Readonly<Record<string, { readonly axis: number }>> = {
   FULLY_CONNECTED: { axis: 0 },
 };
 /** Operations that give integers on the scale of those that they take. */
-const MOVING = new Set(['MAX_POOL_2D', 'AVERAGE_POOL_2D', 'RESHAPE', 'TRANSPOSE', 'PAD', 'SLICE', 'REDUCE_MAX']);
+const MOVING = new Set([
+  'MAX_POOL_2D',
+  'AVERAGE_POOL_2D',
+  'RESHAPE',
+  'TRANSPOSE',
+  'PAD',
+  'SLICE',
+  'REDUCE_MAX',
+]);
 /** Of these, operations whose output is as large as what they take. */
 const BACK = new Set(['MAX_POOL_2D', 'RESHAPE', 'TRANSPOSE', 'REDUCE_MAX']);
 /** Operations whose integers may have another scale. */
@@ -94,8 +102,7 @@ function spansOf(wiring: Wiring, known: ReadonlyMap<string, number>): Map<string
     const span = spans.get(output);
     if (!span) continue;
     const [low, high] = span;
-    if (BACK.has(op))
-      spans.set(input, [lowOf(input, high), high]);
+    if (BACK.has(op)) spans.set(input, [lowOf(input, high), high]);
     else if (FLAT[op] !== undefined) spans.set(input, [FLAT[op], high]);
     else if (op === 'LEAKY_RELU') spans.set(input, [low / Number(options.alpha), high]);
   }

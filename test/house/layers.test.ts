@@ -20,6 +20,7 @@ const LEVELS: Readonly<Record<string, number>> = {
   packed: 3,
   export: 3.5,
   onnx: 4,
+  litert: 4,
   tfjs: 4,
   runtime: 4,
   data: 4,

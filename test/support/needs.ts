@@ -38,12 +38,13 @@ export { type Finished, root, run, typescript };
  * | `workerd` | the folder of miniflare | `node scripts/runtimes.js workerd` |
  * | `wrangler` | the path of wrangler | `node scripts/runtimes.js workerd` |
  * | `export` | a Python with ONNX and ONNX Runtime | `node scripts/export-env.js` |
+ * | `litert` | the same Python with LiteRT | `node scripts/export-env.js` |
  * | `bundlers` | a folder with Vite, webpack, Rollup and esbuild | `node scripts/runtimes.js bundlers` |
  * | `onnxruntime` | the folder of onnxruntime-node and onnxruntime-web | `node scripts/runtimes.js onnxruntime` |
  * | `shared` | the folder of data sets: `$BITNIBBLE_SHARED`, else `../shared/data` | nothing |
  * | `cases` | the folder of reported models: `$BITNIBBLE_CASES`, else `../shared/cases` | nothing |
  */
-export type Need = 'python' | 'keras' | 'tfjs-node' | Folder | Runtime;
+export type Need = 'python' | 'keras' | 'litert' | 'tfjs-node' | Folder | Runtime;
 
 /** Folders beside the project, which may be missing in CI as well. */
 type Folder = 'shared' | 'cases';
@@ -89,13 +90,12 @@ const pythonEnv = {
   KERAS_BACKEND: 'tensorflow',
 };
 
-function findModules(...modules: string[]): Found {
-  const python = findPython();
+function findModules(python: string, script: string, ...modules: string[]): Found {
   const code = 'import sys, importlib.util as u; print([m for m in sys.argv[1:] if not u.find_spec(m)])';
   const { status, stdout } = spawnSync(python, ['-c', code, ...modules], { encoding: 'utf8' });
-  if (status !== 0) return { reason: `${python} does not run (node scripts/python-env.js makes one)` };
+  if (status !== 0) return { reason: `${python} does not run (node scripts/${script} makes one)` };
   if (stdout.trim() === '[]') return { value: python };
-  return { reason: `${python} lacks ${stdout.trim()} (node scripts/python-env.js installs them)` };
+  return { reason: `${python} lacks ${stdout.trim()} (node scripts/${script} installs them)` };
 }
 
 function findFolder(given: string | undefined, usual: string, what: string): Found {
@@ -106,9 +106,11 @@ function findFolder(given: string | undefined, usual: string, what: string): Fou
 function find(need: Need): Found {
   switch (need) {
     case 'python':
-      return findModules('numpy');
+      return findModules(findPython(), 'python-env.js', 'numpy');
     case 'keras':
-      return findModules('numpy', 'keras', 'h5py', 'tensorflow');
+      return findModules(findPython(), 'python-env.js', 'numpy', 'keras', 'h5py', 'tensorflow');
+    case 'litert':
+      return findModules(exportPython(), 'export-env.js', 'numpy', 'ai_edge_litert');
     case 'tfjs-node': {
       const missing = tfjsNodeMissing();
       return missing ? { reason: `${missing} (npm run tfjs-node builds it)` } : { value: 'tfjs-node' };

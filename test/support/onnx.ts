@@ -45,8 +45,8 @@ export function writeOnnx(
 }
 
 /** What Keras made of fixtures after int2 (`t0`, ...) and binary (`b0`, ...): `make_recorded.py`. */
-const recorded = path.join(root, 'test/fixtures/onnx');
-const LETTERS: Readonly<Record<string, string>> = { int4: 'q', int2: 't', binary: 'b' };
+export const recorded = path.join(root, 'test/fixtures/onnx');
+export const LETTERS: Readonly<Record<string, string>> = { int4: 'q', int2: 't', binary: 'b' };
 
 /** A fixture as ONNX models: float, and low-bit by some recipes in both ways of storing codes. */
 export async function fixtureCases(name: string, kernels: Kernels, to: string): Promise<Case[]> {
