@@ -1,4 +1,5 @@
 // A network as a graph of LiteRT.
+import { BitnibbleError } from '../errors.js';
 import { emitNetwork as emit, isEmitted as isKnown } from '../export/emit.js';
 import type { CodedSource } from '../export/stored.js';
 import type { Network } from '../network/index.js';
@@ -25,6 +26,20 @@ export interface Emitted {
 /** Whether LiteRT has an operation with some attributes. */
 export const isEmitted = (operation: string): boolean => isKnown(operation, EMITS);
 
+/** The shape of an input with a length for its batch. */
+function fixedShape(
+  file: string,
+  name: string,
+  shape: readonly (number | null)[],
+  batch: number,
+): readonly number[] {
+  const own = shape.map((n, axis) => n ?? (axis === 0 ? batch : null));
+  if (own.every((n) => n !== null)) return own;
+  const shown = own.map((n, axis) => (axis === 0 ? 'batch' : (n ?? '?'))).join(', ');
+  const message = `${file}: LiteRT's shapes are static, and the input ${name} has lengths that are not known: [${shown}]`;
+  throw new BitnibbleError('unsupported-layer', message);
+}
+
 /**
  * Turns a network into a graph of LiteRT.
  * @param ranges largest magnitudes of tensors by layer, for integers
@@ -41,7 +56,7 @@ export function emitNetwork(
   const weights = new WeightWriter(builder, source, storage);
   const { inputs, outputs, tensors } = emit(network, {
     ...{ name: 'LiteRT', graph: builder, weights, emits: EMITS, bordered: undefined },
-    shapeOf: (_, shape) => shape.map((n, axis) => (axis === 0 ? (n ?? batch) : n)),
+    shapeOf: (name, shape) => fixedShape(source.file, name, shape, batch),
     product: addRows,
     rowsOf: addRowsOf,
   });

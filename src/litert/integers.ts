@@ -145,6 +145,7 @@ class Rewriter {
   coded = 0;
   readonly #operations: Operation[] = [];
   readonly #added: StoredTensor[] = [];
+  readonly #names: Set<string>;
   /** Scales of tensors, and the names under which their integers are there. */
   readonly #scales = new Map<string, Quantization>();
   readonly #integers = new Map<string, string>();
@@ -155,6 +156,7 @@ class Rewriter {
     readonly wiring: Wiring,
     readonly spans: ReadonlyMap<string, Span>,
   ) {
+    this.#names = new Set(wiring.tensors.keys());
     const stored = wiring.graph.tensors.filter(({ data }) => data).map(({ name }) => name);
     this.#floats = new Set([...wiring.graph.inputs, ...stored, '']);
   }
@@ -235,10 +237,16 @@ class Rewriter {
     return scaleOf(this.spans.get(outputs[0] as string) as Span);
   }
 
+  #unique(wanted: string): string {
+    let name = wanted;
+    for (let n = 1; this.#names.has(name); n++) name = `${wanted}_${n}`;
+    this.#names.add(name);
+    return name;
+  }
+
   #tensor(name: string, quantization: Quantization): string {
     const { shape } = this.wiring.tensors.get(name) as StoredTensor;
-    let own = `${name}/int8`;
-    for (let n = 1; this.#added.some((tensor) => tensor.name === own); n++) own = `${name}/int8_${n}`;
+    const own = this.#unique(`${name}/int8`);
     this.#added.push({ name: own, type: 'int8', shape, quantization });
     return own;
   }
@@ -285,7 +293,7 @@ class Rewriter {
       });
       return new Uint8Array(sums.buffer);
     };
-    const own = `${output}/bias`;
+    const own = this.#unique(`${output}/bias`);
     const quantization = { scales: units, zero: 0, axis: 0 };
     this.#added.push({
       name: own,

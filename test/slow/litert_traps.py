@@ -2,8 +2,8 @@
 
 usage: python litert_traps.py FOLDER
 
-FOLDER holds `float.tflite`, a convolution of one input with float weights, and the same with weights of 2 bits that it takes as
-they are (`int2.tflite`) and of 4 bits likewise for a depthwise one (`depthwise.tflite`, `depthwise-float.tflite`).
+FOLDER holds a convolution, a depthwise one and a dense layer of one input, each with float weights (`NAME-float.tflite`) and with
+codes that it takes as they are (`NAME.tflite`): of 2 bits for the convolution, of 4 for the others.
 """
 import json
 import sys
@@ -11,13 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 folder = Path(sys.argv[1])
 
 
-def run(name):
-    own = Interpreter(model_path=str(folder / f"{name}.tflite"), num_threads=1)
+def run(name, kind):
+    path = str(folder / f"{name}.tflite")
+    own = Interpreter(model_path=path, num_threads=1, experimental_op_resolver_type=kind)
     own.allocate_tensors()
     (port,) = own.get_input_details()
     own.set_tensor(port["index"], np.random.default_rng(1).normal(size=port["shape"]).astype("float32"))
@@ -25,12 +26,12 @@ def run(name):
     return own.get_tensor(own.get_output_details()[0]["index"]).astype("float64")
 
 
-def error(name, like):
+def error(name, kind=OpResolverType.AUTO):
     try:
-        got = run(name)
+        got = run(name, kind)
     except Exception as fault:
         return f"{type(fault).__name__}: {str(fault)[:200]}"
-    want = run(like)
+    want = run(f"{name}-float", kind)
     return float(np.abs(got - want).max() / np.abs(want).max()) if np.isfinite(got).all() else "not finite"
 
 
@@ -38,8 +39,10 @@ print(
     json.dumps(
         {
             "litert": version("ai-edge-litert"),
-            "int2": error("int2", "float"),
-            "depthwise": error("depthwise", "depthwise-float"),
+            "convolution": error("convolution"),
+            "depthwise": error("depthwise"),
+            "dense": error("dense"),
+            "dense, plain": error("dense", OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES),
         }
     )
 )
