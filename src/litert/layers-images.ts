@@ -4,8 +4,8 @@ import { refuse } from '../export/refusal.js';
 import { Tensor } from '../export/tensor.js';
 import type { Val } from '../export/values.js';
 import type { Context, Emit } from './context.js';
-import { lengthsOf } from './graph.js';
 import { asRows, overImages } from './layers-products.js';
+import { lengthsOf } from './store.js';
 import { asImage, lastOrder, outLengths, strideOptions, type Windows, windowsOf } from './windows.js';
 
 type Pool = 'MAX_POOL_2D' | 'AVERAGE_POOL_2D';

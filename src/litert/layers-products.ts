@@ -6,7 +6,7 @@ import type { Val } from '../export/values.js';
 import type { Wanted } from '../export/weights.js';
 import { sizeOf } from '../shape.js';
 import type { Context, Emit } from './context.js';
-import { lengthsOf } from './graph.js';
+import { lengthsOf } from './store.js';
 import {
   asImage,
   causal,

@@ -7,8 +7,8 @@ import { refuse } from '../export/refusal.js';
 import { Tensor } from '../export/tensor.js';
 import type { Val } from '../export/values.js';
 import type { Context, Emit } from './context.js';
-import { lengthsOf } from './graph.js';
 import { convolve, kernelAxes, noBias } from './layers-products.js';
+import { lengthsOf } from './store.js';
 import { lastOrder, SAME, windowsOf } from './windows.js';
 
 /** Steps that are written out at most: each is a dozen operations. */

@@ -4,7 +4,7 @@ import { channelsLast, type Order, plainOrder } from '../export/tensor.js';
 import type { Val } from '../export/values.js';
 import { windows } from '../network/operations/spatial.js';
 import type { Context } from './context.js';
-import { lengthsOf } from './graph.js';
+import { lengthsOf } from './store.js';
 
 /** `Padding` */
 export const SAME = 0;
