@@ -9,8 +9,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadKernels } from '../src/kernels/index.js';
+import { isEmitted as isInLiteRt } from '../src/litert/emit.js';
 import { OPERATIONS } from '../src/network/operations/index.js';
-import { isEmitted } from '../src/onnx/emit.js';
+import { isEmitted as isInOnnx } from '../src/onnx/emit.js';
 import { isFitted } from '../src/pipeline/calibrate/classes.js';
 import { isPlanned } from '../src/runtime/plan.js';
 import { sizeOf } from '../src/shape.js';
@@ -187,13 +188,13 @@ function versionsOf(rows: readonly Row[]): string {
 function operationsOf(): string[] {
   const yes = (is: boolean) => (is ? 'yes' : '-');
   return [
-    '| operation | TensorFlow.js | runtime | ONNX | fitted to samples |',
-    '|---|---|---|---|---|',
+    '| operation | TensorFlow.js | runtime | ONNX | LiteRT | fitted to samples |',
+    '|---|---|---|---|---|---|',
     ...Object.keys(OPERATIONS)
       .sort(order)
       .map(
         (name) =>
-          `| ${name} | ${yes(isConverted(name))} | ${yes(isPlanned(name))} | ${yes(isEmitted(name))} | ${yes(isFitted(name))} |`,
+          `| ${name} | ${yes(isConverted(name))} | ${yes(isPlanned(name))} | ${yes(isInOnnx(name))} | ${yes(isInLiteRt(name))} | ${yes(isFitted(name))} |`,
       ),
   ];
 }
@@ -236,8 +237,8 @@ function render(parts: Readonly<Record<Part, readonly Row[]>>, parityLines: read
     '',
     'The one table of operations (`src/network/operations`): layers by the names of Keras 3, and `keras.ops` and `keras.activations`',
     'as `ops.NAME`. Each is computed with some of its attributes; what cannot be is refused by name. What TensorFlow.js computes is',
-    'held to Keras ([TFJS.md](TFJS.md)), and so is what the runtime computes ([RUNTIME.md](RUNTIME.md)) and what ONNX models do',
-    '([EXPORT.md](EXPORT.md)). Kernels that are not fitted to samples are rounded ([CALIBRATION.md](CALIBRATION.md)).',
+    'held to Keras ([TFJS.md](TFJS.md)), and so is what the runtime computes ([RUNTIME.md](RUNTIME.md)) and what ONNX and LiteRT',
+    'models do ([EXPORT.md](EXPORT.md)). Kernels that are not fitted to samples are rounded ([CALIBRATION.md](CALIBRATION.md)).',
     '',
     ...operationsOf(),
     '',
