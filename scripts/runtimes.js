@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // @ts-check
 // Fetches what runs the tests of other runtimes, from the npm registry, into ~/.cache/bitnibble: Deno, Bun, miniflare with
-// workerd, the bundlers, and ONNX Runtime for Node.js and the web. They do not become dependencies: together they take a gigabyte
-// that `npm ci` would wait for.
+// workerd, the bundlers, ONNX Runtime for Node.js and the web, and LiteRT.js. They do not become dependencies: together they take a
+// gigabyte that `npm ci` would wait for.
 // Chromium comes from the system (apt-get install chromium); $BITNIBBLE_CHROMIUM names another.
 //
 //   node scripts/runtimes.js [NAME]...      names as printed; all without one

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /** The project's own folder. */
 export const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -68,6 +68,9 @@ export const bundlersDir = () => runtimeDir('bundlers');
 /** The folder that onnxruntime-node and onnxruntime-web are in. */
 export const onnxruntimeDir = () => path.join(runtimeDir('onnxruntime'), 'node_modules');
 
+/** The folder that LiteRT.js is in. */
+export const litertJsDir = () => path.join(runtimeDir('litertjs'), 'node_modules', '@litertjs');
+
 export function chromiumPath() {
   const known = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
   return process.env.BITNIBBLE_CHROMIUM || (known.find((file) => existsSync(file)) ?? '/usr/bin/chromium');
@@ -98,6 +101,18 @@ export const runtimes = {
     packages: ['onnxruntime-node@1.30.0', 'onnxruntime-web@1.30.0'],
     versionOf: [
       [process.execPath, '-e', `require(${JSON.stringify(path.join(onnxruntimeDir(), 'onnxruntime-node'))})`],
+    ],
+  },
+  litertjs: {
+    folder: runtimeDir('litertjs'),
+    packages: ['@litertjs/core@2.5.3'],
+    versionOf: [
+      [
+        process.execPath,
+        '--input-type=module',
+        '-e',
+        `await import(${JSON.stringify(pathToFileURL(path.join(litertJsDir(), 'core/dist/index.js')).href)})`,
+      ],
     ],
   },
   bundlers: {

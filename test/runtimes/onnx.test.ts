@@ -14,6 +14,7 @@ import { RECIPES } from '../support/onnx.js';
 import { fileOf, folder, names } from '../tfjs/support.js';
 import { launch, resultOf } from './support/chromium.js';
 import { serve } from './support/server.js';
+import { worstOf } from './support/worst.js';
 
 interface OrtTensor {
   readonly data: ArrayLike<number | bigint>;
@@ -43,15 +44,6 @@ const kernels = await loadKernels();
 const ARRAYS: Readonly<Record<string, new (values: number[]) => unknown>> = {
   ...{ float32: Float32Array, int32: Int32Array, bool: Uint8Array },
 };
-
-/** The largest error of values: of each, or of a hundredth of the largest. Infinity where one is no number. */
-function worstOf(got: readonly number[], want: readonly number[]): number {
-  const floor = Math.max(...want.map(Math.abs), 1e-30) / 100;
-  return want.reduce((worst, value, at) => {
-    const error = Math.abs((got[at] as number) - value) / Math.max(Math.abs(value), floor);
-    return Math.max(worst, Number.isNaN(error) ? Number.POSITIVE_INFINITY : error);
-  }, 0);
-}
 
 /** {@link worstOf} of all outputs of a model. */
 async function largestError(

@@ -11,6 +11,7 @@ import {
   exportPython,
   type Finished,
   findPython,
+  litertJsDir,
   miniflareDir,
   node24Path,
   onnxruntimeDir,
@@ -41,6 +42,7 @@ export { type Finished, root, run, typescript };
  * | `litert` | the same Python with LiteRT | `node scripts/export-env.js` |
  * | `bundlers` | a folder with Vite, webpack, Rollup and esbuild | `node scripts/runtimes.js bundlers` |
  * | `onnxruntime` | the folder of onnxruntime-node and onnxruntime-web | `node scripts/runtimes.js onnxruntime` |
+ * | `litertjs` | the folder of LiteRT.js | `node scripts/runtimes.js litertjs` |
  * | `shared` | the folder of data sets: `$BITNIBBLE_SHARED`, else `../shared/data` | nothing |
  * | `cases` | the folder of reported models: `$BITNIBBLE_CASES`, else `../shared/cases` | nothing |
  */
@@ -59,7 +61,8 @@ type Runtime =
   | 'wrangler'
   | 'bundlers'
   | 'export'
-  | 'onnxruntime';
+  | 'onnxruntime'
+  | 'litertjs';
 
 /** Where each runtime is, and how to get it. */
 const RUNTIMES: Readonly<Record<Runtime, readonly [name: string, path: () => string, hint: string]>> = {
@@ -75,6 +78,7 @@ const RUNTIMES: Readonly<Record<Runtime, readonly [name: string, path: () => str
   workerd: ['workerd', miniflareDir, 'node scripts/runtimes.js workerd'],
   wrangler: ['wrangler', wranglerPath, 'node scripts/runtimes.js workerd'],
   onnxruntime: ['onnxruntime-node', onnxruntimeDir, 'node scripts/runtimes.js onnxruntime'],
+  litertjs: ['LiteRT.js', litertJsDir, 'node scripts/runtimes.js litertjs'],
   export: ['Python with ONNX Runtime', exportPython, 'node scripts/export-env.js'],
   bundlers: ['set of bundlers', bundlersDir, 'node scripts/runtimes.js bundlers'],
 };

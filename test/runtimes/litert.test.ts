@@ -1,0 +1,132 @@
+// LiteRT models in the engine that browsers have: LiteRT.js in Chromium.
+import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { openNpz } from '../../src/formats/npz.js';
+import { loadKernels } from '../../src/kernels/index.js';
+import { liteRtModelFile } from '../../src/litert/index.js';
+import type { ModelSource } from '../../src/model.js';
+import { dropIdentities, openNetwork } from '../../src/network/index.js';
+import { openKeras } from '../../src/node/models.js';
+import { quantizeModel } from '../../src/pipeline/quantize.js';
+import { need, tempDir } from '../support/needs.js';
+import { LETTERS, RECIPES, recorded } from '../support/onnx.js';
+import { fileOf, folder } from '../tfjs/support.js';
+import { launch, resultOf } from './support/chromium.js';
+import { serve } from './support/server.js';
+import { worstOf } from './support/worst.js';
+
+const PAGE = `<!doctype html><meta charset="utf-8"><title>Test</title>
+<script type="importmap">{ "imports": { "@litertjs/wasm-utils": "./wasm-utils.js" } }</script>
+<script type="module">
+import { loadAndCompile, loadLiteRt, Tensor } from './litert.js';
+async function all() {
+  await loadLiteRt(new URL('.', location.href).href);
+  const found = [];
+  for (const { file, inputs, outputs } of await (await fetch('cases.json')).json()) {
+    const bytes = new Uint8Array(await (await fetch(file)).arrayBuffer());
+    const model = await loadAndCompile(bytes, { accelerator: 'wasm' });
+    const types = new Map(model.getInputDetails().map(({ name, dtype }) => [name, dtype]));
+    const feeds = Object.fromEntries(
+      inputs.map(({ name, data, shape }) => {
+        const Arrays = { float32: Float32Array, int32: Int32Array, bool: Uint8Array }[types.get(name)];
+        return [name, new Tensor(Arrays.from(data), shape)];
+      }),
+    );
+    const results = await model.run(feeds);
+    found.push(outputs.map((name) => Array.from(results[name].toTypedArray(), Number)));
+    for (const one of [...Object.values(results), ...Object.values(feeds), model]) one.delete();
+  }
+  return found;
+}
+globalThis.outputs = all();
+</script>`;
+
+const kernels = await loadKernels();
+
+/** A model with what Keras made of it: outputs of a letter in a file. */
+interface Written {
+  readonly label: string;
+  readonly bytes: Uint8Array;
+  readonly letter: string;
+  readonly from: string;
+}
+
+/** A fixture in float and, where Keras's outputs were recorded, low-bit. */
+async function writtenOf(
+  name: string,
+  batch: number,
+): Promise<{ models: Written[]; outputs: string[]; inputs: string[] }> {
+  const keras = await openKeras(fileOf(name));
+  const own = path.join(folder, `${name}.npz`);
+  const bytesOf = (model: ModelSource) => Buffer.concat([...liteRtModelFile(model, { batch }).pieces()]);
+  const models = [{ label: `${name} float`, bytes: bytesOf(keras), letter: 'y', from: own }];
+  for (const [scheme, letter] of Object.entries(LETTERS)) {
+    const from = scheme === 'int4' ? own : path.join(recorded, `${name}.npz`);
+    if (!existsSync(from)) continue;
+    const { model } = quantizeModel(
+      keras,
+      { default: RECIPES[scheme] as (typeof RECIPES)[string] },
+      { kernels },
+    );
+    models.push({ label: `${name} ${scheme}`, bytes: bytesOf(model), letter, from });
+  }
+  const { network } = openNetwork(keras);
+  const ports = dropIdentities(network);
+  keras.close();
+  const namesOf = (list: typeof ports.inputs) => list.map((port) => port.name);
+  return { models, inputs: namesOf(ports.inputs), outputs: namesOf(ports.outputs) };
+}
+
+need(
+  test,
+  'litertjs',
+  'chromium',
+)('networks of every kind in float, int4, int2 and binary', async ({ litertjs, chromium }) => {
+  const site = tempDir();
+  copyFileSync(path.join(litertjs, 'core/dist/index.js'), path.join(site, 'litert.js'));
+  copyFileSync(path.join(litertjs, 'wasm-utils/dist/index.js'), path.join(site, 'wasm-utils.js'));
+  for (const file of readdirSync(path.join(litertjs, 'core/wasm')))
+    copyFileSync(path.join(litertjs, 'core/wasm', file), path.join(site, file));
+  writeFileSync(path.join(site, 'litert.html'), PAGE);
+  const list: Written[] = [];
+  const cases: unknown[] = [];
+  for (const name of ['cifar10', 'mobilenet_v2', 'resnet', 'unet', 'lstm_tagger', 'transformer', 'merges']) {
+    const npz = openNpz(readFileSync(path.join(folder, `${name}.npz`)));
+    const batch = npz.read('x0').shape[0] as number;
+    const { models, inputs, outputs } = await writtenOf(name, batch);
+    for (const own of models) {
+      const file = `${list.length}.tflite`;
+      writeFileSync(path.join(site, file), own.bytes);
+      list.push(own);
+      const given = inputs.map((port, i) => {
+        const { data, shape } = npz.read(`x${i}`);
+        return { name: port, data: Array.from(data as ArrayLike<number>, Number), shape };
+      });
+      cases.push({ file, inputs: given, outputs });
+    }
+  }
+  writeFileSync(path.join(site, 'cases.json'), JSON.stringify(cases));
+  const server = await serve(site);
+  const browser = await launch(chromium);
+  try {
+    const found = await resultOf<number[][][]>(browser, `${server.origin}/plain/litert.html`, 'outputs');
+    assert.is(found.length, list.length);
+    list.forEach(({ label, letter, from }, i) => {
+      const right = openNpz(readFileSync(from));
+      found[i]?.forEach((got, at) => {
+        const want = Array.from(right.read(`${letter}${at}`).data as ArrayLike<number>, Number);
+        assert.is(got.length, want.length, label);
+        const error = worstOf(got, want);
+        assert.ok(error <= 1e-4, `${label}: ${error}`);
+      });
+    });
+    process.stdout.write(`\nRAN: ${list.length} models in Chromium ${browser.version()}\n`);
+  } finally {
+    await browser.close();
+    server.close();
+  }
+});
+
+test.run();
