@@ -2,10 +2,11 @@
 import { activationNamed } from '../export/activations.js';
 import { type Cell, type Direction, type Ends, lstm, plainCell, type Step } from '../export/cells.js';
 import { floatOf, numbersOf } from '../export/context.js';
-import { recurrent, recurrentLayers } from '../export/layers-recurrent.js';
+import { recurrent } from '../export/layers-recurrent.js';
 import { refuse } from '../export/refusal.js';
 import { Tensor } from '../export/tensor.js';
 import type { Val } from '../export/values.js';
+import { cellOf, everyRecurrent } from '../network/operations/sequences.js';
 import type { Context, Emit } from './context.js';
 import { convolve, kernelAxes, noBias } from './layers-products.js';
 import { lengthsOf } from './store.js';
@@ -17,7 +18,7 @@ const MOST_STEPS = 2048;
 /** Adds one way of a recurrent layer. */
 function addSteps(c: Context, way: Direction): Ends {
   const { graph, attributes: a, node } = c;
-  const operation = String(a.cell ?? node.operation);
+  const operation = cellOf(node);
   const isConv = operation.startsWith('Conv');
   const mask = c.inputs[node.roles.indexOf('mask')];
   if (isConv && mask) refuse('a mask');
@@ -95,6 +96,6 @@ function convolutional(c: Context, way: Direction, operation: string): Cell {
 }
 
 /** Recurrent layers, in both directions too. */
-export const RECURRENT: Readonly<Record<string, Emit>> = recurrentLayers(
+export const RECURRENT: Readonly<Record<string, Emit>> = everyRecurrent(
   recurrent<Context>((c, ways) => ways.map((way) => addSteps(c, way))),
 );
