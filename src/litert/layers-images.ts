@@ -1,4 +1,4 @@
-import { floatOf, isFirst, numbersOf } from '../export/context.js';
+import { floatOf, numbersOf } from '../export/context.js';
 import { ranks } from '../export/layers-images.js';
 import { refuse } from '../export/refusal.js';
 import { Tensor } from '../export/tensor.js';
@@ -94,7 +94,7 @@ const resizing: Emit = (c) => {
   const { height, width, interpolation } = c.attributes;
   const x = floatOf(c.inputs[0] as Tensor);
   if (x.rank !== 4) refuse('images without a batch');
-  const order = isFirst(c) ? lastOrder(c, x.rank) : lastOrder(c, x.rank);
+  const order = lastOrder(c, x.rank);
   return [Tensor.of(c.graph, resize(c, interpolation, x.in(order), [Number(height), Number(width)]), order)];
 };
 
