@@ -12,7 +12,7 @@ import { reportRow } from '../pipeline/quantize.js';
 import { decide, parseRecipe, type Recipe } from '../pipeline/recipe.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
 import type { TensorFlow } from '../tfjs/types.js';
-import { loadBackend, openData } from './data.js';
+import { loadBackend, openData, requireTensorFlow } from './data.js';
 import { checkPipes, keepsLayers, openKerasInput, PIPE } from './inputs.js';
 import { type CodingFlags, type DataFlags, UsageError } from './options.js';
 import { colour, count, json, note, say, trace } from './output.js';
@@ -80,6 +80,7 @@ export async function calibrate(file: string, given: Flags): Promise<void> {
     const folding = flags.fold ? foldBatchNorm(model, { keepLayers: keepsLayers(flags.output) }) : undefined;
     const source = folding?.source ?? model;
     requireFittable(source, recipe, flags.recipe ?? 'calibrate');
+    requireTensorFlow(flags, 'calibrate fits each layer to what it computes');
     if (keepsLayers(flags.output)) requireWritableWeights(model, recipe, source);
     const { dataset, preprocess, description } = await openData({ ...flags, limit: samples }, model);
     const { tf, backend } = await loadBackend(flags);

@@ -11,7 +11,7 @@ import {
 } from '../pipeline/compare.js';
 import { checkSamples } from '../pipeline/inputs.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
-import { chooseBackends, openData, openSamples, requireLabels } from './data.js';
+import { chooseBackends, openData, openSamples, requireLabels, requireTensorFlow } from './data.js';
 import { openKerasInput } from './inputs.js';
 import { type DataFlags, UsageError } from './options.js';
 import { count, json, note, say, trace } from './output.js';
@@ -48,6 +48,8 @@ export async function compareFile(file: string, flags: CompareFlags): Promise<vo
   const model = await openKerasInput(file);
   try {
     trace(flags, `${model.file}: opened`);
+    if (flags.calibrate !== undefined)
+      requireTensorFlow(flags, '--calibrate fits layers to what they compute');
     const { dataset, preprocess, description } = await openData(flags, model);
     requireLabels(model, dataset, flags.limit);
     const calibration =

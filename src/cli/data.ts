@@ -2,7 +2,14 @@ import type { Dataset, Preprocess } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import type { ModelSource } from '../model.js';
 import { openDataset } from '../node/datasets.js';
-import { type LoadedTensorFlow, loadNativeTensorFlow, loadTensorFlow } from '../node/tfjs.js';
+import {
+  hasNativeTensorFlow,
+  hasTensorFlow,
+  INSTALL_TENSORFLOW,
+  type LoadedTensorFlow,
+  loadNativeTensorFlow,
+  loadTensorFlow,
+} from '../node/tfjs.js';
 import type { Backend } from '../pipeline/backend.js';
 import { checkLabels, checkSamples } from '../pipeline/inputs.js';
 import { prepare } from '../tfjs/load.js';
@@ -67,6 +74,22 @@ export function requireLabels(model: ModelSource, dataset: Dataset, limit = data
   checkLabels(model, dataset, limit);
 }
 
+/** Whether TensorFlow.js can be found, as `--backend` asks for it. */
+export const canCalibrate = ({ backend }: Pick<DataFlags, 'backend'>): boolean =>
+  hasTensorFlow(backend === 'wasm' ? 'wasm' : 'node');
+
+/**
+ * Refuses a command that calibrates where TensorFlow.js is missing, before data is downloaded.
+ *
+ * @param what the command needs it for, as the beginning of a sentence: `calibrate fits layers to the values between them`
+ * @throws BitnibbleError `no-tfjs`
+ */
+export function requireTensorFlow(flags: Pick<DataFlags, 'backend'>, what: string): void {
+  if (canCalibrate(flags)) return;
+  const message = `${what}, which needs TensorFlow.js, and that is not installed: ${INSTALL_TENSORFLOW}`;
+  throw new BitnibbleError('no-tfjs', message);
+}
+
 /** Loads TensorFlow.js, and says so in a line where it is not the faster one. */
 export async function loadBackend(flags: DataFlags): Promise<LoadedTensorFlow> {
   const { backend } = flags;
@@ -87,7 +110,7 @@ interface ChosenBackend {
 
 /**
  * What computes the outputs of a model: tfjs-node where it works, else the runtime where it can run the model, else TensorFlow.js's
- * WebAssembly backend, unless one was asked for. What stands in for tfjs-node is said in a line.
+ * WebAssembly backend, unless one was asked for. What stands in for a tfjs-node that does not load is said in a line.
  *
  * @throws BitnibbleError `unsupported-layer` where the runtime was asked for and cannot run the model, `no-tfjs`
  */
@@ -107,8 +130,13 @@ export async function chooseBackend(flags: DataFlags, model: ModelSource): Promi
     }
     const reason = await whyNot(model);
     if (reason === undefined) {
-      note(flags, `tfjs-node is not available (${native}); evaluating with bitnibble's own runtime`);
+      const text = `tfjs-node is not available (${native}); evaluating with bitnibble's own runtime`;
+      (hasNativeTensorFlow() ? note : trace)(flags, text);
       return runtime;
+    }
+    if (!hasTensorFlow()) {
+      const message = `${model.file}: bitnibble's own runtime does not run this model (${reason}); TensorFlow.js may, and is not installed: ${INSTALL_TENSORFLOW}`;
+      throw new BitnibbleError('no-tfjs', message);
     }
     note(flags, `bitnibble's own runtime does not run this model: ${reason}`);
   }

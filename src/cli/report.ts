@@ -2,11 +2,12 @@ import { BitnibbleError } from '../errors.js';
 import { loadKernels } from '../kernels/index.js';
 import { writeFile } from '../node/files.js';
 import { openKeras } from '../node/models.js';
+import { TENSORFLOW_PACKAGES } from '../node/tfjs.js';
 import { checkSamples } from '../pipeline/inputs.js';
 import { measureReport, type ReportPart } from '../pipeline/report/measure.js';
 import type { ReportRow } from '../pipeline/report/types.js';
 import type { ReportDocument } from '../report/types.js';
-import { chooseBackends, openData, openSamples } from './data.js';
+import { canCalibrate, chooseBackends, openData, openSamples, requireTensorFlow } from './data.js';
 import { heldBack } from './held-back.js';
 import { PIPE } from './inputs.js';
 import { type DataFlags, UsageError } from './options.js';
@@ -36,15 +37,17 @@ const PARTS: Readonly<Record<ReportPart, readonly [label: string, unit: string]>
 type Renderer = (report: ReportDocument) => string;
 
 /** Loaded before the work: it would be a pity to miss it afterwards. */
-async function loadRenderer(): Promise<Renderer> {
+async function loadRenderer(flags: Flags): Promise<Renderer> {
   try {
     return (await import('../report/page.js')).renderReport;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    // What calibration lacks as well is said at once.
+    const too = flags.calibrate === 'none' || canCalibrate(flags) ? '' : ` ${TENSORFLOW_PACKAGES}`;
     throw new BitnibbleError(
       'no-plot',
-      `the figures need two packages that did not load (${message.split('\n', 1)[0]}): run "npm install @observablehq/plot linkedom", or take the numbers alone with --json and without --output`,
+      `the figures need two packages that did not load (${message.split('\n', 1)[0]}): run "npm install @observablehq/plot linkedom${too}", or take the numbers alone with --json and without --output`,
       { cause: error },
     );
   }
@@ -91,12 +94,14 @@ export async function report(file: string, flags: Flags): Promise<void> {
     throw new UsageError('report expected a file by its name: its page says of which file its numbers are');
   const { seed, mixes = 4, samples = 1024 } = flags;
   const replaces = output !== undefined && checkOutput(output, { input: file });
-  const render = output === undefined ? undefined : await loadRenderer();
+  const render = output === undefined ? undefined : await loadRenderer(flags);
   const kernels = await loadKernels();
   const model = await openKeras(file);
   const bar = bars(flags);
   try {
     trace(flags, `${file}: opened`);
+    if (flags.calibrate !== 'none')
+      requireTensorFlow(flags, 'report without --calibrate none calibrates layers');
     const { dataset, preprocess, description, preprocessing } = await openData(flags, model);
     const { calibrate, data: where, split } = flags;
     const limit = flags.limit ?? dataset.count;

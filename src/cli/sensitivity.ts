@@ -18,7 +18,7 @@ import { leastRows, measureSensitivity, type SensitivityReport } from '../pipeli
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
 import type { SchemeName } from '../schemes/types.js';
 import type { TensorFlow } from '../tfjs/types.js';
-import { loadBackend, openData } from './data.js';
+import { loadBackend, openData, requireTensorFlow } from './data.js';
 import { openKerasInput } from './inputs.js';
 import { type DataFlags, UsageError } from './options.js';
 import { colour, count, json, note, say, trace } from './output.js';
@@ -67,6 +67,7 @@ export async function sensitivity(path: string, flags: Flags): Promise<void> {
   const bar = progress(flags, 'measuring', 'layers');
   try {
     trace(flags, `${keras.file}: opened`);
+    requireTensorFlow(flags, 'sensitivity calibrates each layer');
     const { dataset, preprocess, description } = await openData({ ...flags, limit: samples }, keras);
     const held =
       goal && 'maxDrop' in goal ? behind(keras, dataset, samples, flags.check ?? CHECKED) : undefined;

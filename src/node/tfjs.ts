@@ -7,6 +7,12 @@ const nativePackage = '@tensorflow/tfjs-node';
 const union = '@tensorflow/tfjs';
 const wasm = '@tensorflow/tfjs-backend-wasm';
 
+/** The packages of TensorFlow.js that install anywhere. */
+export const TENSORFLOW_PACKAGES = `${union} ${wasm}`;
+
+/** What to type where TensorFlow.js is missing: it is an optional peer, so that nobody gets its 286 MB unasked. */
+export const INSTALL_TENSORFLOW = `run "npm install ${TENSORFLOW_PACKAGES}", or "npm install ${nativePackage}", which computes faster`;
+
 /** TensorFlow.js, ready to compute. */
 export interface LoadedTensorFlow {
   /** The module, typed once `bitnibble/tfjs` or `bitnibble/pipeline` is imported anywhere in the program; until then unknown. */
@@ -40,16 +46,34 @@ export async function loadTensorFlow(options: LoadTensorFlowOptions = {}): Promi
     tf = await loadWasm();
   } catch (error) {
     const reasons = [native, reasonOf(error)].filter(Boolean).join('; ');
-    throw new BitnibbleError(
-      'no-tfjs',
-      `evaluating a model needs TensorFlow.js, which did not load (${reasons}): ` +
-        `run "npm install ${nativePackage}", or "npm install ${union} ${wasm}" for the slower WebAssembly backend`,
-      { cause: error },
-    );
+    throw new BitnibbleError('no-tfjs', `TensorFlow.js did not load (${reasons}): ${INSTALL_TENSORFLOW}`, {
+      cause: error,
+    });
   }
   if (prefer === 'wasm') return { tf, backend: 'wasm' };
   const note = `tfjs-node is not available (${native}); evaluating on the slower WebAssembly backend`;
   return { tf, backend: 'wasm', note };
+}
+
+/**
+ * Whether a package of TensorFlow.js can be found. Nothing is loaded: a package that is there may still fail to load.
+ *
+ * @param prefer as in {@link LoadTensorFlowOptions}
+ */
+export function hasTensorFlow(prefer: 'node' | 'wasm' = 'node'): boolean {
+  return (prefer === 'node' && isInstalled(nativePackage)) || [union, wasm].every(isInstalled);
+}
+
+/** Whether `@tensorflow/tfjs-node` can be found. */
+export const hasNativeTensorFlow = (): boolean => isInstalled(nativePackage);
+
+function isInstalled(name: string): boolean {
+  try {
+    import.meta.resolve(name);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** `@tensorflow/tfjs-node`, or why it does not work. */
@@ -106,11 +130,11 @@ function restoreUtil(): void {
   target.isArray ??= Array.isArray;
 }
 
-/** Each package is optional, so its name is data: neither a compiler nor a bundler may insist on finding it. */
+/** Each package is an optional peer, so its name is data: neither a compiler nor a bundler may insist on finding it. */
 async function importPackage(name: string): Promise<TensorFlow> {
-  const module = (await import(name)) as { default?: TensorFlow };
+  const module: TensorFlow & { readonly default?: TensorFlow } = await import(name);
   // A CommonJS module's exports are its default export; not all of them are found by name.
-  return module.default ?? (module as TensorFlow);
+  return module.default ?? module;
 }
 
 function reasonOf(error: unknown): string {

@@ -1,10 +1,9 @@
-import type { Tensor } from '@tensorflow/tfjs';
 import { expected } from '../errors.js';
 import type { ModelSource } from '../model.js';
 import { openNetwork, type Shape } from '../network/index.js';
 import { sizeOf } from '../shape.js';
 import { loadLayersModel } from '../tfjs/load.js';
-import type { TensorFlow } from '../tfjs/types.js';
+import type { Tensor, TensorFlow } from '../tfjs/types.js';
 
 /** What runs a network: TensorFlow.js as the caller has it, or `'bitnibble'`, the runtime of this library. */
 export type Backend = TensorFlow | 'bitnibble';

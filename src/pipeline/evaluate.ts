@@ -1,7 +1,7 @@
-import type { LayersModel } from '@tensorflow/tfjs';
 import type { Dataset, Preprocess } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import type { ModelSource } from '../model.js';
+import type { LayersModel } from '../tfjs/types.js';
 import { type Backend, loadPredictor, type Prediction, type Predictor } from './backend.js';
 import { inputWatch, requireSampleShape } from './inputs.js';
 import { type OutputKind, outputKind } from './outputs.js';

@@ -1,4 +1,3 @@
-import type { Tensor } from '@tensorflow/tfjs';
 import type { QuantizableModel, WeightInfo } from '../model.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
 import { quantizedBytes, SCHEMES } from '../schemes/quantize.js';
@@ -6,7 +5,7 @@ import type { SchemeName } from '../schemes/types.js';
 import { type Granularity, sizeOf } from '../shape.js';
 import { loadNetwork } from '../tfjs/load.js';
 import { callsOf, type Layer, type NodeCall, type RunnableNetwork, runCall } from '../tfjs/run.js';
-import type { TensorFlow } from '../tfjs/types.js';
+import type { Tensor, TensorFlow } from '../tfjs/types.js';
 import { Activations, type Batches } from './calibrate/activations.js';
 import { algebraFor } from './calibrate/algebra.js';
 import {

@@ -1,6 +1,5 @@
-import type { NamedAttrMap, NamedTensorInfoMap, Tensor, Tensor4D, TensorInfo } from '@tensorflow/tfjs';
 import { sum } from './layers/sums.js';
-import type { TensorFlow } from './types.js';
+import type { NamedAttrMap, NamedTensorInfoMap, Tensor, Tensor4D, TensorFlow, TensorInfo } from './types.js';
 
 /** How a convolution slides: sizes and places of `[height, width]`. */
 interface Sliding {

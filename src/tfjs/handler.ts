@@ -1,4 +1,3 @@
-import type { io } from '@tensorflow/tfjs';
 import { BitnibbleError } from '../errors.js';
 import { loadKernels } from '../kernels/index.js';
 import type { Kernels } from '../kernels/types.js';
@@ -8,7 +7,7 @@ import { type ByteStream, bodyOf, type OnProgress } from '../packed/source.js';
 import { takeWhole } from '../packed/whole.js';
 import { prepare } from './load.js';
 import { registerLayers } from './register.js';
-import type { TensorFlow } from './types.js';
+import type { IOHandler, ModelArtifacts, TensorFlow } from './types.js';
 
 /** A packed file wherever it is, or an open model. A string that begins with a scheme is a URL. */
 export type PackedSource = string | URL | Response | Blob | ArrayBuffer | Uint8Array | ModelSource;
@@ -47,10 +46,10 @@ const LIMIT = 2 ** 30;
  *
  * @throws TypeError for a source of another kind
  */
-export function packedHandler(source: PackedSource, options: PackedHandlerOptions = {}): io.IOHandler {
+export function packedHandler(source: PackedSource, options: PackedHandlerOptions = {}): IOHandler {
   const name = nameOf(source);
   return {
-    async load(): Promise<io.ModelArtifacts> {
+    async load(): Promise<ModelArtifacts> {
       const model = isModel(source)
         ? source
         : openPacked(await bytesOf(source, name, options), options.kernels ?? (await loadKernels()), name);
@@ -61,7 +60,7 @@ export function packedHandler(source: PackedSource, options: PackedHandlerOption
 }
 
 /** What TensorFlow.js loads: topology, names and shapes, values. */
-function artifactsOf(given: ModelSource): io.ModelArtifacts {
+function artifactsOf(given: ModelSource): ModelArtifacts {
   const { topology, source: model } = prepare(given);
   const known = new Map(model.weights.map((weight) => [weight.id, weight]));
   const pairs = [...topology.weights].map(([name, id]) => [name, known.get(id) as WeightInfo] as const);

@@ -1,11 +1,10 @@
-import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import { BitnibbleError } from '../errors.js';
 import type { ModelSource, WeightInfo } from '../model.js';
 import { ownWeights } from '../network/old-weights.js';
 import { type OpenNetwork, openNetwork } from '../network/open.js';
 import { registerLayers } from './register.js';
 import { type Topology, type TopologyOptions, topologyOf } from './topology.js';
-import type { TensorFlow } from './types.js';
+import type { LayersModel, Tensor, TensorFlow } from './types.js';
 
 type Layer = LayersModel['layers'][number];
 type Variable = Layer['weights'][number];

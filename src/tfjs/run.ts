@@ -1,7 +1,6 @@
-import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import type { NetworkNode } from '../network/types.js';
 import type { LoadedNetwork } from './load.js';
-import type { TensorFlow } from './types.js';
+import type { LayersModel, Tensor, TensorFlow } from './types.js';
 
 export type Layer = LayersModel['layers'][number];
 

@@ -1,11 +1,12 @@
 // What npm would publish, packed, installed into an empty project and used there as a stranger would.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { npm } from '../../scripts/lib/project.js';
+import { dense, fakeKeras } from '../support/h5.js';
 import { need, root, run, tempDir } from '../support/needs.js';
 
 const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
@@ -31,8 +32,7 @@ test.before(async () => {
 
   project = tempDir();
   writeFileSync(path.join(project, 'package.json'), '{ "private": true, "type": "module" }');
-  // Without TensorFlow.js: nothing but evaluation may need it.
-  const flags = ['--omit=optional', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
+  const flags = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
   const install = await npm(['install', ...flags, tarball], { cwd: project, timeout: 300_000 });
   assert.is(install.status, 0, install.output);
 });
@@ -65,6 +65,18 @@ test('holds what is used and nothing else', () => {
   );
   const dotfiles = packed.filter((file) => file.split('/').some((part) => part.startsWith('.')));
   assert.equal(dotfiles, []);
+});
+
+test('a default install brings neither TensorFlow.js nor figures, and less than 25 MB', () => {
+  const installed = path.join(project, 'node_modules');
+  for (const name of Object.keys(manifest.peerDependencies)) {
+    assert.ok(manifest.peerDependenciesMeta[name]?.optional, name);
+    assert.is(existsSync(path.join(installed, name)), false, name);
+  }
+  const bytes = readdirSync(installed, { recursive: true, encoding: 'utf8' })
+    .map((name) => lstatSync(path.join(installed, name)))
+    .reduce((sum, entry) => sum + (entry.isFile() ? entry.size : 0), 0);
+  assert.ok(bytes > 15e6 && bytes < 25e6, `${bytes} bytes`);
 });
 
 for (const name of modules) {
@@ -107,23 +119,9 @@ for (const moduleResolution of ['NodeNext', 'Bundler']) {
   });
 }
 
-test('types in a strict project that checks libraries, without TensorFlow.js; modules import as modules', async () => {
-  const lines = [
-    "import { loadTensorFlow } from 'bitnibble/node';",
-    "import { loadDecoder } from 'bitnibble/reader';",
-    "import reader from 'bitnibble/reader.wasm';",
-    ...['kernels', 'linalg', 'runtime'].map((name) => `import ${name} from 'bitnibble/${name}.wasm';`),
-    ...['', '/data', '/keras', '/network', '/runtime'].map(
-      (name, i) => `import * as m${i} from 'bitnibble${name}';`,
-    ),
-    'export const modules: WebAssembly.Module[] = [kernels, linalg, reader, runtime];',
-    'export const decoder = await loadDecoder({ module: reader });',
-    'export const { tf } = await loadTensorFlow();',
-    // Its types come with bitnibble/tfjs and bitnibble/pipeline alone.
-    'export const unknown: unknown extends typeof tf ? true : false = true;',
-    'export const all = [m0, m1, m2, m3, m4];',
-  ];
-  writeFileSync(path.join(project, 'strict.ts'), lines.join('\n'));
+/** Compiles a program as strictly as TypeScript can, libraries checked. */
+async function compilesStrictly(name: string, lines: readonly string[]): Promise<void> {
+  writeFileSync(path.join(project, `${name}.ts`), lines.join('\n'));
   const compilerOptions = {
     ...{
       module: 'NodeNext',
@@ -136,11 +134,40 @@ test('types in a strict project that checks libraries, without TensorFlow.js; mo
     ...{ strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true },
     ...{ noEmit: true, skipLibCheck: false },
   };
-  const config = path.join(project, 'tsconfig.strict.json');
-  writeFileSync(config, JSON.stringify({ compilerOptions, files: ['strict.ts'] }));
+  const config = path.join(project, `tsconfig.${name}.json`);
+  writeFileSync(config, JSON.stringify({ compilerOptions, files: [`${name}.ts`] }));
   const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
   const { status, output } = await run(process.execPath, [tsc, '-p', config], { cwd: project });
   assert.is(status, 0, output);
+}
+
+test('types in a strict project that checks libraries, without TensorFlow.js; modules import as modules', async () => {
+  const lines = [
+    "import { loadTensorFlow } from 'bitnibble/node';",
+    "import { loadDecoder } from 'bitnibble/reader';",
+    "import reader from 'bitnibble/reader.wasm';",
+    ...['kernels', 'linalg', 'runtime'].map((name) => `import ${name} from 'bitnibble/${name}.wasm';`),
+    ...['', '/data', '/keras', '/network', '/onnx', '/runtime'].map(
+      (name, i) => `import * as m${i} from 'bitnibble${name}';`,
+    ),
+    'export const modules: WebAssembly.Module[] = [kernels, linalg, reader, runtime];',
+    'export const decoder = await loadDecoder({ module: reader });',
+    'export const { tf } = await loadTensorFlow();',
+    // Its types come with bitnibble/tfjs and bitnibble/pipeline alone.
+    'export const unknown: unknown extends typeof tf ? true : false = true;',
+    'export const all = [m0, m1, m2, m3, m4, m5];',
+  ];
+  await compilesStrictly('strict', lines);
+});
+
+test('every entry in such a project: what TensorFlow.js types is any there, and no error', async () => {
+  const lines = modules.map((name, index) => `export * as m${index} from '${name}';`);
+  const use = [
+    "import { evaluateModel, quantizeModel } from 'bitnibble/pipeline';",
+    "export const evaluate = (...[, ...rest]: Parameters<typeof evaluateModel>) => evaluateModel('bitnibble', ...rest);",
+    'export const report: number = quantizeModel(null as never, {}, null as never).report.bitsPerWeight;',
+  ];
+  await compilesStrictly('entries', [...lines, ...use]);
 });
 
 need(test, 'node24')('require of every entry, where Node.js can require ES modules', async ({ node24 }) => {
@@ -172,7 +199,7 @@ test('the command line starts', async () => {
   assert.is(version.stdout.trim(), manifest.version);
 });
 
-test('the command line quantizes the bundled model, evaluates it on its own runtime, and says what calibration needs', async () => {
+test('the command line quantizes the bundled model, evaluates and compares it on its own runtime', async () => {
   const digits = path.join(project, 'node_modules/bitnibble/examples/digits');
   const cli = (...args: string[]) => npm(['exec', '--offline', '--', 'bitnibble', ...args], { cwd: project });
   const from = path.join(digits, 'digits.h5');
@@ -186,13 +213,74 @@ test('the command line quantizes the bundled model, evaluates it on its own runt
   const { top1, backend } = JSON.parse(evaluate.stdout);
   assert.is(backend, 'bitnibble');
   assert.ok(top1 > 0.97, String(top1));
-  const images = ['--data', path.join(digits, 'calibration-images-idx3-ubyte.gz'), '--limit', '32'];
-  const calibrate = await cli('calibrate', from, '-o', 'never.safetensors', '--scheme', 'binary', ...images);
-  assert.is(calibrate.status, 1);
-  assert.match(calibrate.stderr, 'npm install @tensorflow/tfjs-node');
-  const report = await cli('report', from, '--data', digits, '-o', 'report.html');
+  const compare = await cli('compare', from, '--data', digits, '--limit', '20', '--json');
+  assert.is(compare.status, 0, compare.output);
+  assert.is(compare.stderr, '');
+  assert.is(JSON.parse(compare.stdout).backend, 'bitnibble');
+  const numbers = ['report', from, '--data', digits, '--limit', '20', '--calibrate', 'none', '--json'];
+  const report = await cli(...numbers);
+  assert.is(report.status, 0, report.output);
+  assert.is(JSON.parse(report.stdout).reproduce.backend, 'bitnibble');
+  const convert = await cli('convert', 'digits.safetensors', '-o', 'web/model.json');
+  assert.is(convert.status, 0, convert.output);
+  const demo = await cli('demo');
+  assert.is(demo.status, 0, demo.output);
+  assert.match(
+    demo.stderr,
+    /^The calibrated rows are left out: they need TensorFlow\.js[^\n]*: run "npm install [^\n]*\n$/,
+  );
+  assert.match(demo.stdout, 'int2, half-quadratic per channel');
+  assert.not.match(demo.stdout, 'calibrated');
+});
+
+test('what calibrates says in one line what it needs, before it opens any data', async () => {
+  const digits = path.join(project, 'node_modules/bitnibble/examples/digits/digits.h5');
+  const packages = '@tensorflow/tfjs @tensorflow/tfjs-backend-wasm';
+  const install = `run "npm install ${packages}", or "npm install @tensorflow/tfjs-node", which computes faster`;
+  const data = ['--data', 'nowhere.npz'];
+  for (const args of [
+    ['calibrate', digits, '-o', 'never.safetensors', '--scheme', 'binary', ...data],
+    ['sensitivity', digits, ...data],
+    ['compare', digits, ...data, '--calibrate', 'nowhere.npz'],
+    ['report', digits, ...data, '--json'],
+  ]) {
+    const [command = ''] = args;
+    const flags = args.includes('--json') ? [] : ['--json'];
+    const { status, stdout, stderr } = await npm(
+      ['exec', '--offline', '--', 'bitnibble', ...args, ...flags],
+      {
+        cwd: project,
+      },
+    );
+    assert.is(status, 1, command);
+    assert.is(stderr.trim().split('\n').length, 1, stderr);
+    assert.ok(stderr.includes(`needs TensorFlow.js, and that is not installed: ${install}`), stderr);
+    assert.is(JSON.parse(stdout).error.code, 'no-tfjs');
+  }
+  const report = await npm(
+    ['exec', '--offline', '--', 'bitnibble', 'report', digits, ...data, '-o', 'report.html'],
+    { cwd: project },
+  );
   assert.is(report.status, 1);
-  assert.match(report.stderr, 'npm install @observablehq/plot linkedom');
+  assert.match(report.stderr, `run "npm install @observablehq/plot linkedom ${packages}"`);
+});
+
+test('a network that the runtime does not run is named with the reason, and what to install', async () => {
+  const input = { batch_input_shape: [null, 28, 28, 1], value_range: [0, 1], data_format: 'channels_last' };
+  const layers = [
+    { name: 'contrast', className: 'AutoContrast', config: input, weights: [] },
+    { name: 'flatten', className: 'Flatten', config: {}, weights: [] },
+    dense('scores', 784, 10, (i) => i % 3),
+  ];
+  writeFileSync(path.join(project, 'contrast.h5'), await fakeKeras(layers));
+  const data = path.join(project, 'node_modules/bitnibble/examples/digits');
+  const args = ['exec', '--offline', '--', 'bitnibble', 'evaluate', 'contrast.h5', '--data', data];
+  const { status, stderr } = await npm(args, { cwd: project });
+  assert.is(status, 1);
+  assert.match(
+    stderr,
+    /bitnibble's own runtime does not run this model \(.+\); TensorFlow\.js may, and is not installed: run "npm/,
+  );
 });
 
 test('the library decodes what the command line packed', async () => {
@@ -228,7 +316,7 @@ test('the core imports nothing that is only in Node.js', () => {
 });
 
 test('dist/ imports only declared packages', () => {
-  const declared = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies });
+  const declared = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies });
   const files = packed.filter((file) => /^dist\/.*\.js$/.test(file)).map((file) => path.join(root, file));
   const imports = files.flatMap((file) => [...importsFrom(file)]);
   const strange = imports.filter(([name]) => {

@@ -1,6 +1,5 @@
-import type { Tensor } from '@tensorflow/tfjs';
 import { type Layer, lastUses, type RunnableNetwork as Network, runCall } from '../../tfjs/run.js';
-import type { TensorFlow } from '../../tfjs/types.js';
+import type { Tensor, TensorFlow } from '../../tfjs/types.js';
 
 /** A value in the float network and in the quantized one. */
 export interface Twin<T> {

@@ -1,5 +1,4 @@
-import type { Tensor, Tensor4D } from '@tensorflow/tfjs';
-import type { TensorFlow } from '../../tfjs/types.js';
+import type { Tensor, Tensor4D, TensorFlow } from '../../tfjs/types.js';
 
 /**
  * Changes of images against overfitting; the float network is asked what it makes of the changed image, so none needs to

@@ -1,4 +1,3 @@
-import type { Tensor } from '@tensorflow/tfjs';
 import { fromNumbers } from '../../formats/dtypes.js';
 import type { LinearAlgebra } from '../../kernels/linalg-types.js';
 import type { Kernels } from '../../kernels/types.js';
@@ -7,7 +6,7 @@ import { type PackedWeight, QuantizedModel } from '../../packed/quantized-model.
 import type { CalibrateOptions } from '../../schemes/fit/calibrated.js';
 import { loadLayersModel, loadNetwork } from '../../tfjs/load.js';
 import { callsOf, type Layer, type NodeCall, type RunnableNetwork } from '../../tfjs/run.js';
-import type { TensorFlow } from '../../tfjs/types.js';
+import type { Tensor, TensorFlow } from '../../tfjs/types.js';
 import { outputKind } from '../outputs.js';
 import { type QuantizeReport, quantizeModel, reportOf, reportRow } from '../quantize.js';
 import { type Decision, decide, parseRecipe, type Recipe } from '../recipe.js';

@@ -1,7 +1,6 @@
-import type { Tensor, Tensor4D, Tensor5D } from '@tensorflow/tfjs';
 import type { Json, JsonObject, WeightInfo } from '../../model.js';
 import { dilated, transposedLength } from '../../tfjs/layers/conv.js';
-import type { TensorFlow } from '../../tfjs/types.js';
+import type { Tensor, Tensor4D, Tensor5D, TensorFlow } from '../../tfjs/types.js';
 import type { Linear, Offset, Values } from './linear.js';
 
 /** What a kernel does along depth, height and width. */

@@ -1,6 +1,5 @@
-import type { Scalar, Tensor } from '@tensorflow/tfjs';
 import { BitnibbleError } from '../../errors.js';
-import type { TensorFlow } from '../../tfjs/types.js';
+import type { Scalar, Tensor, TensorFlow } from '../../tfjs/types.js';
 import type { OutputKind } from '../outputs.js';
 
 /** An output of a batch: a tensor, or what else has its values. */

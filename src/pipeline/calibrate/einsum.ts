@@ -1,6 +1,6 @@
-import type { Tensor, Tensor2D, Tensor5D } from '@tensorflow/tfjs';
 import type { JsonObject, WeightInfo } from '../../model.js';
 import { expanded } from '../../tfjs/layers/attention.js';
+import type { Tensor, Tensor2D, Tensor5D } from '../../tfjs/types.js';
 import { type Linear, rowsMap } from './linear.js';
 
 /**

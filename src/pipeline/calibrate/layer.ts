@@ -1,4 +1,3 @@
-import type { Tensor, Tensor5D } from '@tensorflow/tfjs';
 import { floatToHalf, halfToFloat } from '../../formats/float16.js';
 import { roleOf } from '../../keras/axes.js';
 import type { LinearAlgebra } from '../../kernels/linalg-types.js';
@@ -16,7 +15,7 @@ import { codingOf, dequantizeTensor } from '../../schemes/quantize.js';
 import type { QuantizedTensor, QuantizeOptions } from '../../schemes/types.js';
 import { type BlockLayout, blockLayout } from '../../shape.js';
 import type { Layer, NodeCall } from '../../tfjs/run.js';
-import type { TensorFlow } from '../../tfjs/types.js';
+import type { Tensor, Tensor5D, TensorFlow } from '../../tfjs/types.js';
 import type { Decision } from '../recipe.js';
 import type { Batches } from './activations.js';
 import { linearsOf } from './classes.js';

@@ -1,8 +1,7 @@
-import type { Tensor, Tensor5D } from '@tensorflow/tfjs';
 import type { LinearAlgebra } from '../../kernels/linalg-types.js';
 import type { WeightInfo } from '../../model.js';
 import type { Moments } from '../../schemes/fit/calibrated.js';
-import type { TensorFlow } from '../../tfjs/types.js';
+import type { Tensor, Tensor5D, TensorFlow } from '../../tfjs/types.js';
 
 /** Values of a layer's weights in one of the two networks. */
 export type Values = (weight: WeightInfo) => Tensor;

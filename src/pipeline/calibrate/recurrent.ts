@@ -1,8 +1,7 @@
-import type { Tensor, Tensor2D, Tensor3D, Tensor5D } from '@tensorflow/tfjs';
 import type { WeightInfo } from '../../model.js';
 import { activate } from '../../tfjs/layers/activations.js';
 import { type RnnConfig, runRnn, splitInputs } from '../../tfjs/layers/recurrent.js';
-import type { TensorFlow } from '../../tfjs/types.js';
+import type { Tensor, Tensor2D, Tensor3D, Tensor5D, TensorFlow } from '../../tfjs/types.js';
 import { type Linear, rowsMap, type Values } from './linear.js';
 
 /** The weights of one direction. */

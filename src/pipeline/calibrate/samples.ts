@@ -1,8 +1,7 @@
-import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import type { Dataset, Preprocess } from '../../data/index.js';
 import { BitnibbleError } from '../../errors.js';
 import type { ModelSource } from '../../model.js';
-import type { TensorFlow } from '../../tfjs/types.js';
+import type { LayersModel, Tensor, TensorFlow } from '../../tfjs/types.js';
 import { inputShapeOf } from '../evaluate.js';
 import { unscaled } from '../inputs.js';
 

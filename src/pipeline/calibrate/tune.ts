@@ -1,4 +1,3 @@
-import type { LayersModel, Tensor, Tensor2D, Tensor4D, Variable } from '@tensorflow/tfjs';
 import { BitnibbleError } from '../../errors.js';
 import { fromNumbers } from '../../formats/dtypes.js';
 import { floatToHalf, halfToFloat } from '../../formats/float16.js';
@@ -12,7 +11,7 @@ import type { QuantizedTensor } from '../../schemes/types.js';
 import { blockShape, sizeOf } from '../../shape.js';
 import { addConvolutionGradients } from '../../tfjs/gradients.js';
 import { loadLayersModel, prepare } from '../../tfjs/load.js';
-import type { TensorFlow } from '../../tfjs/types.js';
+import type { LayersModel, Tensor, Tensor2D, Tensor4D, TensorFlow, Variable } from '../../tfjs/types.js';
 import { type OutputKind, outputKind } from '../outputs.js';
 import { type Augmentation, augment } from './augment.js';
 import { divergence, isClassifier, klSum } from './divergence.js';

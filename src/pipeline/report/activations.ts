@@ -1,9 +1,8 @@
-import type { Tensor } from '@tensorflow/tfjs';
 import type { ModelSource } from '../../model.js';
 import { operationOf } from '../../network/index.js';
 import { loadNetwork } from '../../tfjs/load.js';
 import { callsOf } from '../../tfjs/run.js';
-import type { TensorFlow } from '../../tfjs/types.js';
+import type { Tensor, TensorFlow } from '../../tfjs/types.js';
 import { Activations, type Batches } from '../calibrate/activations.js';
 import { type SampleOptions, sampleBatches } from '../calibrate/samples.js';
 import { rangeOf } from './ranges.js';

@@ -1,4 +1,4 @@
-import type { TypedArray } from '@tensorflow/tfjs';
+import type { TypedArray } from '../../tfjs/types.js';
 
 /** Where the values of a tensor lie. */
 export interface ValueRange {

@@ -1,5 +1,4 @@
-import type { Tensor } from '@tensorflow/tfjs';
-import type { TensorFlow } from '../types.js';
+import type { Tensor, TensorFlow } from '../types.js';
 import { activate, softmax } from './activations.js';
 import { type LayerSpec, type Shape, spec } from './define.js';
 

@@ -1,5 +1,4 @@
-import type { Tensor } from '@tensorflow/tfjs';
-import type { TensorFlow } from '../types.js';
+import type { Tensor, TensorFlow } from '../types.js';
 import { activate } from './activations.js';
 import { type ConvConfig, convolve, convShape, dilated, padOf } from './conv.js';
 import {

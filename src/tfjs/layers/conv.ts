@@ -1,5 +1,4 @@
-import type { Tensor, Tensor3D, Tensor4D, Tensor5D } from '@tensorflow/tfjs';
-import type { TensorFlow } from '../types.js';
+import type { Tensor, Tensor3D, Tensor4D, Tensor5D, TensorFlow } from '../types.js';
 import { activate } from './activations.js';
 import {
   type Context,

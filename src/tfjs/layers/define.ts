@@ -1,5 +1,4 @@
-import type { Tensor } from '@tensorflow/tfjs';
-import type { TensorFlow } from '../types.js';
+import type { Tensor, TensorFlow } from '../types.js';
 
 /** Shape with the batch axis; null where it is not known. */
 export type Shape = (number | null)[];

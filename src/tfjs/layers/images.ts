@@ -1,5 +1,4 @@
-import type { Tensor } from '@tensorflow/tfjs';
-import type { TensorFlow } from '../types.js';
+import type { Tensor, TensorFlow } from '../types.js';
 import { type LayerSpec, spec } from './define.js';
 
 /** Values of `from` moved to `to`, as Keras does it: by way of 0 to 1. */

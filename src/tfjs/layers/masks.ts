@@ -1,4 +1,4 @@
-import type { Tensor } from '@tensorflow/tfjs';
+import type { Tensor } from '../types.js';
 import { type LayerSpec, positiveAxis, spec } from './define.js';
 
 /** Masks `[batch, time]` of ones and zeros joined along an axis. */

@@ -1,5 +1,4 @@
-import type { Tensor } from '@tensorflow/tfjs';
-import type { TensorFlow } from '../types.js';
+import type { Tensor, TensorFlow } from '../types.js';
 import { type Context, type LayerSpec, positiveAxis, spec, type WeightSpec } from './define.js';
 import { mean, moments, sum } from './sums.js';
 

@@ -1,5 +1,5 @@
-import type { Tensor } from '@tensorflow/tfjs';
 import type { Json } from '../../model.js';
+import type { Tensor } from '../types.js';
 import { type LayerSpec, spec } from './define.js';
 import { elementwise } from './ops/elementwise.js';
 import { products } from './ops/products.js';

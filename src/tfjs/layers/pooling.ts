@@ -1,4 +1,4 @@
-import type { Tensor, Tensor4D, Tensor5D } from '@tensorflow/tfjs';
+import type { Tensor, Tensor4D, Tensor5D } from '../types.js';
 import {
   channelsBack,
   channelsLast,

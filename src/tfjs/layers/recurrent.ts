@@ -1,6 +1,5 @@
-import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { mergedWays } from '../../network/operations/sequences.js';
-import type { TensorFlow } from '../types.js';
+import type { Tensor, Tensor2D, TensorFlow } from '../types.js';
 import { activate } from './activations.js';
 import { type LayerSpec, type Shape, spec, type WeightSpec } from './define.js';
 

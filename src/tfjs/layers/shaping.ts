@@ -1,5 +1,4 @@
-import type { Tensor, Tensor4D } from '@tensorflow/tfjs';
-import type { TensorFlow } from '../types.js';
+import type { Tensor, Tensor4D, TensorFlow } from '../types.js';
 import { softmax } from './activations.js';
 import {
   channelsBack,

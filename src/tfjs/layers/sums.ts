@@ -1,5 +1,4 @@
-import type { Tensor } from '@tensorflow/tfjs';
-import type { TensorFlow } from '../types.js';
+import type { Tensor, TensorFlow } from '../types.js';
 
 /** How many numbers are added one by one. Sums of `BLOCK` are added in turn, so an error grows with their logarithm. */
 const BLOCK = 64;

@@ -1,5 +1,4 @@
-import type { Tensor } from '@tensorflow/tfjs';
-import type { TensorFlow } from '../types.js';
+import type { Tensor, TensorFlow } from '../types.js';
 
 /**
  * The input that windows with padding "same" see, channels last: without the rows behind the last window where windows

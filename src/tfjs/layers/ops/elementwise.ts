@@ -1,5 +1,4 @@
-import type { Tensor } from '@tensorflow/tfjs';
-import type { TensorFlow } from '../../types.js';
+import type { Tensor, TensorFlow } from '../../types.js';
 import { binary, float, floating, numberOf, spread, type TensorOperation, truth, unary } from './spec.js';
 
 /** Between two numbers. Not `clipByValue`, whose WebAssembly kernel makes 0 of what is not a number and compares bits of integers. */

@@ -1,6 +1,5 @@
-import type { Tensor } from '@tensorflow/tfjs';
 import type { Json } from '../../../model.js';
-import type { TensorFlow } from '../../types.js';
+import type { Tensor, TensorFlow } from '../../types.js';
 import { softmax } from '../activations.js';
 import { positiveAxis, type Shape } from '../define.js';
 import { mean, moments, sum } from '../sums.js';

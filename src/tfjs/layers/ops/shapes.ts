@@ -1,6 +1,5 @@
-import type { Tensor } from '@tensorflow/tfjs';
 import type { Json } from '../../../model.js';
-import type { TensorFlow } from '../../types.js';
+import type { Tensor, TensorFlow } from '../../types.js';
 import { positiveAxis, type Shape } from '../define.js';
 import { getItem } from './slices.js';
 import { type Attributes, axesOf, float, numberOf, product, type TensorOperation, unary } from './spec.js';

@@ -1,6 +1,5 @@
-import type { Tensor } from '@tensorflow/tfjs';
 import type { Json, JsonObject } from '../../../model.js';
-import type { TensorFlow } from '../../types.js';
+import type { Tensor, TensorFlow } from '../../types.js';
 import type { Shape } from '../define.js';
 import type { TensorOperation } from './spec.js';
 

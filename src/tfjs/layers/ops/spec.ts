@@ -1,6 +1,5 @@
-import type { Tensor } from '@tensorflow/tfjs';
 import type { Json } from '../../../model.js';
-import type { TensorFlow } from '../../types.js';
+import type { Tensor, TensorFlow } from '../../types.js';
 import { positiveAxis, type Shape } from '../define.js';
 
 /** Attributes of an operation: arguments of Keras's class in camel case, numbers and lists as JSON has them. */
