@@ -1,11 +1,29 @@
 /**
  * The core: kernels, schemes and the packed format. It needs no file system, no HDF5 and no TensorFlow.js.
- * @module
+ * @module bitnibble
  */
 export { BitnibbleError, type ErrorCode } from './errors.js';
 export { type LoadKernelsOptions, loadKernels } from './kernels/index.js';
-export type { Decoder, Difference, HalfArray, Kernels, Projection } from './kernels/types.js';
-export type { Dtype, ModelInfo, ModelSource, WeightInfo } from './model.js';
+export type { KernelModule } from './kernels/instance.js';
+export type {
+  Decoder,
+  Difference,
+  FloatSink,
+  HalfArray,
+  HalfSink,
+  Kernels,
+  Projection,
+} from './kernels/types.js';
+export type {
+  Dtype,
+  Json,
+  JsonObject,
+  ModelInfo,
+  ModelSource,
+  QuantizableModel,
+  StoredForm,
+  WeightInfo,
+} from './model.js';
 export {
   type ByteStream,
   type OnProgress,

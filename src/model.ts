@@ -33,6 +33,7 @@ export const DTYPE_BYTES: Readonly<Record<Dtype, number>> = {
 
 /** A Keras (sub-)configuration, as parsed from JSON. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+/** An object of JSON. */
 export type JsonObject = { [key: string]: Json };
 
 /** Whether a value of JSON is an object, and no list. */

@@ -1,6 +1,6 @@
 /**
  * What opens packed files and decodes them, and nothing else: a third of the kernels, no writer, no quantizer.
- * @module
+ * @module bitnibble/reader
  */
 export { BitnibbleError, type ErrorCode } from './errors.js';
 export { type LoadDecoderOptions, loadDecoder } from './kernels/reader.js';

@@ -18,6 +18,7 @@ export interface BlockLayout {
   readonly groupRows: number;
 }
 
+/** What shares a scale: a whole tensor, a channel, or a group of rows of a channel. */
 export type Granularity = 'tensor' | 'channel' | 'group';
 
 /** Number of elements of a shape; a scalar has one. */

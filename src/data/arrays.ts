@@ -18,7 +18,10 @@ export interface NamedBytes {
 /** A file that is read where it lies, and its name for messages. `close` releases it. */
 export interface NamedSource {
   readonly name: string;
-  readonly source: RandomAccess & { close?(): void };
+  readonly source: RandomAccess & {
+    /** Releases the file. */
+    close?(): void;
+  };
 }
 
 /** Arrays of fewer bytes are read as a whole: 256 MiB, as much as compressed ones unpack to. */
@@ -150,7 +153,7 @@ function withFile(
  * MNIST-style IDX files, gzipped or not: images, and labels where there are. Images `[n, h, w]` become samples
  * `[h, w, 1]`, other shapes are kept; types other than bytes become float32.
  *
- * @throws BitnibbleError what {@link readIdx} throws; `data-mismatch`, naming the file, where counts or labels do not fit
+ * @throws BitnibbleError `not-idx`, `unsupported-dtype`, `corrupt-file` for bytes that are no whole IDX file; `data-mismatch`, naming the file, where counts or labels do not fit
  */
 export function readIdxDataset(
   images: NamedBytes | NamedSource,
@@ -182,7 +185,7 @@ export function readIdxDataset(
  * pair of the split is preferred. Labels are class numbers, of shape `[n]` or `[n, 1]`, or one-hot `[n, classes]`;
  * without them the data is unlabelled. Images `[n, h, w]` become samples `[h, w, 1]`.
  *
- * @throws BitnibbleError what {@link openNpz} throws; `data-mismatch`, naming the array, where arrays are missing or do
+ * @throws BitnibbleError `not-zip`, `not-npy`, `unsupported-dtype`, `corrupt-file` for bytes that are no whole `.npz` archive; `data-mismatch`, naming the array, where arrays are missing or do
  *   not fit
  */
 export function readNpzDataset(

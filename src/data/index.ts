@@ -1,7 +1,10 @@
 /**
  * Datasets from bytes: CIFAR-10, MNIST-style IDX files, `.npz`; batches of float32.
- * @module
+ * @module bitnibble/data
  */
+
+export type { ReadOptions } from '../formats/gzip.js';
+export type { RandomAccess } from '../formats/random-access.js';
 export { type NamedBytes, type NamedSource, readIdxDataset, readNpzDataset } from './arrays.js';
 export { CIFAR10_CLASSES, readCifar10 } from './cifar10.js';
 export {
@@ -14,4 +17,4 @@ export {
   sampleDataset,
   samplesFrom,
 } from './dataset.js';
-export { type Preprocess, parsePreprocess } from './preprocess.js';
+export { type Preprocess, type PreprocessTexts, parsePreprocess } from './preprocess.js';

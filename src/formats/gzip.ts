@@ -6,7 +6,7 @@ import { crc32 } from './crc32.js';
 export interface ReadOptions {
   /** What error messages call the bytes: a path, or a member of an archive. */
   readonly name?: string;
-  /** Most bytes that one file or archive member may unpack to; {@link UNPACK_LIMIT} unless stated. */
+  /** Most bytes that one file or archive member may unpack to; 256 MiB unless stated. */
   readonly limit?: number;
 }
 

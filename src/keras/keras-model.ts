@@ -31,7 +31,7 @@ export interface KerasFiles {
   readonly source: ByteSource;
   /** Bytes of all files of a folder. */
   readonly bytes?: number;
-  /** The HDF5 files: the same, a member of it, or the shards. */
+  /** The HDF5 files: the same, a member of it, or the shards. @internal */
   readonly h5: readonly H5File[];
 }
 
@@ -55,12 +55,15 @@ export class KerasModel implements ModelSource {
   readonly #coded: CodedReader;
   readonly #byId: ReadonlyMap<string, KerasWeight>;
 
-  /** @throws BitnibbleError `corrupt-file` for weights that claim more than their files can hold */
-  constructor(
-    /** Where it is read from. */
-    readonly files: KerasFiles,
-    contents: KerasContents,
-  ) {
+  /** Where it is read from. */
+  readonly files: KerasFiles;
+
+  /**
+   * @internal
+   * @throws BitnibbleError `corrupt-file` for weights that claim more than their files can hold
+   */
+  constructor(files: KerasFiles, contents: KerasContents) {
+    this.files = files;
     this.architecture = contents.architecture;
     this.trainingConfig = contents.trainingConfig;
     this.kerasVersion = contents.kerasVersion;
@@ -132,6 +135,7 @@ export class KerasModel implements ModelSource {
     return weight;
   }
 
+  /** Closes its files. Weights cannot be read any more. */
   close(): void {
     for (const file of this.files.h5) {
       file.close();

@@ -11,7 +11,7 @@ export interface KerasWeight extends WeightInfo {
   readonly file: number;
   /** Where the file keeps it once more. */
   readonly copies: readonly { readonly file: number; readonly path: string }[];
-  /** What its values are computed from, where the file has codes or adapters; `path` then is that of the codes. */
+  /** What its values are computed from, where the file has codes or adapters; `path` then is that of the codes. @internal */
   readonly coded?: CodedArray;
 }
 

@@ -7,7 +7,9 @@ import { bytesAccess, partOf, type RandomAccess } from '../formats/random-access
 export interface ByteSource extends RandomAccess {
   /** Absent where the source is read only. */
   write?(bytes: Uint8Array, position: number): void;
+  /** Absent where the source is read only. */
   truncate?(size: number): void;
+  /** Releases what the source holds. */
   close?(): void;
 }
 

@@ -10,6 +10,7 @@ export interface Operand {
 export interface Room {
   /** @throws RangeError when the room is full */
   float64(length: number): Float64Array;
+  /** @throws RangeError when the room is full */
   float32(length: number): Float32Array;
 }
 
@@ -19,7 +20,7 @@ export interface LinearAlgebra {
   /** Room for arrays of so many bytes in all, 16 for each array's edge added by the caller; it stays with this object. */
   room(bytes: number): Room;
   /**
-   * `total += X'X`, float32 products summed over {@link CHUNK_ROWS} rows, in order, and the sums added in float64.
+   * `total += X'X`, float32 products summed over 256 rows, in order, and the sums added in float64.
    *
    * @param total `[k, k]`
    * @param x `[rows, k]`
@@ -29,7 +30,7 @@ export interface LinearAlgebra {
   addCross(total: Float64Array, x: Float32Array, t: Float32Array, rows: number, k: number, n: number): void;
   /**
    * `C[r, c] -= sum_d A[r, d] B[d, c]`, the sum from 0 in the order of d. Arrays of the {@link room}; up to
-   * {@link TILE} rows and as deep; C has its columns side by side, and its rows a multiple of four apart.
+   * 64 rows and as deep; C has its columns side by side, and its rows a multiple of four apart.
    */
   subtractProduct(c: Operand, a: Operand, b: Operand, rows: number, columns: number, depth: number): void;
   /** `y[i] -= factor * x[i]`, in float64. Arrays of the {@link room}. */

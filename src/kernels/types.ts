@@ -10,7 +10,7 @@ export interface Difference {
   readonly maxError: number;
 }
 
-/** Sums over each block: of weight times level, and of the squared level; see {@link Kernels.projectInt4}. */
+/** Sums over each block: of weight times level, and of the squared level; see {@link Kernels.projectInt4}. `[blocks]` each. */
 export interface Projection {
   readonly wq: Float64Array;
   readonly qq: Float64Array;
@@ -21,6 +21,7 @@ export interface HalfArray {
   readonly [Symbol.toStringTag]: 'Float16Array';
   readonly [index: number]: number;
   readonly length: number;
+  /** As a typed array does it. */
   set(values: ArrayLike<number>, offset?: number): void;
 }
 
@@ -28,6 +29,7 @@ export interface HalfArray {
 export interface HalfSink {
   readonly [Symbol.toStringTag]: 'HalfBits';
   readonly length: number;
+  /** Rounds values half to even. @param offset of the first, in values */
   set(values: Float32Array, offset?: number): void;
 }
 
@@ -40,6 +42,7 @@ export interface Decoder {
 
   /** `scale * (2b - 1)`. `scales`: `[blocks]`. */
   unpackSign(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array;
+  /** {@link unpackSign} into `out`, which is returned. */
   unpackSignInto<T extends FloatSink>(
     codes: Uint8Array,
     scales: Float32Array,
@@ -48,6 +51,7 @@ export interface Decoder {
   ): T;
   /** `f32((q + 1/2) * scale)`. `scales`: `[blocks]`. */
   unpackInt2(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array;
+  /** {@link unpackInt2} into `out`, which is returned. */
   unpackInt2Into<T extends FloatSink>(
     codes: Uint8Array,
     scales: Float32Array,
@@ -56,6 +60,7 @@ export interface Decoder {
   ): T;
   /** `f32(q * scale)`. `scales`: `[blocks]`. */
   unpackInt4(codes: Uint8Array, scales: Float32Array, layout: BlockLayout): Float32Array;
+  /** {@link unpackInt4} into `out`, which is returned. */
   unpackInt4Into<T extends FloatSink>(
     codes: Uint8Array,
     scales: Float32Array,
@@ -93,6 +98,7 @@ export interface Kernels extends Decoder {
    * `ceil(n / 2)` bytes, the last nibble of an odd length zero. `inverses`: `[blocks]`, finite.
    */
   packInt4(weights: Float32Array, inverses: Float32Array, layout: BlockLayout): Uint8Array;
+  /** {@link packInt4} into `out`, which must hold at least `ceil(n / 2)` bytes. */
   packInt4Into(
     weights: Float32Array,
     inverses: Float32Array,
@@ -126,6 +132,7 @@ export interface Kernels extends Decoder {
    * lowest bits first, `ceil(n / 4)` bytes, the codes behind the last zero. `inverses`: `[blocks]`, finite.
    */
   packInt2(weights: Float32Array, inverses: Float32Array, layout: BlockLayout): Uint8Array;
+  /** {@link packInt2} into `out`, which must hold at least `ceil(n / 4)` bytes. */
   packInt2Into(
     weights: Float32Array,
     inverses: Float32Array,

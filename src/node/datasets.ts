@@ -19,6 +19,7 @@ import { fileSource, readFile, writeFile } from './files.js';
 
 export { cacheFolder } from './download.js';
 
+/** Which samples of a dataset that has two sets. */
 export type Split = 'test' | 'train';
 
 /** The datasets that are known by name, at the addresses that `keras.datasets` and their authors give. */

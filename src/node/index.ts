@@ -1,8 +1,9 @@
 /**
  * Paths instead of bytes, for Node.js: files, datasets, networks, TensorFlow.js.
- * @module
+ * @module bitnibble/node
  */
-export { cacheFolder, type OpenDatasetOptions, openDataset } from './datasets.js';
+export { cacheFolder, type IdxPaths, type OpenDatasetOptions, openDataset, type Split } from './datasets.js';
+export type { Remote } from './download.js';
 export { fileSource } from './files.js';
 export { type OpenModel, openKeras, openModel, saveModelWeights, saveQuantized } from './models.js';
 export { loadNetwork } from './networks.js';

@@ -55,6 +55,7 @@ export async function openKeras(path: string): Promise<KerasModel> {
 export interface OpenModel {
   readonly model: ModelSource;
   readonly bytes: number;
+  /** Releases its file. */
   readonly close: () => void;
 }
 

@@ -1,6 +1,6 @@
 /**
  * Networks as ONNX models: the container, operations for every layer, weights as codes.
- * @module
+ * @module bitnibble/onnx
  */
 import { type CodedSource, metadataOf } from '../export/stored.js';
 import type { ModelSource } from '../model.js';
@@ -12,6 +12,7 @@ import type { WeightStorage } from './weights.js';
 
 export type { WeightStorage } from './weights.js';
 
+/** How a model becomes an ONNX model. */
 export interface OnnxOptions {
   /**
    * How weights that are codes are stored. `folded`, the default: low-bit in the file, made floats once, while the model loads;

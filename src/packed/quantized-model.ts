@@ -13,6 +13,7 @@ export type PackedWeight = WeightInfo &
     | {
         readonly kind: 'kept';
         readonly reason: string;
+        /** In the number type of the Keras file, little endian. */
         readonly bytes: () => Uint8Array;
         /** The values are not those of the Keras file: a transform changed them. */
         readonly changed?: boolean;

@@ -35,13 +35,16 @@ export interface Variant {
 export interface CompareOptions extends EvaluateOptions {
   /** Unlabelled samples for the variants that are calibrated. */
   readonly calibration?: {
+    /** Labels are not looked at. */
     readonly dataset: Dataset;
+    /** Samples at most, from the first on. Default 2048. */
     readonly samples?: number;
     /** TensorFlow.js to calibrate with, where `'bitnibble'` evaluates. */
     readonly tf?: TensorFlow;
   };
 }
 
+/** A way to store the weights, evaluated. */
 export interface ComparisonRow extends Evaluation {
   readonly name: string;
   /** The packed file as a whole; for float the float32 weights alone. */

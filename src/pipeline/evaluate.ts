@@ -8,6 +8,7 @@ import { type OutputKind, outputKind } from './outputs.js';
 import { Score, type Scores } from './score.js';
 import { turns } from './turns.js';
 
+/** What a model scores on labelled data. */
 export interface Evaluation extends Scores {
   /** Samples with an output that is NaN or infinite; above 0 only with {@link EvaluateOptions.allowNotFinite}. */
   readonly notFinite: number;

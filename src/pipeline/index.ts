@@ -1,3 +1,7 @@
+/**
+ * From a model to a quantized one, and what that costs: recipes, rounding, calibration, tuning, evaluation, reports.
+ * @module bitnibble/pipeline
+ */
 export {
   type LinearAlgebra,
   type LoadLinearAlgebraOptions,
@@ -14,6 +18,7 @@ export {
   calibrateModel,
 } from './calibrate/calibrate.js';
 export { storeRanges } from './calibrate/ranges.js';
+export type { SampleOptions } from './calibrate/samples.js';
 export {
   TUNING_STEPS,
   type TuneOptions,

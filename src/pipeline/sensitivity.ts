@@ -47,6 +47,7 @@ export interface SensitivityRow {
   readonly fallback?: string;
 }
 
+/** Each layer at each scheme, alone. */
 export interface SensitivityReport {
   /** In the order of the graph, schemes in the order asked for. */
   readonly rows: readonly SensitivityRow[];

@@ -12,7 +12,10 @@ import {
 import type { Kernels } from './types.js';
 
 /** Starts a thread that serves; hosts differ in how. */
-export type Spawn = (start: ThreadStart) => { terminate(): unknown };
+export type Spawn = (start: ThreadStart) => {
+  /** Ends the thread at once. */
+  terminate(): unknown;
+};
 
 /** How many threads run a network, and why they are fewer than was asked. */
 export interface Threads {

@@ -1,6 +1,6 @@
 /**
  * Runs a network from packed integers: no TensorFlow.js, one small WebAssembly module, one block of memory.
- * @module
+ * @module bitnibble/runtime
  */
 import { BitnibbleError, expected } from '../errors.js';
 import type { ModelSource } from '../model.js';
@@ -20,16 +20,18 @@ export { BitnibbleError, type ErrorCode } from '../errors.js';
 export type { ModelSource } from '../model.js';
 export { whyNotRunnable } from './check.js';
 export type { Spawn } from './crew.js';
-export type { KernelModule, Kernels } from './kernels.js';
+export type { KernelModule } from './kernels.js';
 export {
   type LayerSummary,
   type NetworkArray,
   type NetworkInputs,
   type NetworkPort,
   type NetworkSummary,
+  type Outputs,
   RunnableNetwork,
 } from './network.js';
 export { NotFiniteError } from './product.js';
+export type { ThreadStart } from './thread.js';
 
 /** How a network is made ready to run. */
 export interface LoadNetworkOptions {

@@ -65,7 +65,8 @@ export interface LayerSummary {
 /** Arrays by name, or one for a network of one input. */
 export type NetworkInputs = NetworkArray | Readonly<Record<string, NetworkArray>>;
 type Inputs = NetworkInputs;
-type Outputs = Record<string, Float32Array>;
+/** Values of each output by its name. */
+export type Outputs = Record<string, Float32Array>;
 type Times = { readonly all: readonly number[]; readonly layers: readonly (readonly number[])[] };
 
 const median = (values: readonly number[]): number =>
@@ -76,11 +77,15 @@ export class RunnableNetwork {
   #program: Program | undefined;
   #times: Times | undefined;
 
+  /** @internal */
   constructor(
+    /** Of the model. */
     readonly name: string,
     program: Program,
     private readonly plan: Plan,
+    /** In the model's order. */
     readonly inputs: readonly NetworkPort[],
+    /** In the model's order. */
     readonly outputs: readonly NetworkPort[],
     private readonly threads: Threads,
   ) {

@@ -3,7 +3,7 @@ export interface ThreadStart {
   /** The kernels, which import their memory as `env.memory`. */
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
-  /** Address of the {@link JOB}, and of 512 bytes that are the thread's own. */
+  /** Address of the words that say what is to be done, and of 512 bytes that are the thread's own. */
   readonly job: number;
   readonly scratch: number;
 }

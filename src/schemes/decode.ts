@@ -90,14 +90,15 @@ export function codingOf(options: QuantizeOptions, rank: number, context?: strin
   };
 }
 
+/** The values that a quantized tensor stands for, C order. */
+export function dequantizeTensor(kernels: Decoder, tensor: QuantizedTensor): Float32Array;
 /**
- * The values that a quantized tensor stands for, C order.
+ * The values that a quantized tensor stands for, C order, in memory of the caller.
  *
- * @param out filled and returned where given, `product(shape)` values: float32, or half precision rounded half to even
+ * @param out filled and returned, `product(shape)` values: float32, or half precision rounded half to even
  * @param context names the tensor in errors
  * @throws RangeError for too short an `out`, and for a value that half precision cannot hold
  */
-export function dequantizeTensor(kernels: Decoder, tensor: QuantizedTensor): Float32Array;
 export function dequantizeTensor<T extends DecodeTarget>(
   kernels: Decoder,
   tensor: QuantizedTensor,

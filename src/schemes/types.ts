@@ -1,6 +1,7 @@
 import type { Kernels } from '../kernels/types.js';
 import type { BlockLayout, Granularity } from '../shape.js';
 
+/** How a weight is coded: one bit, its sign; two bits, half-integers; four bits, two's complement. */
 export type SchemeName = 'binary' | 'int2' | 'int4';
 
 /**

@@ -1,6 +1,6 @@
 /**
  * Keras models, float or packed, in TensorFlow.js, which is handed in by the caller and never imported.
- * @module
+ * @module bitnibble/tfjs
  */
 export { type LayersModelFiles, type LayersModelOptions, layersModelFiles } from './artifacts.js';
 export { type PackedHandlerOptions, type PackedSource, packedHandler } from './handler.js';

@@ -31,6 +31,7 @@ export interface Origin {
   readonly kerasVersion: string;
 }
 
+/** How a topology is made. */
 export interface TopologyOptions {
   /** Keeps initializers and regularizers, so that the model can be trained on. Default: zeros and none. */
   readonly keepTraining?: boolean;
@@ -63,8 +64,12 @@ export function topologyOf(network: Network, origin: Origin, options: TopologyOp
 }
 
 /**
- * {@link topologyOf} of a model of any Keras, from 1 on. Without weights (a `ModelInfo`) there are no weights in it.
- * @throws BitnibbleError what {@link topologyOf} and {@link readNetwork} throw
+ * Turns a model of any Keras, from 1 on, into the topology that TensorFlow.js's `loadLayersModel` takes: one flat model, a layer
+ * for all nodes that share weights. Operations that TensorFlow.js lacks or computes otherwise become classes of
+ * {@link registerLayers}. Without weights (a `ModelInfo`) there are no weights in it.
+ *
+ * @throws BitnibbleError `no-model-config` for weights alone, `corrupt-file` for an architecture that is none; `unsupported-layer`, naming every layer
+ *   that cannot be run, its class, and why; `missing-weight`, `shape-mismatch` where weights are not those of the architecture
  */
 export function toTopology(model: ModelInfo | ModelSource, options: TopologyOptions = {}): Topology {
   return topologyOf('weights' in model ? openNetwork(model).network : readNetwork(model), model, options);

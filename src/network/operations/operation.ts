@@ -36,6 +36,7 @@ export interface Operation {
   readonly isIdentity?: true;
 }
 
+/** The table of operations, by name. */
 export type Operations = Readonly<Record<string, Operation>>;
 
 /** The first input's shape. */

@@ -8,9 +8,11 @@ export {
   foldNorms,
   type LeftLayer,
   type NormFold,
+  type Producer,
 } from './fold-norms.js';
 export { dropIdentities } from './identities.js';
 export {
+  type Channel,
   inputChannel,
   type Kernel,
   type KernelScale,
@@ -20,4 +22,5 @@ export {
   type WeightChanges,
   type Weights,
 } from './kernel.js';
+export type { Norm } from './norm.js';
 export { findPairs, type Pair } from './pairs.js';

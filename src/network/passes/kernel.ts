@@ -34,7 +34,8 @@ export interface Kernel {
   readonly outputs: number;
 }
 
-type Channel = (a: number, b: number) => number;
+/** The channel of the element in row `a` and column `b` of a {@link Kernel}. */
+export type Channel = (a: number, b: number) => number;
 
 /** The input channel of an element. */
 export function inputChannel({ kind, rows, columns, groups }: Kernel): Channel {

@@ -10,6 +10,7 @@ import type { Tensor, Tensor4D, TensorFlow } from '../../tfjs/types.js';
  */
 export type Augmentation = 'flip' | 'shift' | 'cutmix';
 
+/** Every kind of {@link Augmentation}. */
 export const AUGMENTATIONS: readonly Augmentation[] = ['flip', 'shift', 'cutmix'];
 
 /**

@@ -18,6 +18,7 @@ import { divergence, isClassifier, klSum } from './divergence.js';
 import { randomNumbers, sample } from './linear.js';
 import { type SampleOptions, sampleBatches } from './samples.js';
 
+/** How a calibrated model is tuned. */
 export interface TuneOptions extends SampleOptions {
   /** Of `loadKernels`. */
   readonly kernels: Kernels;
@@ -37,6 +38,7 @@ export interface TuneOptions extends SampleOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+/** What tuning did. */
 export interface TuneReport {
   readonly steps: number;
   readonly augment: readonly Augmentation[];

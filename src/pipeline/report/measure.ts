@@ -37,7 +37,9 @@ export interface ReportOptions {
   readonly batchSize?: number;
   /** Unlabelled samples, others than those evaluated; absent: nothing that needs them. */
   readonly calibration?: {
+    /** Labels are not looked at. */
     readonly dataset: Dataset;
+    /** Samples at most, from the first on. Default 1024. */
     readonly samples?: number;
     /** TensorFlow.js to calibrate with, where `'bitnibble'` computes the outputs. */
     readonly tf?: TensorFlow;

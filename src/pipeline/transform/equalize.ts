@@ -21,6 +21,7 @@ export interface EqualizedPair {
   readonly after: number;
 }
 
+/** An equalized model, and what was scaled. */
 export interface EqualizeResult {
   readonly source: TransformedModel;
   readonly pairs: readonly EqualizedPair[];

@@ -27,6 +27,7 @@ export interface FoldOptions {
   readonly keepLayers?: boolean;
 }
 
+/** A model without the normalizations that could be folded. */
 export interface FoldResult {
   readonly source: TransformedModel;
   readonly folded: readonly FoldedNorm[];
