@@ -66,7 +66,11 @@ const preview: Plugin = {
 export default defineConfig({
   root: at('.'),
   base: './',
-  define: { __VERSION__: JSON.stringify(version), __SOURCE_URL__: JSON.stringify(sourceOf(repository)) },
+  define: {
+    __VERSION__: JSON.stringify(version),
+    __SOURCE_URL__: JSON.stringify(sourceOf(repository)),
+    __DOCS_URL__: JSON.stringify(process.env.BITNIBBLE_DOCS_URL ?? ''),
+  },
   plugins: [policy, preview],
   resolve: {
     alias: [

@@ -3,7 +3,9 @@
 // The page in page/: makes what it needs, builds it into page/dist, serves it on 127.0.0.1.
 //
 //   node scripts/page.js [build|serve|dev] [OPTION]...     serve without one; options go to vite's server
+//   node scripts/page.js build --out build/page            into a folder below build/
 //
+// BITNIBBLE_PAGE_URL and BITNIBBLE_DOCS_URL (docs/PAGE.md) go into what is built.
 // Its packages are its own (page/package-lock.json), so that installing the library stays quick. Only what is out of
 // date is done again.
 import { spawn } from 'node:child_process';
@@ -16,9 +18,15 @@ const [first = '', ...rest] = process.argv.slice(2);
 const isMode = modes.includes(first);
 const asked = isMode ? first : 'serve';
 const options = isMode ? rest : process.argv.slice(2);
-if ((first !== '' && !isMode && !first.startsWith('-')) || (asked === 'build' && options.length > 0)) {
-  fail('usage: node scripts/page.js [build|serve|dev] [OPTION]...');
+const [flag, given = ''] = options;
+const isOut = options.length === 2 && flag === '--out' && /^build[\\/][\w-]+$/.test(given);
+if (
+  (first !== '' && !isMode && !first.startsWith('-')) ||
+  (asked === 'build' && options.length > 0 && !isOut)
+) {
+  fail('usage: node scripts/page.js [build [--out build/NAME]|serve|dev] [OPTION]...');
 }
+const out = asked === 'build' && isOut ? given.replaceAll('\\', '/') : 'page/dist';
 const folder = path.join(root, 'page');
 const vite = path.join(folder, 'node_modules', 'vite', 'bin', 'vite.js');
 
@@ -43,23 +51,34 @@ async function install() {
 }
 
 async function build() {
-  const stamp = path.join(root, 'build', '.setup-page');
+  const stamp = path.join(
+    root,
+    'build',
+    out === 'page/dist' ? '.setup-page' : `.setup-${path.basename(out)}`,
+  );
   const inputs = ['index.html', 'package-lock.json', 'public', 'src', 'tsconfig.json', 'vite.config.ts'];
+  const { BITNIBBLE_PAGE_URL: url = '', BITNIBBLE_DOCS_URL: docs = '' } = process.env;
   const state = () =>
-    hashOf([
-      ...inputs.map((file) => `page/${file}`),
-      'src',
-      'examples/digits',
-      'package-lock.json',
-      'page/dist',
+    JSON.stringify([
+      hashOf([
+        ...inputs.map((file) => `page/${file}`),
+        ...['src', 'examples/digits', 'package.json', 'package-lock.json', out],
+      ]),
+      ...[url, docs],
     ]);
   if (isDone(stamp, state())) return;
   const types = await timed('page: checking types', () =>
     run(process.execPath, ['node_modules/typescript/bin/tsc', '--project', 'page/tsconfig.json']),
   );
   if (types.status !== 0) fail('page: the types are wrong', types.output);
-  const built = await timed('page: building page/dist', () =>
-    run(process.execPath, [vite, 'build', '--logLevel', 'warn'], { cwd: folder }),
+  const built = await timed(`page: building ${out}`, () =>
+    run(
+      process.execPath,
+      [vite, 'build', '--logLevel', 'warn', '--outDir', path.join(root, out), '--emptyOutDir'],
+      {
+        cwd: folder,
+      },
+    ),
   );
   if (built.status !== 0) fail('page: it cannot be built', built.output);
   writeStamp(stamp, state());

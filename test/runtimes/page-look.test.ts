@@ -1,12 +1,12 @@
 // How the page looks: on a phone and a desktop, light and dark; axe-core looks for what people with disabilities would
 // stumble over, contrast included. The pictures are kept in build/page-pictures to be looked at.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import type { Page } from 'playwright-core';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { need, root } from '../support/needs.js';
+import { assertAccessible } from './support/axe.js';
 import { choose, digitsFile, download, draw, openSite, type Site, takeDemo } from './support/page.js';
 
 const test = suite('the look of the page');
@@ -25,32 +25,6 @@ const WINDOWS = {
     isMobile: true,
   },
 };
-
-interface AxeResults {
-  readonly violations: readonly {
-    id: string;
-    nodes: readonly { target: unknown; failureSummary?: string }[];
-  }[];
-  readonly passes: readonly { id: string }[];
-}
-
-async function assertAccessible(page: Page, where: string): Promise<void> {
-  const axe = createRequire(path.join(root, 'page', 'package.json')).resolve('axe-core/axe.min.js');
-  await page.evaluate(readFileSync(axe, 'utf8'));
-  const { violations, passes } = await page.evaluate(() => {
-    const { axe } = globalThis as unknown as { axe: { run(options: object): Promise<AxeResults> } };
-    return axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] });
-  });
-  const found = violations.map(({ id, nodes }) => {
-    const [{ target, failureSummary } = { target: '' }] = nodes;
-    return `${id}, ${nodes.length} times, first ${target}: ${failureSummary}`;
-  });
-  assert.equal(found, [], where);
-  assert.ok(
-    passes.some(({ id }) => id === 'color-contrast'),
-    `${where}: no contrast was looked at`,
-  );
-}
 
 /** Waits until every figure is drawn, those out of view as well: nobody scrolls. */
 async function drawAll(page: Page): Promise<void> {

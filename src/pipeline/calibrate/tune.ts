@@ -17,6 +17,9 @@ import { type Augmentation, augment } from './augment.js';
 import { divergence, isClassifier, klSum } from './divergence.js';
 import { randomNumbers, sample } from './linear.js';
 import { type SampleOptions, sampleBatches } from './samples.js';
+import type { TuneReport } from './types.js';
+
+export type { TuneReport } from './types.js';
 
 /** How a calibrated model is tuned. */
 export interface TuneOptions extends SampleOptions {
@@ -36,22 +39,6 @@ export interface TuneOptions extends SampleOptions {
   readonly seed?: number;
   /** Called with steps done and in all. */
   readonly onProgress?: (done: number, total: number) => void;
-}
-
-/** What tuning did. */
-export interface TuneReport {
-  readonly steps: number;
-  readonly augment: readonly Augmentation[];
-  /** Codes that are other ones now. */
-  readonly changedCodes: number;
-  /** Mean divergence of the outputs from the float model's on samples that tuning did not see. */
-  readonly divergence: { readonly before: number; readonly after: number };
-  /** Samples tuned on, and samples that the divergence is of. */
-  readonly tuned: number;
-  readonly checked: number;
-  /** Whether the model was left as it was since tuning made it no better. */
-  readonly keptUntuned: boolean;
-  readonly seconds: number;
 }
 
 /** Default of {@link TuneOptions.steps}. */

@@ -2,6 +2,7 @@ import type { WeightInfo } from '../../model.js';
 import type { QuantizedTensor, QuantizeOptions } from '../../schemes/types.js';
 import type { Layer } from '../../tfjs/run.js';
 import type { Batches } from './activations.js';
+import type { Augmentation } from './augment.js';
 import type { Linear } from './linear.js';
 
 export type Variable = Layer['weights'][number];
@@ -34,4 +35,20 @@ export interface LayerFit {
   readonly tensors: ReadonlyMap<string, KernelFit>;
   /** New values of biases, by id. */
   readonly biases: ReadonlyMap<string, Float32Array>;
+}
+
+/** What tuning did. */
+export interface TuneReport {
+  readonly steps: number;
+  readonly augment: readonly Augmentation[];
+  /** Codes that are other ones now. */
+  readonly changedCodes: number;
+  /** Mean divergence of the outputs from the float model's on samples that tuning did not see. */
+  readonly divergence: { readonly before: number; readonly after: number };
+  /** Samples tuned on, and samples that the divergence is of. */
+  readonly tuned: number;
+  readonly checked: number;
+  /** Whether the model was left as it was since tuning made it no better. */
+  readonly keptUntuned: boolean;
+  readonly seconds: number;
 }

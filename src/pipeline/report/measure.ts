@@ -39,7 +39,7 @@ export interface ReportOptions {
   readonly calibration?: {
     /** Labels are not looked at. */
     readonly dataset: Dataset;
-    /** Samples at most, from the first on. Default 1024. */
+    /** Samples at most, from the first on. Default 2048. */
     readonly samples?: number;
     /** TensorFlow.js to calibrate with, where `'bitnibble'` computes the outputs. */
     readonly tf?: TensorFlow;

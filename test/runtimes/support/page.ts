@@ -13,6 +13,7 @@ const TYPES: Readonly<Record<string, string>> = {
   '.js': 'text/javascript',
   '.css': 'text/css',
   '.svg': 'image/svg+xml',
+  '.png': 'image/png',
   '.woff2': 'font/woff2',
   '.wasm': 'application/wasm',
 };
@@ -21,8 +22,8 @@ export interface Site {
   /** Of the page: a folder somewhere below the root of its host. */
   readonly url: string;
   readonly origin: string;
-  /** Opens the page in a window of its own and fails on every error that it reports. */
-  visit(options?: BrowserContextOptions, hash?: string): Promise<Page>;
+  /** Opens the page, or what is `behind` its address, in a window of its own and fails on every error that it reports. */
+  visit(options?: BrowserContextOptions, behind?: string): Promise<Page>;
   /** Every address that a page asked for, its worker's too. */
   requests(page: Page): readonly string[];
   /** Faults that pages reported since the last call. */
@@ -30,12 +31,18 @@ export interface Site {
   close(): Promise<void>;
 }
 
-/** Builds the page where it is out of date, serves it on 127.0.0.1 and starts a browser. */
-export async function openSite(executablePath: string): Promise<Site> {
-  const { status, output } = await run(process.execPath, ['scripts/page.js', 'build']);
+/** Where sites are below the root of their host. */
+export const PREFIX = '/some/where/';
+
+/** Builds the page where it is out of date, or what else a command of Node.js builds in a folder, serves it on 127.0.0.1 and starts a browser. */
+export async function openSite(
+  executablePath: string,
+  command: readonly string[] = ['scripts/page.js', 'build'],
+  folder = path.join(root, 'page', 'dist'),
+): Promise<Site> {
+  const { status, output } = await run(process.execPath, [...command]);
   if (status !== 0) throw new Error(output);
-  const folder = path.join(root, 'page', 'dist');
-  const prefix = '/some/where/';
+  const prefix = PREFIX;
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url ?? '', 'http://localhost');
     const name = pathname.startsWith(prefix) ? pathname.slice(prefix.length) || 'index.html' : '..';
@@ -60,7 +67,7 @@ export async function openSite(executablePath: string): Promise<Site> {
   return {
     url: origin + prefix,
     origin,
-    async visit(options, hash = '') {
+    async visit(options, behind = '') {
       const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
       // The compiler that runs these tests names functions with a helper that browsers do not have.
       await context.addInitScript('globalThis.__name = (named) => named');
@@ -74,7 +81,7 @@ export async function openSite(executablePath: string): Promise<Site> {
         if (['error', 'warning'].includes(message.type())) faults.push(message.text());
       });
       page.on('requestfailed', (request) => faults.push(`${request.url()}: ${request.failure()?.errorText}`));
-      await page.goto(origin + prefix + hash);
+      await page.goto(origin + prefix + behind);
       return page;
     },
     requests: (page) => requests.get(page) ?? [],
