@@ -4,6 +4,7 @@
  */
 
 export type { ReadOptions } from '../formats/gzip.js';
+export { type PngImage, readPng, withChannels } from '../formats/png.js';
 export type { RandomAccess } from '../formats/random-access.js';
 export { type NamedBytes, type NamedSource, readIdxDataset, readNpzDataset } from './arrays.js';
 export { CIFAR10_CLASSES, readCifar10 } from './cifar10.js';
