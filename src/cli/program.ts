@@ -266,6 +266,11 @@ function addReport(program: Command): void {
     )
     .option('--samples <n>', 'samples to calibrate with (default: 1024)', positive('--samples'))
     .option(
+      '--within <share>',
+      'accuracy that may be lost by the form that the first sentence names (default: 0.01, one point)',
+      upTo('--within', 1),
+    )
+    .option(
       '--mixes <n>',
       'mixtures of schemes between the fewest bits and the most (default: 4)',
       whole('--mixes', 64),

@@ -13,7 +13,7 @@ import { PIPE } from './inputs.js';
 import { type DataFlags, UsageError } from './options.js';
 import { colour, count, json, note, say, trace } from './output.js';
 import { checkOutput, noteReplaced } from './outputs.js';
-import { type Progress, progress } from './progress.js';
+import { duration, type Progress, progress } from './progress.js';
 import { reproductionOf } from './reproduce.js';
 import { table } from './table.js';
 
@@ -23,6 +23,7 @@ interface Flags extends DataFlags {
   readonly samples?: number;
   readonly mixes?: number;
   readonly seed: number;
+  readonly within?: number;
 }
 
 const PARTS: Readonly<Record<ReportPart, readonly [label: string, unit: string]>> = {
@@ -125,6 +126,8 @@ export async function report(file: string, flags: Flags): Promise<void> {
       ...(held
         ? { calibration: { dataset: held.dataset, samples: held.samples, ...(tf ? { tf } : {}) } }
         : {}),
+      onEstimate: (seconds) =>
+        say(flags, `The float model is evaluated; the rest takes about ${duration(seconds)}.`),
       onProgress: bar.update,
     });
     bar.stop();
@@ -132,6 +135,7 @@ export async function report(file: string, flags: Flags): Promise<void> {
     const document: ReportDocument = {
       ...measured,
       ...(remark ? { warnings: [...measured.warnings, remark] } : {}),
+      ...(flags.within === undefined ? {} : { within: flags.within }),
       reproduce: await reproductionOf(tf, model, backend, preprocessing),
     };
     if (output !== undefined && render) {

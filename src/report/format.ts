@@ -44,3 +44,10 @@ export const FAMILY_NAMES: Readonly<Record<ReturnType<typeof familyOf>, string>>
   binary: '1 bit',
   mixed: 'mixed',
 };
+
+/** Rows from the most bits to the fewest, those of one scheme in their order. */
+export const byBits = (rows: readonly ReportRow[]): readonly ReportRow[] =>
+  [...rows].sort((a, b) => b.bitsPerWeight - a.bitsPerWeight);
+
+/** Schemes as legends have them: from the most bits to the fewest. */
+export const FAMILIES = ['float', 'int4', 'int2', 'binary', 'mixed'] as const;

@@ -5,10 +5,10 @@ import { errorFigure, errorTable, mixFigure, sensitivityFigure, sensitivityTable
 import { paretoFigures, paretoLegend } from './figures/pareto.js';
 import { timeFigure } from './figures/time.js';
 import { histogramFigures } from './figures/weights.js';
-import { count } from './format.js';
+import { byBits, count } from './format.js';
 import { baseName, Html, html } from './html.js';
 import { STYLE } from './style.js';
-import { keyNumbers, rowTable, summary } from './summary.js';
+import { keyNumbers, rowTable, summary, threshold } from './summary.js';
 import type { ReportDocument } from './types.js';
 
 /** Nothing is loaded and nothing runs, whatever a name in the model's file says. */
@@ -30,7 +30,7 @@ function accuracy(studio: Studio, report: ReportDocument): Html {
     ${paretoLegend(report)}${all}${near && html`<h3>The upper end, enlarged</h3>${near}`}
     ${scroll('All ways to store the weights', rowTable(report))}
     <p class="muted small">Shaded: on the Pareto front. Bytes: the packed file as a whole; for float32 the weights alone. Bits: per quantized weight, scales included.
-    ${isClassifier && 'Change: with the standard error of the difference on the same samples. '}Divergence: ${report.distance === 'kullback-leibler' ? 'mean Kullback-Leibler divergence from the float outputs, nats' : 'squared error over the variance of the float outputs'}.</p></section>`;
+    ${isClassifier && 'Change: with the standard error of the difference on the same samples; where no answer turned right or wrong, with what 95 of 100 such sets of samples stay within. '}Divergence: ${report.distance === 'kullback-leibler' ? 'mean Kullback-Leibler divergence from the float outputs, nats' : 'squared error over the variance of the float outputs'}.</p></section>`;
 }
 
 function classes(studio: Studio, report: ReportDocument): Html | undefined {
@@ -58,7 +58,7 @@ function layers(studio: Studio, report: ReportDocument): Html {
   }
     <section class="part"><h2>What each layer loses</h2>
     <p>${calibration ? 'Share of the variance of each layer’s outputs that its quantized kernel loses, all layers before it quantized too.' : 'Signal-to-noise ratio of each rounded kernel; further right is better.'}</p>
-    <p class="legend">${report.rows
+    <p class="legend">${byBits(report.rows)
       .filter(({ isMain, kind }) => isMain && kind !== 'float')
       .map(
         ({ name, tensors }) => html`<span><i class="swatch ${tensors[0]?.scheme ?? ''}"></i>${name}</span>`,
@@ -120,6 +120,7 @@ export function renderReport(report: ReportDocument): string {
   const studio = new Studio();
   const notes = [...report.left, ...report.warnings];
   const name = baseName(report.file);
+  const explained = threshold(report);
   const page = html`<!doctype html>
 <html lang="en">
 <head>
@@ -137,6 +138,7 @@ export function renderReport(report: ReportDocument): string {
 <h1>${name}</h1>
 <p class="summary">${summary(report)}</p>
 ${keyNumbers(report)}
+${explained && html`<p class="muted small explained">${explained}</p>`}
 ${notes.length > 0 && html`<ul class="left">${notes.map((note) => html`<li>${note}</li>`)}</ul>`}
 </header>
 ${accuracy(studio, report)}

@@ -35,6 +35,7 @@ h3 { font-size: .95rem; font-weight: 600; overflow-wrap: anywhere; }
 .small { font-size: .875rem; }
 .left { margin-top: 1rem; padding-left: 1.1rem; color: var(--warn); font-size: .9375rem; }
 .numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin-top: 1.4rem; }
+.explained { margin-top: .75rem; }
 .numbers > div { background: var(--card); border: 1px solid var(--line); border-radius: 14px; padding: .8rem 1rem; }
 .numbers dt { color: var(--muted); font-size: .8125rem; line-height: 1.35; }
 .numbers dd { font-size: 1.5rem; font-weight: 600; letter-spacing: -.02em; line-height: 1.3; }

@@ -22,5 +22,7 @@ export interface Reproduction {
 
 /** The document of `report --json`, and all that the page shows. */
 export interface ReportDocument extends Report {
+  /** The share of accuracy that the first sentence takes for little; 0.01 where it is absent. */
+  readonly within?: number;
   readonly reproduce: Reproduction;
 }

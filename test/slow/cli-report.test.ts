@@ -81,7 +81,11 @@ test('the numbers again: the same, without a page', async () => {
 });
 
 test('a table for people; no samples to calibrate with', async () => {
-  const { stdout } = await done([model, ...few, '--calibrate', 'none', '-o', at('bare.html')]);
+  const { stdout } = await done([
+    ...[model, ...few, '--calibrate', 'none', '-o', at('bare.html'), '--within', '0.1'],
+  ]);
+  assert.match(stdout, /^The float model is evaluated; the rest takes about \d+ (s|min)\.$/m);
+  assert.match(readFileSync(at('bare.html'), 'utf8'), /loses? at most 10 points of accuracy/);
   assert.match(stdout, /^\* +int4, scale per channel|float32 +276,584/m);
   assert.match(stdout, /Left out: Calibrated and mixed rows/);
   assert.match(stdout, /wrote .*bare\.html/);

@@ -51,8 +51,10 @@ const options = {
 };
 const before = tf.memory().numTensors;
 const seen = new Map<string, number[]>();
+const estimates: { seconds: number; before: readonly string[] }[] = [];
 const report = await measureReport(tf, model, {
   ...options,
+  onEstimate: (seconds) => estimates.push({ seconds, before: [...seen.keys()] }),
   onProgress: (part, done, total) => seen.set(part, [...(seen.get(part) ?? []), done / total]),
 });
 
@@ -98,6 +100,12 @@ test('nothing is left behind, and it is JSON as it stands', () => {
 test('progress of each part goes up to its end', () => {
   const parts = ['float', 'rounding', 'sensitivity', 'calibration', 'activations', 'histograms'];
   assert.equal([...seen.keys()], parts);
+  // How long it takes is said once, when nothing but the float model has been evaluated.
+  assert.equal(
+    estimates.map(({ before }) => before),
+    [['float']],
+  );
+  assert.ok((estimates[0]?.seconds ?? 0) > (report.rows[0]?.seconds.evaluate ?? Infinity));
   for (const [part, shares] of seen) {
     assert.is(shares.at(-1), 1, part);
     assert.ok(

@@ -16,6 +16,7 @@ import { quantizeModel } from '../quantize.js';
 import { measureSensitivity, type SensitivityRow } from '../sensitivity.js';
 import { foldBatchNorm } from '../transform/fold.js';
 import { measureActivations } from './activations.js';
+import { estimateSeconds } from './estimate.js';
 import { type Predictions, predictAll } from './predict.js';
 import { finite, RowMeasure, type RowVariant } from './rows.js';
 import type { Report, ReportCalibration, ReportSensitivity, ReportWeight, Task } from './types.js';
@@ -48,6 +49,8 @@ export interface ReportOptions {
   readonly mixes?: number;
   /** Bins of a histogram. Default 64. */
   readonly bins?: number;
+  /** Told once, when the float model was evaluated: about how many seconds the rest takes. */
+  readonly onEstimate?: (seconds: number) => void;
   /** Of the positions that calibration samples. Default 0. */
   readonly seed?: number;
   /** Called with the part of the work that goes on, and how much of it is done and in all. */
@@ -112,6 +115,13 @@ export async function measureReport(
     isMain: !calibration && MAIN_DATA_FREE.includes(variant.name),
   }));
   const { source, folded } = foldBatchNorm(model);
+  options.onEstimate?.(
+    estimateSeconds({
+      ...{ seconds: float.seconds, samples: float.samples, rounded: rounded.length },
+      calibrated: calibration ? CALIBRATED_VARIANTS.length + mixes : 0,
+      fitted: Math.min(calibration?.samples ?? 2048, calibration?.dataset.count ?? 0),
+    }),
+  );
 
   let part: ReportPart = 'rounding';
   let done = 0;

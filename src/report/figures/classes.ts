@@ -1,7 +1,7 @@
 import * as Plot from '@observablehq/plot';
 import type { Count, Report, ReportRow, Task } from '../../pipeline/report/types.js';
 import { roomFor, type Studio } from '../figure.js';
-import { count, familyOf, percent, signed } from '../format.js';
+import { byBits, count, familyOf, percent, signed } from '../format.js';
 import { type Html, html, short } from '../html.js';
 
 export type Classifier = Extract<Task, { kind: 'classifier' }>;
@@ -12,7 +12,7 @@ const MOST_MATRIX = 20;
 /** Counts below this are light, however few the samples. */
 const FEW = 4;
 
-const mains = ({ rows }: Report) => rows.filter(({ isMain }) => isMain);
+const mains = ({ rows }: Report) => byBits(rows.filter(({ isMain }) => isMain));
 
 /** Accuracy in each class: a dot for the float model and each main row. */
 export function classFigure(studio: Studio, report: Report, { classNames }: Classifier): Html {

@@ -1,7 +1,7 @@
 import * as Plot from '@observablehq/plot';
 import type { Report, ReportRow } from '../../pipeline/report/types.js';
 import type { Studio } from '../figure.js';
-import { digits, FAMILY_NAMES, familyOf, size } from '../format.js';
+import { digits, FAMILIES, FAMILY_NAMES, familyOf, size } from '../format.js';
 import { type Html, html } from '../html.js';
 
 interface Point {
@@ -57,12 +57,26 @@ function ticksOf(bytes: readonly number[], leads: readonly number[]): number[] {
   return Array.from({ length: 6 }, (_, i) => step * (Math.ceil(low / step) + i)).filter(isWithin);
 }
 
-/** Labels that fit, each at its first place that is free of points and of other labels; those on the front always. */
+/** Room that a line takes. */
+const LINE = 2;
+
+/** The steps of the front from one point to the next: to the right, then up. */
+const stepLines = (from: { x: number; y: number }, to: { x: number; y: number }): Box[] => [
+  { x1: from.x, y1: from.y - LINE, x2: to.x, y2: from.y + LINE },
+  { x1: to.x - LINE, y1: Math.min(from.y, to.y), x2: to.x + LINE, y2: Math.max(from.y, to.y) },
+];
+
+const levelLine = (y: number, width: number): Box => ({ x1: 0, y1: y - LINE, x2: width, y2: y + LINE });
+
+/** Labels that fit, each at its first place that is free of points, lines and other labels; those on the front always. */
 function placeLabels(
   points: readonly { x: number; y: number; text: string; isKept: boolean }[],
+  lines: readonly Box[],
   bounds: Box,
 ): (number | undefined)[] {
-  const taken: Box[] = points.map(({ x, y }) => ({ x1: x - 6, y1: y - 6, x2: x + 6, y2: y + 6 }));
+  const dots = points.map(({ x, y }) => ({ x1: x - 6, y1: y - 6, x2: x + 6, y2: y + 6 }));
+  // A line through a label strikes it out.
+  const taken: Box[] = [...dots, ...lines];
   const places: (number | undefined)[] = points.map(() => undefined);
   const order = points.map((_, i) => i).sort((a, b) => Number(points[b]?.isKept) - Number(points[a]?.isKept));
   for (const i of order) {
@@ -173,9 +187,15 @@ function plotOf(
     text: row.isPareto && !isNarrow ? shortName(row) : String(number),
     isKept: row.isPareto,
   }));
+  const at = front.map(({ bytes, value }) => ({ x: x?.apply(bytes) ?? 0, y: y?.apply(value) ?? 0 }));
+  const lines = [
+    ...at.slice(1).flatMap((to, i) => stepLines(at[i] as (typeof at)[number], to)),
+    ...(float && isAccuracy ? [levelLine(y?.apply(float.value) ?? 0, width)] : []),
+  ];
   const bounds = { x1: 44, y1: 12, x2: width - 4, y2: height - 46 };
   const placed = placeLabels(
     spots.map((spot, i) => (elsewhere.has(points[i] as Point) ? { ...spot, text: '' } : spot)),
+    lines,
     bounds,
   );
   const places = placed.map((place, i) => (elsewhere.has(points[i] as Point) ? undefined : place));
@@ -232,7 +252,8 @@ export function paretoFigures(studio: Studio, { rows }: Report): { all: Html; ne
 
 /** What colours and symbols of the figure mean. */
 export function paretoLegend({ rows }: Report): Html {
-  const families = [...new Set(rows.map(familyOf))].filter((family) => family !== 'mixed');
+  const present = new Set(rows.map(familyOf));
+  const families = FAMILIES.filter((family) => present.has(family) && family !== 'mixed');
   const kinds = new Set(rows.map(({ kind }) => kind));
   return html`<p class="legend">
     ${families.map((family) => html`<span><i class="swatch ${family}"></i>${FAMILY_NAMES[family]}</span>`)}
