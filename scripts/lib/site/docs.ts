@@ -11,7 +11,12 @@ export const GROUPS: readonly (readonly [title: string, files: readonly string[]
     ['docs/CALIBRATION.md', 'docs/TRANSFORMS.md', 'docs/REPORT.md', 'docs/INPUTS.md', 'docs/SUPPORT.md'],
   ],
   ['Run', ['docs/RUNTIME.md', 'docs/RUNTIMES.md', 'docs/PAGE.md', 'docs/TFJS.md', 'docs/EXPORT.md']],
-  ['Examples', ['digits', 'cifar10', 'mobilenet', 'image-folder', 'tokens', 'vite', 'worker'].map((name) => `examples/${name}/README.md`)],
+  [
+    'Examples',
+    ['digits', 'cifar10', 'mobilenet', 'image-folder', 'tokens', 'vite', 'worker'].map(
+      (name) => `examples/${name}/README.md`,
+    ),
+  ],
   [
     'Inside',
     ['docs/FORMAT.md', 'docs/KERNELS.md', 'docs/DESIGN.md', 'docs/TESTING.md', 'findings/README.md'],
