@@ -1,6 +1,6 @@
 /**
  * Networks as LiteRT models (.tflite): the container, operations for every layer, weights as codes.
- * @module
+ * @module bitnibble/litert
  */
 import { BitnibbleError } from '../errors.js';
 import { type CodedSource, metadataOf } from '../export/stored.js';
@@ -13,6 +13,7 @@ import type { WeightStorage } from './weights.js';
 
 export type { WeightStorage } from './weights.js';
 
+/** How a model becomes a LiteRT model. */
 export interface LiteRtOptions {
   /**
    * How weights that are codes are stored. `exact`, the default: low-bit in the file, made floats when the model first
