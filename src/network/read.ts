@@ -8,9 +8,11 @@ import {
   requireLengths,
   uniqueNames,
 } from './declared.js';
+import { Draft } from './draft.js';
 import { fromKeras1, isKeras1 } from './keras1.js';
 import { type InnerModel, type Layer, layerOf, trainingOf } from './layer.js';
-import { type Mask, maskRule, usesMask } from './masks.js';
+import { maskInputs, withMasks } from './masked-calls.js';
+import { usesMask } from './masks.js';
 import {
   type Call,
   entriesOf,
@@ -26,7 +28,7 @@ import { type Application, type WeightRole, withoutSteps } from './operations/op
 import { valueType } from './operations/tensor-operation.js';
 import { keyOf, MAX_DEPTH, orderOf, versionOf } from './order.js';
 import { neededNodes } from './passes/wires.js';
-import type { Network, NetworkNode, Port, Problem, Shape, Value, ValueType } from './types.js';
+import type { Network, Port, Value, ValueType } from './types.js';
 import { shapeFault, weightsByLayer } from './weights.js';
 
 /** More nodes than this are taken for a fault of the file: models inside models are taken apart for each of their calls. */
@@ -54,13 +56,9 @@ interface Place {
 }
 
 class Reader {
-  readonly #values: Value[] = [];
-  readonly #masks: Mask[] = [];
-  readonly #nodes: NetworkNode[] = [];
-  readonly #problems: Problem[] = [];
+  readonly #draft: Draft;
   readonly #weights: ReadonlyMap<string, readonly WeightInfo[]>;
   readonly #hasWeights: boolean;
-  readonly #isKeras3: boolean;
   readonly #architecture: JsonObject;
 
   constructor(
@@ -75,7 +73,7 @@ class Reader {
       );
     }
     this.#architecture = isKeras1(model) ? fromKeras1(architecture) : architecture;
-    this.#isKeras3 = versionOf(model) >= 3;
+    this.#draft = new Draft(versionOf(model) >= 3);
     this.#weights = weightsByLayer(weights);
     this.#hasWeights = weights.length > 0;
   }
@@ -89,15 +87,15 @@ class Reader {
     const place = { path: '', steps: 0, isTraining: false, depth: 0 };
     const outputs = this.#level(entry, graph, given, place);
     const missing = inputs.length === 0 ? 'inputs' : outputs.length === 0 ? 'outputs' : undefined;
-    if (missing) this.#problem(name, String(entry.class_name), `it has no ${missing}`);
+    if (missing) this.#draft.problem(name, String(entry.class_name), `it has no ${missing}`);
     // Of a model inside, only some of the outputs may be needed.
     return neededNodes({
       name,
-      values: this.#values,
-      nodes: this.#nodes,
+      values: this.#draft.values,
+      nodes: this.#draft.nodes,
       inputs,
       outputs: uniqueNames(outputs),
-      problems: this.#problems,
+      problems: this.#draft.problems,
     });
   }
 
@@ -108,7 +106,7 @@ class Reader {
         `${this.model.file}: expected the architecture of a Sequential or Functional model, got class ${String(entry.class_name)} without layers`,
       );
     }
-    return readGraph(entry, this.#isKeras3);
+    return readGraph(entry, this.#draft.isKeras3);
   }
 
   /** The inputs of the whole model. */
@@ -121,27 +119,14 @@ class Reader {
       const shape = layer && (isInput ? declaredShape(layer.entry) : declaredByModel(entry));
       requireLengths(shape, ref.layer, this.model.file);
       const dtype = isInput ? dtypeOf(layer.entry) : inputType(layer?.entry);
-      if (!shape) this.#problem(name, String(entry.class_name), 'it does not say which shape its input has');
-      else if (isInput && dtype === 'string') this.#problem(ref.layer, 'InputLayer', 'values of type string');
+      if (!shape)
+        this.#draft.problem(name, String(entry.class_name), 'it does not say which shape its input has');
+      else if (isInput && dtype === 'string')
+        this.#draft.problem(ref.layer, 'InputLayer', 'values of type string');
       const own = ref.key ?? (isInput ? ref.layer : `${name}_input`);
-      ports.push({ name: own, value: this.#value(shape, dtype) });
+      ports.push({ name: own, value: this.#draft.value(shape, dtype) });
     }
     return ports;
-  }
-
-  #value(shape: Shape | undefined, dtype: ValueType, mask?: Mask): number {
-    this.#masks.push(mask);
-    return this.#values.push({ shape, dtype }) - 1;
-  }
-
-  #problem(
-    layer: string,
-    className: string,
-    reason: string,
-    code: Problem['code'] = 'unsupported-layer',
-  ): void {
-    const isKnown = this.#problems.some((known) => known.layer === layer && known.reason === reason);
-    if (!isKnown) this.#problems.push({ layer, className, reason, code });
   }
 
   /** Makes the calls of one model; gives its outputs. */
@@ -182,7 +167,7 @@ class Reader {
       call.inputs.some(
         ({ layer, call: own, tensor }, i) =>
           !isMaskRole(call.roles[i] as string) &&
-          this.#masks[inputs[i] as number] === undefined &&
+          this.#draft.masks[inputs[i] as number] === undefined &&
           ((uses.get(`${keyOf(layer, own)} ${tensor}`) ?? 0) > 1 || (place.depth > 0 && starts.has(layer))),
       );
     const resolve = (ref: KeyedRef): number | undefined => made.get(keyOf(ref.layer, ref.call))?.[ref.tensor];
@@ -196,12 +181,12 @@ class Reader {
       if (missing >= 0) {
         const ref = call.inputs[missing] as Ref;
         const what = `it is called on output ${ref.tensor} of call ${ref.call} of ${ref.layer}, which is not there`;
-        this.#problem(place.path + layer.name, String(layer.entry.class_name), what);
+        this.#draft.problem(place.path + layer.name, String(layer.entry.class_name), what);
         continue;
       }
       const own = isStart ? { ...call, roles: inputs.map(() => 'x') } : call;
-      if (layer.isModel && this.#isKeras3 && isHung(call, inputs as number[]))
-        this.#problem(
+      if (layer.isModel && this.#draft.isKeras3 && isHung(call, inputs as number[]))
+        this.#draft.problem(
           place.path + layer.name,
           String(layer.entry.class_name),
           'the argument mask with a tensor that others take too',
@@ -212,29 +197,29 @@ class Reader {
       const value = resolve(ref);
       if (value !== undefined)
         return [{ name: ref.key ?? ref.layer, value, ...(ref.key ? { key: ref.key } : {}) }];
-      if (!this.#problems.some(({ layer }) => layer.startsWith(place.path)))
-        this.#problem(label, String(entry.class_name), `its output ${ref.layer} is not there`);
+      if (!this.#draft.problems.some(({ layer }) => layer.startsWith(place.path)))
+        this.#draft.problem(label, String(entry.class_name), `its output ${ref.layer} is not there`);
       return [];
     });
   }
 
   /** A value with the lengths that an inner model states where the outer one leaves them open. */
   #narrowed(value: number, { entry, name }: GraphLayer): number {
-    const own = this.#values[value] as Value;
+    const own = this.#draft.values[value] as Value;
     const shape = declaredShape(entry);
     requireLengths(shape, name, this.model.file);
     if (!shape || own.shape?.length !== shape.length) return value;
     const merged = own.shape.map((n, i) => n ?? (i === 0 ? null : (shape[i] ?? null)));
-    this.#values[value] = { ...own, shape: merged };
+    this.#draft.values[value] = { ...own, shape: merged };
     return value;
   }
 
   #call(layer: GraphLayer, call: Call, inputs: readonly number[], place: Place): readonly number[] {
     const path = place.path + layer.name;
     const isTraining = place.isTraining || call.isTraining;
-    const found = layerOf(layer.entry, this.#isKeras3, call.flags);
+    const found = layerOf(layer.entry, this.#draft.isKeras3, call.flags);
     const isKnown = found.kind === 'model' || found.operation !== undefined;
-    if (isKnown) for (const reason of call.problems) this.#problem(path, found.className, reason);
+    if (isKnown) for (const reason of call.problems) this.#draft.problem(path, found.className, reason);
     if (found.kind === 'model')
       return this.#model(found, call, inputs, { ...place, path: `${path}/`, isTraining });
     if (layer.entry.class_name === 'InputLayer') return inputs;
@@ -248,31 +233,36 @@ class Reader {
         `${this.model.file}: models are nested more than ${MAX_DEPTH} deep`,
       );
     const at = place.path.slice(0, -1);
-    const own = this.#withMasks(call, inputs, at, inner.className, place.steps);
+    const own = withMasks(this.#draft, call, inputs, at, inner.className, place.steps);
     const given = own.map(({ value, index }) => ({ value, key: call.inputs[index]?.key }));
     const graph = this.#graph(inner.entry);
     if (graph.inputs.length !== given.length)
-      this.#problem(
+      this.#draft.problem(
         at,
         inner.className,
         `a call with ${given.length} inputs, it takes ${graph.inputs.length}`,
       );
     const next = { ...place, steps: place.steps + inner.steps, depth: place.depth + 1 };
-    const before = own.map(({ value }) => this.#masks[value]);
+    const before = own.map(({ value }) => this.#draft.masks[value]);
     // TimeDistributed gives a model one step of the mask: nothing that layers which use masks could take.
     const isMasked = own.some(({ mask }) => mask !== undefined);
-    for (const { value, mask } of own) if (mask) this.#masks[value] = inner.steps > 0 ? undefined : mask;
-    const first = this.#nodes.length;
+    for (const { value, mask } of own)
+      if (mask) this.#draft.masks[value] = inner.steps > 0 ? undefined : mask;
+    const first = this.#draft.nodes.length;
     const outputs = this.#level(inner.entry, graph, given, next).map(({ value }) => value);
-    if (isMasked && inner.steps > 0 && this.#nodes.slice(first).some((node) => usesMask(node.operation)))
-      this.#problem(at, inner.className, 'a mask inside TimeDistributed');
+    if (
+      isMasked &&
+      inner.steps > 0 &&
+      this.#draft.nodes.slice(first).some((node) => usesMask(node.operation))
+    )
+      this.#draft.problem(at, inner.className, 'a mask inside TimeDistributed');
     own.forEach(({ value, mask }, i) => {
-      if (mask) this.#masks[value] = before[i];
+      if (mask) this.#draft.masks[value] = before[i];
     });
-    if (this.#isKeras3)
+    if (this.#draft.isKeras3)
       for (const value of outputs) {
-        const mask = this.#masks[value];
-        if (typeof mask === 'object') this.#masks[value] = { ...mask, isLate: true };
+        const mask = this.#draft.masks[value];
+        if (typeof mask === 'object') this.#draft.masks[value] = { ...mask, isLate: true };
       }
     return outputs;
   }
@@ -285,30 +275,34 @@ class Reader {
     steps: number,
     isTraining: boolean,
   ): readonly number[] {
-    if (this.#nodes.length >= MAX_NODES)
+    if (this.#draft.nodes.length >= MAX_NODES)
       throw new BitnibbleError('corrupt-file', `${this.model.file}: more than ${MAX_NODES} calls of layers`);
     const { name, operation, attributes, className, config } = found;
-    for (const reason of found.problems) this.#problem(layer, className, reason);
-    const own = this.#withMasks(call, given, layer, className, steps - found.steps);
+    for (const reason of found.problems) this.#draft.problem(layer, className, reason);
+    const own = withMasks(this.#draft, call, given, layer, className, steps - found.steps);
     const [inputs, roles] = [own.map(({ value }) => value), own.map(({ role }) => role)];
     if (isTraining && config.trainable !== false && operation?.isTrained?.(config))
-      this.#problem(layer, className, 'a call with training=True');
-    const shapes = inputs.map((value) => withoutSteps(this.#values[value]?.shape, steps));
+      this.#draft.problem(layer, className, 'a call with training=True');
+    const shapes = inputs.map((value) => withoutSteps(this.#draft.values[value]?.shape, steps));
     const application: Application = { attributes, shapes, roles };
     const fault = found.problems.length === 0 ? operation?.fault?.(application) : undefined;
-    if (fault !== undefined) this.#problem(layer, className, fault);
-    const masks = own.map(({ value, mask }) => mask ?? this.#masks[value]);
-    const { used, result } = this.#maskInputs(found, inputs, roles, masks, layer, steps);
+    if (fault !== undefined) this.#draft.problem(layer, className, fault);
+    const masks = own.map(({ value, mask }) => mask ?? this.#draft.masks[value]);
+    const { used, result } = maskInputs(this.#draft, found, inputs, roles, masks, layer, steps);
     const made =
       found.problems.length === 0 && fault === undefined ? operation?.shape(application) : undefined;
-    const outer = this.#values[inputs[0] as number]?.shape?.slice(0, steps + 1);
+    const outer = this.#draft.values[inputs[0] as number]?.shape?.slice(0, steps + 1);
     const count = made?.length ?? MOST_OUTPUTS;
     const dtype = this.#dtypeOf(found, inputs);
     const outputs = Array.from({ length: count }, (_, i) => {
       const shape = made?.[i];
-      return this.#value(shape && steps > 0 && outer ? [...outer, ...shape.slice(1)] : shape, dtype, result);
+      return this.#draft.value(
+        shape && steps > 0 && outer ? [...outer, ...shape.slice(1)] : shape,
+        dtype,
+        result,
+      );
     });
-    this.#nodes.push({
+    this.#draft.nodes.push({
       operation: name,
       attributes,
       inputs: [...inputs, ...used.map(({ value }) => value)],
@@ -321,120 +315,18 @@ class Reader {
       training: trainingOf(config),
     });
     if (call.inputs.length === 0 && inputs.length === 0)
-      this.#problem(layer, className, 'it is never called');
+      this.#draft.problem(layer, className, 'it is never called');
     return outputs;
   }
 
   #dtypeOf({ operation, attributes, name }: Layer, inputs: readonly number[]): ValueType {
-    const first = this.#values[inputs[0] as number]?.dtype ?? 'float32';
+    const first = this.#draft.values[inputs[0] as number]?.dtype ?? 'float32';
     if (typeof attributes.dtype === 'string' && /^ops\.(Cast|ZerosLike|OnesLike)$/.test(name))
       return valueType(attributes.dtype);
     const own = operation?.dtype ?? 'float32';
     if (own !== 'same') return own;
-    const types = inputs.map((value) => this.#values[value]?.dtype);
+    const types = inputs.map((value) => this.#draft.values[value]?.dtype);
     return types.includes('float32') ? 'float32' : first;
-  }
-
-  /** The inputs of a call that are no masks, each with the mask that the call gives it. */
-  #withMasks(
-    call: Call,
-    inputs: readonly number[],
-    layer: string,
-    className: string,
-    steps: number,
-  ): MaskedInput[] {
-    const ofWhom = (role: string) => (role === 'mask' ? 0 : call.roles.indexOf(role.replace(/_mask$/, '')));
-    for (const role of call.roles.filter(isMaskRole))
-      if (ofWhom(role) < 0) this.#problem(layer, className, `the argument ${role}`);
-    if (className === 'MultiHeadAttention' && call.roles.includes('query_mask'))
-      this.#problem(
-        layer,
-        className,
-        'the argument query_mask, which some versions of Keras 3 take and others ignore',
-      );
-    return inputs.flatMap((value, index): MaskedInput[] => {
-      const role = call.roles[index] as string;
-      if (isMaskRole(role)) return [];
-      const at = call.roles.findIndex((own) => isMaskRole(own) && ofWhom(own) === index);
-      if (at < 0) return [{ value, role, index, mask: undefined }];
-      const given = inputs[at] as number;
-      const [mask, x] = [this.#values[given], this.#values[value]] as [Value, Value];
-      const what = `the argument ${call.roles[at]}`;
-      if (mask.dtype !== 'bool') this.#problem(layer, className, `${what} of type ${mask.dtype}`);
-      const isStep = (n: number | null, i: number) => n === null || (x.shape?.[i] ?? n) === n;
-      if (mask.shape && !(mask.shape.length === steps + 2 && mask.shape.every(isStep)))
-        this.#problem(layer, className, `${what} of shape [${mask.shape.map((n) => n ?? '?')}]`);
-      return [{ value, role, index, mask: { value: () => given } }];
-    });
-  }
-
-  /** Masks that a call uses, as values, and the mask of its outputs. */
-  #maskInputs(
-    found: Layer,
-    inputs: readonly number[],
-    roles: readonly string[],
-    masks: readonly Mask[],
-    layer: string,
-    steps: number,
-  ) {
-    const first = this.#values[inputs[0] as number];
-    const { name: operation, attributes } = found;
-    const rule = maskRule({
-      ...{ operation, attributes, roles, masks, steps, isKeras3: this.#isKeras3 },
-      rank: first?.shape?.length,
-    });
-    if (rule.problem !== undefined) this.#problem(layer, found.className, rule.problem);
-    const used: { value: number; role: string }[] = [];
-    for (const [mask, role] of rule.used) {
-      if (mask === 'unclear') this.#problem(layer, found.className, 'a mask merged from several others');
-      else if (mask) used.push({ value: mask.value(), role });
-    }
-    if (rule.clears && this.#isKeras3)
-      for (const value of inputs) if (this.#masks[value] !== undefined) this.#masks[value] = 'unclear';
-    const { result } = rule;
-    const lazily = (make: () => number): Mask => {
-      let value: number | undefined;
-      return {
-        value: () => {
-          value ??= make();
-          return value;
-        },
-      };
-    };
-    const known = masks as Exclude<Mask, 'unclear' | undefined>[];
-    const values = () => known.map((own) => own.value());
-    const joined = (name: string, config: JsonObject) =>
-      lazily(() => this.#maskNode(name, values(), layer, config));
-    let mask: Mask;
-    if (result === 'own')
-      mask = lazily(() =>
-        this.#maskNode('ComputeMask', [inputs[0] as number], layer, {
-          tokens: operation === 'Embedding',
-          mask_value: attributes.mask_value ?? 0,
-        }),
-      );
-    else if (typeof result === 'object' && 'combine' in result)
-      mask = joined('CombineMasks', { how: result.combine });
-    else if (typeof result === 'object' && 'concatenate' in result)
-      mask = joined('ConcatenateMasks', { axis: result.concatenate });
-    else mask = result;
-    return { used, result: mask };
-  }
-
-  /** A node that makes a mask, beside the layer that it belongs to. */
-  #maskNode(name: string, inputs: readonly number[], layer: string, config: JsonObject): number {
-    const found = layerOf({ class_name: name, config }, this.#isKeras3) as Layer;
-    const { operation, attributes } = found;
-    const shapes = inputs.map((value) => this.#values[value]?.shape);
-    const roles = inputs.map(() => 'x');
-    const shape = operation?.shape({ attributes, shapes, roles })?.[0];
-    const output = this.#value(shape, 'bool');
-    const at = `${layer}_mask`;
-    this.#nodes.push({
-      ...{ operation: name, attributes, inputs, roles, outputs: [output], weights: {}, layer: at },
-      ...{ className: name, steps: 0, training: {} },
-    });
-    return output;
   }
 
   /** Ids of a layer's weights by role; what the file says otherwise is a problem. */
@@ -448,9 +340,9 @@ class Reader {
     const found = this.#weights.get(layer) ?? [];
     const needed = roles.filter(({ isUnused }) => !isUnused);
     if (found.length !== roles.length && found.length !== needed.length) {
-      const once = found.length === 0 && this.#isKeras3 ? STORED_ONCE : '';
+      const once = found.length === 0 && this.#draft.isKeras3 ? STORED_ONCE : '';
       const what = `layer ${layer} (${className}) expected ${needed.length} weights, got ${found.length}${once}`;
-      this.#problem(layer, className, what, 'missing-weight');
+      this.#draft.problem(layer, className, what, 'missing-weight');
       return {};
     }
     const listed = found.length === roles.length ? roles : needed;
@@ -459,7 +351,8 @@ class Reader {
       const { role, shape, isUnused } = listed[i] as WeightRole;
       if (isUnused) continue;
       const fault = shapeFault(weight, shape);
-      if (fault) this.#problem(layer, className, `layer ${layer} (${className}) ${fault}`, 'shape-mismatch');
+      if (fault)
+        this.#draft.problem(layer, className, `layer ${layer} (${className}) ${fault}`, 'shape-mismatch');
       ids[role] = weight.id;
     }
     return ids;
@@ -469,15 +362,6 @@ class Reader {
 /** Why a layer of Keras 3 may have no weights at all: `findings/keras-shared-across-models.sh`. */
 const STORED_ONCE =
   '; a .keras file stores a layer once that models within models share, and Keras cannot load it either: save it as .h5';
-
-/** An input of a call and the mask that the call gives it. */
-interface MaskedInput {
-  readonly value: number;
-  readonly role: string;
-  /** Its place among all that the call is given. */
-  readonly index: number;
-  readonly mask: Mask;
-}
 
 /** Outputs that a layer of an unknown class may have. */
 const MOST_OUTPUTS = 8;
