@@ -13,7 +13,8 @@ import { isEmitted as isInLiteRt } from '../src/litert/emit.js';
 import { OPERATIONS } from '../src/network/operations/index.js';
 import { isEmitted as isInOnnx } from '../src/onnx/emit.js';
 import { isFitted } from '../src/pipeline/calibrate/classes.js';
-import { isPlanned } from '../src/runtime/plan.js';
+import { isPlanned } from '../src/runtime/rows.js';
+import { ALL_ROWS } from '../src/runtime/rows-all.js';
 import { sizeOf } from '../src/shape.js';
 import { isConverted } from '../src/tfjs/rules.js';
 import { root } from './lib/project.js';
@@ -184,6 +185,10 @@ function versionsOf(rows: readonly Row[]): string {
   return versions.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).join(', ');
 }
 
+/** Attributes with which an operation without others is computed, where it is at all. */
+const USUAL = { activation: 'relu', axis: -1, scale: 1, offset: 0, beta: 1 };
+const isRun = (operation: string) => isPlanned(ALL_ROWS, { operation, attributes: USUAL });
+
 /** Every row of the table of operations, and who computes it. */
 function operationsOf(): string[] {
   const yes = (is: boolean) => (is ? 'yes' : '-');
@@ -194,7 +199,7 @@ function operationsOf(): string[] {
       .sort(order)
       .map(
         (name) =>
-          `| ${name} | ${yes(isConverted(name))} | ${yes(isPlanned(name))} | ${yes(isInOnnx(name))} | ${yes(isInLiteRt(name))} | ${yes(isFitted(name))} |`,
+          `| ${name} | ${yes(isConverted(name))} | ${yes(isRun(name))} | ${yes(isInOnnx(name))} | ${yes(isInLiteRt(name))} | ${yes(isFitted(name))} |`,
       ),
   ];
 }

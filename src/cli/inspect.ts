@@ -127,7 +127,7 @@ export async function inspect(file: string, options: CommonOptions): Promise<voi
       kerasVersion: model.kerasVersion,
     };
     const leftOut = model instanceof KerasModel ? model.leftOut : [];
-    const reason = whyNotRunnable(model);
+    const reason = await whyNotRunnable(model);
     const runtime = reason === undefined ? { runs: true } : { runs: false, reason };
     const totals = { parameters, quantizableParameters: quantizable };
     json(options, { ...head, ...totals, layers: rows, leftOut, runtime });

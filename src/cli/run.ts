@@ -84,7 +84,7 @@ export async function run(file: string, flags: Flags): Promise<void> {
   let isClasses: boolean;
   try {
     trace(flags, `${file}: opened`);
-    const reason = whyNotRunnable(model);
+    const reason = await whyNotRunnable(model);
     if (reason !== undefined) throw new BitnibbleError('unsupported-layer', `${model.file}: ${reason}`);
     inputs = readInputs(input, model, flags);
     trace(flags, `${input}: ${inputs.samples} samples, ${inputs.preprocessing}`);

@@ -1,5 +1,5 @@
 import { BitnibbleError, type ErrorCode } from '../errors.js';
-import type { NetworkNode } from '../network/index.js';
+import type { NetworkNode } from '../network/types.js';
 
 /** Why a node cannot be held or run, before it is known which layer of which file it is. */
 export class Refusal extends BitnibbleError {

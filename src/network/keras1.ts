@@ -1,7 +1,9 @@
 // Keras 1 configurations in the names of Keras 2. Sources: keras/layers of Keras 1.2.2, keras/legacy of Keras 2.0.
 
-import type { Json, JsonObject, ModelInfo } from '../model.js';
+import type { Json, JsonObject } from '../model.js';
 import { isObject } from '../model.js';
+
+export { isKeras1 } from './version.js';
 
 /** Classes that Keras 2 calls otherwise. */
 export const KERAS_1_CLASSES: ReadonlyMap<string, string> = new Map(
@@ -83,14 +85,6 @@ const LEFT = /^(ConvLSTM2D|LocallyConnected[12]D|Highway|MaxoutDense)$/;
 const INITIALIZERS: ReadonlyMap<Json, string> = new Map(
   Object.entries({ uniform: 'random_uniform', normal: 'random_normal', zero: 'zeros', one: 'ones' }),
 );
-
-const ONE_KEY_OF_KERAS_1 = /"(nb_filter|W_regularizer|border_mode|inner_activation|dim_ordering)":/;
-
-/** Whether an architecture is in the words of Keras 1: by its version, or where that is not known by its words. */
-export function isKeras1({ kerasVersion, architecture }: ModelInfo): boolean {
-  if (kerasVersion !== '') return /^[01]\./.test(kerasVersion);
-  return architecture !== undefined && ONE_KEY_OF_KERAS_1.test(JSON.stringify(architecture));
-}
 
 /** `{ name: 'L1L2Regularizer', l1, l2 }`, before 1.2 `WeightRegularizer`. */
 function regularizer(value: Json): Json {

@@ -1,7 +1,10 @@
 // How Keras 1, 2 and 3 write the graph of a model: entries of layers, their calls, references to tensors.
 import { isObject, type Json, type JsonObject } from '../model.js';
+import { entriesOf, isModel, nameOf } from './entries.js';
 import { fromOpLambda, isOpLambda } from './op-lambda.js';
 import { operationOf } from './operations/index.js';
+
+export { entriesOf, isModel, nameOf } from './entries.js';
 
 /** Output `tensor` of call `call` of a layer. */
 export interface Ref {
@@ -56,24 +59,6 @@ export const isMaskRole = (role: string): boolean => /^((query|value|key)_)?mask
 
 const FLAGS = new Set(['use_causal_mask', 'return_attention_scores']);
 const RECURRENT = /^(LSTM|GRU|SimpleRNN|Bidirectional|ConvLSTM\dD|RNN)/;
-
-/** Whether an entry holds layers of its own. */
-export function isModel(entry: JsonObject): boolean {
-  return Array.isArray(entry.config) || (isObject(entry.config) && Array.isArray(entry.config.layers));
-}
-
-/** Name of an entry. */
-export function nameOf(entry: JsonObject, fallback: string): string {
-  const config = isObject(entry.config) ? entry.config : {};
-  return String(config.name ?? entry.name ?? fallback);
-}
-
-/** Entries of the layers of a model: a bare list in Keras 1 and early 2, else `{ layers }`. */
-export function entriesOf(model: JsonObject): JsonObject[] {
-  const { config } = model;
-  const list = Array.isArray(config) ? config : isObject(config) ? config.layers : undefined;
-  return Array.isArray(list) ? list.filter(isObject) : [];
-}
 
 /** The model that an entry is, or that wrappers hold. */
 export function modelIn(entry: JsonObject): JsonObject | undefined {

@@ -4,8 +4,9 @@ import { BitnibbleError } from '../errors.js';
 import { UniqueNames } from '../formats/unique.js';
 import { isObject, type JsonObject, type ModelSource, type WeightInfo } from '../model.js';
 import { sizeOf } from '../shape.js';
-import { isKeras1, KERAS_1_CLASSES } from './keras1.js';
-import { entriesOf, isModel, nameOf } from './notation.js';
+import { entriesOf, isModel, nameOf } from './entries.js';
+import { KERAS_1_CLASSES } from './keras1.js';
+import { isKeras1 } from './version.js';
 
 /** A weight, and how its values come about. */
 interface OldWeight {

@@ -1,13 +1,13 @@
 import { BitnibbleError } from '../errors.js';
 import type { JsonObject, ModelInfo } from '../model.js';
-import { fromKeras1, isKeras1 } from './keras1.js';
+import { fromKeras1 } from './keras1.js';
 import { type Graph, type GraphLayer, isModel, modelIn, nameOf, type Ref, readGraph } from './notation.js';
+import { isKeras1, versionOf } from './version.js';
+
+export { versionOf } from './version.js';
 
 /** Deeper nesting of models than this is taken for a fault of the file. */
 export const MAX_DEPTH = 64;
-
-/** Keras's major version; NaN where the file does not say. */
-export const versionOf = ({ kerasVersion }: ModelInfo): number => Number.parseInt(kerasVersion, 10);
 
 /**
  * Refuses what {@link readNetwork} refuses, and says nothing of a file of weights alone or a model of code.

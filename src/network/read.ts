@@ -27,7 +27,7 @@ import {
 import { type Application, type WeightRole, withoutSteps } from './operations/operation.js';
 import { valueType } from './operations/tensor-operation.js';
 import { keyOf, MAX_DEPTH, orderOf, versionOf } from './order.js';
-import { neededNodes } from './passes/wires.js';
+import { neededNodes } from './passes/needed.js';
 import type { Network, Port, Value, ValueType } from './types.js';
 import { shapeFault, weightsByLayer } from './weights.js';
 

@@ -1,6 +1,6 @@
 import { type Context, numbersOf } from '../export/context.js';
 import type { Val } from '../export/values.js';
-import { windows } from '../network/operations/spatial.js';
+import { windows } from '../network/operations/windows.js';
 
 /**
  * Sizes, strides and padding of windows over an input with channels first. With `same` padding the zeros are counted where

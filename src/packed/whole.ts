@@ -1,6 +1,6 @@
 import { BitnibbleError } from '../errors.js';
 import { planPacked } from './plan.js';
-import { ByteInput, type ByteStream, type OnProgress, takeHeader } from './source.js';
+import { ByteInput, type ByteStream, bodyOf, isResponse, type OnProgress, takeHeader } from './source.js';
 
 export interface WholeOptions {
   /** Most bytes of the file. */
@@ -36,3 +36,7 @@ export async function takeWhole(
     await input.stop();
   }
 }
+
+/** {@link takeWhole} of a response or a stream of bytes. @param limit bytes of the file at most */
+export const takeBody = async (source: unknown, name: string, limit: number): Promise<Uint8Array> =>
+  takeWhole(isResponse(source) ? bodyOf(source, name).stream : (source as ByteStream), name, { limit });

@@ -13,8 +13,8 @@ export const LINEAR: ActivationSpec = { type: 'bounds', low: -Infinity, high: In
 export const isLinear = (spec: ActivationSpec): boolean =>
   spec.type === 'bounds' && spec.low === -Infinity && spec.high === Infinity;
 
-const bounds = (low: number, high: number): ActivationSpec => ({ type: 'bounds', low, high });
-const element = (kind: ActivationKind, ...parameters: number[]): ActivationSpec => ({
+export const bounds = (low: number, high: number): ActivationSpec => ({ type: 'bounds', low, high });
+export const element = (kind: ActivationKind, ...parameters: number[]): ActivationSpec => ({
   ...{ type: 'element', kind, parameters },
 });
 
@@ -28,7 +28,7 @@ export function reluOf(slope: number, threshold: number, most: number | null | u
 }
 
 /** Activations by Keras 3's names. Slope of `leaky_relu`: Keras 3's default. */
-const NAMED: Readonly<Record<string, ActivationSpec>> = {
+export const NAMED: Readonly<Record<string, ActivationSpec>> = {
   linear: LINEAR,
   relu: bounds(0, Infinity),
   relu6: bounds(0, 6),
@@ -63,88 +63,29 @@ const NAMED: Readonly<Record<string, ActivationSpec>> = {
 export const activationNamed = (name: string): ActivationSpec | undefined =>
   Object.hasOwn(NAMED, name) ? NAMED[name] : undefined;
 
-const isLastAxis = (axis: unknown): boolean =>
-  axis === -1 || (Array.isArray(axis) && axis.length === 1 && axis[0] === -1);
-
-/** What a node computes of each element or row alone; undefined for other operations. */
+/** What a plain layer computes of each element or row alone; undefined for other operations. */
 export function activationOf(operation: string, a: JsonObject): ActivationSpec | undefined {
   switch (operation) {
     case 'Activation':
       return activationNamed(String(a.activation));
     case 'ReLU':
-    case 'ops.ReLU':
       return reluOf(Number(a.negative_slope), Number(a.threshold), a.max_value as number | null);
-    case 'LeakyReLU':
-      return reluOf(Number(a.negative_slope ?? a.alpha ?? 0.3), 0, null);
-    case 'ops.LeakyRelu':
-      return reluOf(Number(a.negative_slope), 0, null);
-    case 'ThresholdedReLU':
-      return element('threshold', Number(a.theta), 0);
-    case 'ELU':
-    case 'ops.Elu':
-      return element('elu', Number(a.alpha), 1, 1);
-    case 'ops.Celu':
-      return element('elu', Number(a.alpha), 1, 1 / Number(a.alpha));
-    case 'ops.HardShrink':
-      return element('hard_shrink', Number(a.threshold));
-    case 'ops.SoftShrink':
-      return element('soft_shrink', Number(a.threshold));
-    case 'ops.Squareplus':
-      return element('squareplus', Number(a.b));
-    case 'ops.Threshold':
-      return element('threshold', Number(a.threshold), Number(a.default_value));
     case 'Softmax':
-    case 'ops.Softmax':
-    case 'ops.LogSoftmax':
-      return isLastAxis(a.axis) ? { type: 'rows', isLog: operation === 'ops.LogSoftmax' } : undefined;
-    case 'ops.Gelu':
-      return element(a.approximate === true ? 'gelu_tanh' : 'gelu');
-    case 'ops.Clip':
-      return bounds(Number(a.x_min ?? -Infinity), Number(a.x_max ?? Infinity));
-    case 'ops.Silu':
-      return Number(a.beta) === 1 ? NAMED.silu : undefined;
+      return softmaxOf(a.axis, false);
     case 'Rescaling':
       return typeof a.scale === 'number' && (typeof a.offset === 'number' || a.offset === null)
         ? element('linear', a.scale, a.offset ?? 0)
         : undefined;
     default:
-      return Object.hasOwn(OPS, operation) ? OPS[operation] : undefined;
+      return undefined;
   }
 }
 
-const OPS: Readonly<Record<string, ActivationSpec | undefined>> = {
-  'ops.Relu': NAMED.relu,
-  'ops.Relu6': NAMED.relu6,
-  'ops.HardTanh': NAMED.hard_tanh,
-  'ops.Sigmoid': NAMED.sigmoid,
-  'ops.Softplus': NAMED.softplus,
-  'ops.Softsign': NAMED.softsign,
-  'ops.LogSigmoid': NAMED.log_sigmoid,
-  'ops.HardSigmoid': NAMED.hard_sigmoid,
-  'ops.HardSilu': NAMED.hard_silu,
-  'ops.Selu': NAMED.selu,
-  'ops.Mish': NAMED.mish,
-  'ops.TanhShrink': NAMED.tanh_shrink,
-  'ops.Tanh': NAMED.tanh,
-  'ops.Exp': NAMED.exponential,
-  'ops.Exponential': NAMED.exponential,
-  'ops.Sqrt': element('sqrt'),
-  'ops.Rsqrt': element('rsqrt'),
-  'ops.Log': element('log'),
-  'ops.Square': element('square'),
-  'ops.Negative': element('negative'),
-  'ops.Absolute': element('abs'),
-  'ops.Abs': element('abs'),
-  'ops.Reciprocal': element('reciprocal'),
-  'ops.Sign': element('sign'),
-  'ops.Floor': element('floor'),
-  'ops.Ceil': element('ceil'),
-  'ops.Round': element('round'),
-  'ops.Expm1': element('expm1'),
-  'ops.Erf': element('erf'),
-  'ops.SparsePlus': element('sparse_plus'),
-  'ops.SparseSigmoid': element('hard_sigmoid', 0.5, 0.5),
-};
+/** Of rows of the last axis; undefined along another one. */
+export function softmaxOf(axis: unknown, isLog: boolean): ActivationSpec | undefined {
+  const isLast = axis === -1 || (Array.isArray(axis) && axis.length === 1 && axis[0] === -1);
+  return isLast ? { type: 'rows', isLog } : undefined;
+}
 
 /** Applies an activation to n floats: for steps. @param rowLength of the last axis */
 export function applyActivation(

@@ -4,6 +4,7 @@ import { BITS, type CodedSource, weightInfos } from '../export/stored.js';
 import type { ModelSource } from '../model.js';
 import type { PackedWeight } from '../packed/quantized-model.js';
 import { blockCount, layoutSize, sizeOf } from '../shape.js';
+import { LATER } from './later-all.js';
 import { fixedShape, prepare } from './prepare.js';
 import { Program } from './program.js';
 import type { Kernels } from './types.js';
@@ -50,12 +51,12 @@ const ANY = 64;
  * @param shapes of inputs by name; a length that is not fixed and not given counts as 64
  * @returns the reason, naming layers and classes; undefined where the model can be run
  */
-export function whyNotRunnable(
+export async function whyNotRunnable(
   model: ModelSource,
   shapes: Readonly<Record<string, readonly number[]>> = {},
-): string | undefined {
+): Promise<string | undefined> {
   try {
-    prepare(hollow(model), new DryProgram(), { weights: 'packed' }, (name, own) =>
+    await prepare(LATER, hollow(model), new DryProgram(), { weights: 'packed' }, (name, own) =>
       fixedShape(name, own, shapes[name] ?? own?.map((n) => n ?? ANY), model.file),
     );
     return undefined;

@@ -1,5 +1,5 @@
 import type { JsonObject } from '../model.js';
-import type { NetworkNode } from '../network/index.js';
+import type { NetworkNode } from '../network/types.js';
 import type { ActivationSpec } from './activations.js';
 import type { ProductOptions } from './options.js';
 import type { Program, Tensor } from './program.js';

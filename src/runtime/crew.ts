@@ -67,9 +67,6 @@ export const PATIENCE = 2000;
 /** Words of a job of so many parts. */
 const wordsOf = (parts: number) => JOB.parts + PART_WORDS * parts;
 
-/** Parts of one claim word. */
-export const MOST_THREADS = 64;
-
 /** Bytes that an instance of the kernels needs for itself. */
 const SCRATCH_BYTES = 512;
 

@@ -1,61 +1,17 @@
 import { addActivation } from './activations.js';
-import { axisOf, type Build, type Context, numberOf, numbersOf, product, refuse } from './context.js';
+import { axisOf, type Build, type Context, numberOf, numbersOf, refuse } from './context.js';
 import { addCombination, addFunction } from './elements.js';
+import { addAffine } from './layers-affine.js';
 import { addMoments } from './layers-reductions.js';
 import { addPermutation } from './moves.js';
-import type { Program, Tensor } from './program.js';
-import { COMBINATIONS } from './record.js';
+import type { Tensor } from './program.js';
 import { paddedToEight } from './weights.js';
-
-/** `x * scale + shift` along the channels, which come last. */
-function addAffine(program: Program, x: Tensor, scale: Float32Array, shift: Float32Array): Tensor {
-  const out = program.tensor(x.shape);
-  const [a, b] = [program.put(scale), program.put(shift)];
-  const [multiply, add] = [COMBINATIONS.indexOf('multiply'), COMBINATIONS.indexOf('add')];
-  program.step(
-    [x],
-    [out],
-    () => {
-      const { at } = out.storage;
-      program.kernels.combine(x.storage.at, a, x.size, scale.length, multiply, at);
-      program.kernels.combine(at, b, x.size, shift.length, add, at);
-    },
-    true,
-  );
-  return out;
-}
-
-/** A batch normalization as factors and what is added, in float64. */
-export function affineOf(
-  c: Context['values'],
-  epsilon: number,
-): { scale: Float64Array; shift: Float64Array } {
-  const mean = c('moving_mean') as Float32Array;
-  const variance = c('moving_variance') as Float32Array;
-  const gamma = c('gamma');
-  const beta = c('beta');
-  const scale = Float64Array.from(variance, (v, i) => (gamma?.[i] ?? 1) / Math.sqrt(v + epsilon));
-  const shift = Float64Array.from(mean, (m, i) => (beta?.[i] ?? 0) - m * (scale[i] as number));
-  return { scale, shift };
-}
 
 const lastAxis = (c: Context, axis: unknown): void => {
   const [x] = c.inputs as [Tensor];
   const list = Array.isArray(axis) ? axis : [axis];
   if (list.length !== 1 || axisOf(list[0], x.shape.length) !== x.shape.length - 1)
     refuse(`axis: ${JSON.stringify(axis)}`);
-};
-
-const batchNormalization: Build = (c) => {
-  const [x] = c.inputs as [Tensor];
-  const axis = axisOf(c.attributes.axis, x.shape.length);
-  const { scale, shift } = affineOf(c.values, numberOf(c.attributes.epsilon));
-  // Channels that do not come last: a factor for each element behind them.
-  const inner = product(x.shape.slice(axis + 1));
-  const wide = (values: Float64Array) =>
-    Float32Array.from({ length: values.length * inner }, (_, i) => values[Math.floor(i / inner)] as number);
-  const out = addAffine(c.program, x, wide(scale), wide(shift));
-  return [addActivation(c.program, out, c.tail(0).activation)];
 };
 
 /** Statistics for each channel, or for all; `invert` takes them back. */
@@ -195,7 +151,6 @@ export const NORMALIZATIONS: Readonly<Record<string, Build>> = {
   Softmax: softmax,
   'ops.Softmax': softmax,
   'ops.LogSoftmax': softmax,
-  BatchNormalization: batchNormalization,
   Normalization: normalization,
   LayerNormalization: layerNormalization,
   GroupNormalization: groupNormalization,

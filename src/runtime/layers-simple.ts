@@ -1,9 +1,9 @@
 import { addActivation } from './activations.js';
-import { type Build, type Context, numbersOf, product } from './context.js';
+import { type Build, product } from './context.js';
 import { addCombination, addFunction } from './elements.js';
 import { frameOf, outShape } from './frames.js';
 import { channelsLast } from './layers-products.js';
-import { addPooled, addSum } from './layers-reductions.js';
+import { addPooled } from './pooled.js';
 import type { Tensor } from './program.js';
 import type { CombinationKind } from './record.js';
 
@@ -43,27 +43,17 @@ const pooling =
     }),
   ];
 
-const globalPooling =
+/** Over all windows of an input without a mask. */
+export const globalPooling =
   (isMax: boolean): Build =>
   (c) => [
     channelsLast(c, (x) => {
-      const mask = c.inputs[c.node.roles.indexOf('mask')];
-      if (mask) return addMaskedMean(c, x, mask);
       const axes = x.shape.slice(0, -1).map((_, i) => i);
       const made = addPooled(c.program, x, axes, c.attributes.keepdims === true, isMax);
       c.program.shareRange(made, x);
       return made;
     }),
   ];
-
-/** Mean over the steps that a mask leaves. */
-function addMaskedMean(c: Context, x: Tensor, mask: Tensor): Tensor {
-  const { program } = c;
-  const column = program.view(mask, [mask.size, 1]);
-  const sum = addSum(program, addCombination(program, x, column, 'multiply'), [0], true);
-  const mean = addCombination(program, sum, addSum(program, column, [0], true), 'divide');
-  return c.attributes.keepdims === true ? mean : program.view(mean, mean.shape.slice(1));
-}
 
 const merging =
   (kind: CombinationKind, isMean = false): Build =>
@@ -78,15 +68,7 @@ const merging =
     return [addActivation(c.program, sum, c.tail(0).activation)];
   };
 
-const prelu: Build = (c) => {
-  const [x] = c.inputs as [Tensor];
-  const shared = c.attributes.shared_axes === null ? [] : numbersOf(c.attributes.shared_axes);
-  const shape = x.shape.map((n, i) => (shared.includes(i + 1) ? 1 : n));
-  const alpha = c.program.constant(c.values('alpha') as Float32Array, shape);
-  return [addCombination(c.program, x, alpha, 'prelu')];
-};
-
-/** Layers without products: windows, functions, moves. */
+/** Layers without products: windows, and sums of several inputs. */
 export const SIMPLE: Readonly<Record<string, Build>> = {
   MaxPooling1D: pooling(true),
   MaxPooling2D: pooling(true),
@@ -106,12 +88,4 @@ export const SIMPLE: Readonly<Record<string, Build>> = {
   Maximum: merging('maximum'),
   Minimum: merging('minimum'),
   Average: merging('add', true),
-  PReLU: prelu,
-  CombineMasks: (c) => [
-    addCombination(
-      c.program,
-      ...(c.inputs as [Tensor, Tensor]),
-      c.attributes.how === 'and' ? 'minimum' : 'maximum',
-    ),
-  ],
 };

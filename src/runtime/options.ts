@@ -7,3 +7,6 @@ export interface ProductOptions {
   /** Tensors that are measured: those of which integers are made, or all that layers make. */
   readonly measures?: 'integers' | 'all';
 }
+
+/** Parts of one claim word. */
+export const MOST_THREADS = 64;

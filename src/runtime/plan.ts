@@ -1,39 +1,17 @@
 import { BitnibbleError } from '../errors.js';
 import { namingNode } from '../export/refusal.js';
 import { BITS, type CodedSource, codedWeight } from '../export/stored.js';
-import type { JsonObject } from '../model.js';
-import { type Network, type NetworkNode, operationOf, requireRunnable } from '../network/index.js';
-import { activationNamed, activationOf, addActivation, isLinear, LINEAR } from './activations.js';
+import { requireRunnable } from '../network/runnable.js';
+import type { Network, NetworkNode } from '../network/types.js';
+import { activationNamed, addActivation, isLinear, LINEAR } from './activations.js';
 import { type Border, type Build, type Context, product, refuse, type Tail } from './context.js';
-import { ATTENTION } from './layers-attention.js';
-import { CONTRACTIONS } from './layers-contractions.js';
-import { MASKS } from './layers-masks.js';
-import { affineOf, NORMALIZATIONS } from './layers-normalizations.js';
-import { TENSOR_OPERATIONS } from './layers-operations.js';
-import { PRODUCTS } from './layers-products.js';
-import { REDUCTIONS } from './layers-reductions.js';
-import { SEQUENCES } from './layers-sequences.js';
-import { borderOf, SHAPES } from './layers-shapes.js';
-import { SIMPLE } from './layers-simple.js';
-import { TRANSPOSED } from './layers-transposed.js';
+import { affineOf } from './layers-affine.js';
+import { borderOf } from './layers-shapes.js';
 import { copyFloats } from './moves.js';
 import type { ProductOptions } from './product.js';
 import type { Program, Tensor } from './program.js';
+import { isPlanned, type Rows } from './rows.js';
 import type { Weight } from './weights.js';
-
-const BUILDS: Readonly<Record<string, Build>> = {
-  ...PRODUCTS,
-  ...SIMPLE,
-  ...NORMALIZATIONS,
-  ...SHAPES,
-  ...SEQUENCES,
-  ...MASKS,
-  ...ATTENTION,
-  ...CONTRACTIONS,
-  ...REDUCTIONS,
-  ...TENSOR_OPERATIONS,
-  ...TRANSPOSED,
-};
 
 /** Operations that treat every row of the last axis alike. */
 const ROWWISE = /^(Dense|BatchNormalization|LayerNormalization|RMSNormalization|Embedding)$/;
@@ -56,8 +34,8 @@ export interface Plan {
  * Refuses a network with operations that are not known here.
  * @throws BitnibbleError `unsupported-layer` naming all of them
  */
-export function requireOperations(network: Network, file: string): void {
-  requireRunnable(network, file, 'the runtime', unknownOf(network));
+export function requireOperations(network: Network, file: string, rows: Rows): void {
+  requireRunnable(network, file, 'the runtime', unknownOf(network, rows));
 }
 
 /**
@@ -73,9 +51,10 @@ export function planNetwork(
   source: CodedSource,
   shapes: readonly (readonly number[])[],
   options: ProductOptions,
+  rows: Rows,
 ): Plan {
   const inputs = shapes.map((shape) => program.tensor(shape));
-  const planner = new Planner(program, network, source, options);
+  const planner = new Planner(program, network, source, options, rows);
   network.inputs.forEach(({ value }, i) => {
     planner.tensors.set(value, inputs[i] as Tensor);
     program.name(inputs[i] as Tensor, network.inputs[i]?.name as string);
@@ -84,20 +63,10 @@ export function planNetwork(
   return { inputs, outputs: network.outputs.map(({ value }) => planner.tensors.get(value) as Tensor) };
 }
 
-const isIdentity = ({ operation }: NetworkNode) => operationOf(operation)?.isIdentity === true;
-
-/** Attributes with which an operation without others is computed, where it is at all. */
-const USUAL = { activation: 'relu', axis: -1, scale: 1, offset: 0, beta: 1 };
-
-/** Whether the runtime computes an operation with some attributes. */
-export const isPlanned = (operation: string, attributes: JsonObject = USUAL): boolean =>
-  Object.hasOwn(BUILDS, operation) ||
-  operationOf(operation)?.isIdentity === true ||
-  activationOf(operation, attributes) !== undefined;
-
-function unknownOf({ nodes }: Network): Network['problems'] {
-  return nodes.flatMap(({ operation, attributes, layer, className }) => {
-    if (isPlanned(operation, attributes)) return [];
+function unknownOf({ nodes }: Network, rows: Rows): Network['problems'] {
+  return nodes.flatMap((node) => {
+    if (isPlanned(rows, node)) return [];
+    const { operation, attributes, layer, className } = node;
     const reason =
       operation === 'Activation'
         ? `activation ${String(attributes.activation)}`
@@ -122,6 +91,7 @@ class Planner {
     readonly network: Network,
     readonly source: CodedSource,
     readonly options: ProductOptions,
+    readonly rows: Rows,
   ) {
     this.#outputs = new Set(network.outputs.map(({ value }) => value));
     for (const node of network.nodes) {
@@ -139,15 +109,15 @@ class Planner {
   #add(node: NetworkNode): void {
     const inputs = node.inputs.map((value) => this.tensors.get(value) as Tensor);
     const [first] = inputs as [Tensor];
-    if (isIdentity(node)) {
+    if (this.rows.isIdentity(node.operation)) {
       this.tensors.set(node.outputs[0] as number, first);
       return;
     }
     this.program.ledger.begin(node.layer, node.className);
     const context = this.#context(node, inputs);
     if (this.#leavesBorder(node, context)) return;
-    const spec = activationOf(node.operation, node.attributes);
-    const build = BUILDS[node.operation];
+    const spec = this.rows.activationOf(node.operation, node.attributes);
+    const build = this.rows.builds[node.operation];
     let results: readonly Tensor[];
     if (spec) results = [addActivation(this.program, first, spec)];
     else if (node.steps > 0) results = this.#overSteps(node, context, build as Build);
@@ -268,8 +238,8 @@ class Planner {
       const [only] = next;
       if (next.length !== 1 || !only || this.#outputs.has(end) || only.steps !== node.steps) break;
       if (only.inputs.length !== 1) break;
-      const spec = activationOf(only.operation, only.attributes);
-      if (isIdentity(only)) {
+      const spec = this.rows.activationOf(only.operation, only.attributes);
+      if (this.rows.isIdentity(only.operation)) {
         // Nothing to do.
       } else if (
         only.operation === 'BatchNormalization' &&
@@ -288,7 +258,7 @@ class Planner {
       } else if (spec && isLinear(activation)) activation = spec;
       else break;
       this.#done.add(only);
-      if (!isIdentity(only)) this.program.ledger.fuse(only.layer);
+      if (!this.rows.isIdentity(only.operation)) this.program.ledger.fuse(only.layer);
       [end] = only.outputs as [number];
     }
     if (factors && factors.length !== channels) refuse('a normalization of another length');

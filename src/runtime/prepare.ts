@@ -1,10 +1,13 @@
 import { expected } from '../errors.js';
 import type { ModelSource } from '../model.js';
-import { type Network, openNetwork, type ValueType } from '../network/index.js';
+import { readPlain } from '../network/plain.js';
+import type { Network, ValueType } from '../network/types.js';
+import type { Later } from './later.js';
 import type { NetworkPort } from './network.js';
 import { type Plan, planNetwork, requireOperations } from './plan.js';
 import type { ProductOptions } from './product.js';
 import type { Program } from './program.js';
+import { isPlanned, PLAIN_ROWS } from './rows.js';
 
 export interface Prepared {
   readonly network: Network;
@@ -15,17 +18,22 @@ export interface Prepared {
 /**
  * Adds the steps of a model to a program.
  *
+ * @param later loads what plain networks do without
  * @param shapeOf the shape of an input, without the batch, all lengths fixed
  * @throws BitnibbleError `unsupported-layer` and what opening a network throws
  */
-export function prepare(
+export async function prepare(
+  later: Later,
   model: ModelSource,
   program: Program,
   options: ProductOptions,
   shapeOf: (name: string, own: readonly (number | null)[] | undefined) => readonly number[],
-): Prepared {
-  const { network, source } = openNetwork(model);
-  requireOperations(network, source.file);
+): Promise<Prepared> {
+  const plain = readPlain(model, model.weights);
+  const { network, source } = plain ? { network: plain, source: model } : await later.network(model);
+  const isPlain = network.nodes.every((node) => isPlanned(PLAIN_ROWS, node));
+  const rows = isPlain ? PLAIN_ROWS : await later.rows();
+  requireOperations(network, source.file, rows);
   const inputs = network.inputs.map(({ name, value }) => {
     const { shape, dtype } = network.values[value] as {
       shape?: readonly (number | null)[];
@@ -34,7 +42,7 @@ export function prepare(
     return { name, dtype, shape: shapeOf(name, shape?.slice(1)) };
   });
   const shapes = inputs.map(({ shape }) => shape);
-  return { network, inputs, plan: planNetwork(program, network, source, shapes, options) };
+  return { network, inputs, plan: planNetwork(program, network, source, shapes, options, rows) };
 }
 
 /** The shape of an input as its network and the caller have it. @throws RangeError */

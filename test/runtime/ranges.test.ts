@@ -126,7 +126,7 @@ test('what cannot be run is told beforehand, in the words of loading, for every 
   for (const name of everyName) {
     const { float, packed } = await quantized(name, kernels);
     for (const model of [float, packed]) {
-      const reason = whyNotRunnable(model);
+      const reason = await whyNotRunnable(model);
       let own: string | undefined;
       try {
         await loadNetwork(model);

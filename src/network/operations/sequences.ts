@@ -2,7 +2,8 @@ import type { JsonObject } from '../../model.js';
 import type { NetworkNode, Shape } from '../types.js';
 import { activation, any, axes, choice, flag, number, optional, size, sizes } from './attributes.js';
 import { type Application, biasOf, type Operation, type Operations, type WeightRole } from './operation.js';
-import { channelsOf, dataFormat, kernelShape, spatial, windows } from './spatial.js';
+import { kernelShape } from './spatial.js';
+import { channelsOf, dataFormat, spatial, windows } from './windows.js';
 
 /** Gates side by side in the kernels of a cell, and how many states it has. */
 export const CELLS: Readonly<Record<string, { readonly gates: number; readonly states: number }>> = {

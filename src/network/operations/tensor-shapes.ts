@@ -1,8 +1,8 @@
 import type { Json, JsonObject } from '../../model.js';
 import type { Shape } from '../types.js';
 import { type Attribute, any, axes, Fault, int, ints, number, optional, text } from './attributes.js';
-import { concatenated } from './layers.js';
 import { type Application, areKnown, fromStart, joinFault, type Operation, product } from './operation.js';
+import { concatenated } from './plain-layers.js';
 import { reshaped, reshapeFault } from './reshape.js';
 import { type Place, place, placesOf, sliced } from './slices.js';
 import type { TensorOperation } from './tensor-operation.js';

@@ -21,7 +21,7 @@ export async function storeRanges(
   const shapes = inputs.map(({ value }) => values[value]?.shape ?? []);
   const shape = requireSampleShape(shapes, model.file, dataset);
   const given = { [inputs[0]?.name ?? '']: shape };
-  const reason = whyNotRunnable(model, given);
+  const reason = await whyNotRunnable(model, given);
   if (reason !== undefined) return { reason };
   const network = await loadNetwork(model, { shapes: given, measures: 'all' });
   const ranges = new Map<string, number>();

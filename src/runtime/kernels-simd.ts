@@ -1,0 +1,65 @@
+import { BitnibbleError } from '../errors.js';
+import { exportsOf, type KernelModule } from '../kernels/instance.js';
+import { Refusal } from './refusal.js';
+import { aligned } from './tensor.js';
+import type { KernelName, Kernels } from './types.js';
+
+export type { KernelModule } from '../kernels/instance.js';
+
+export interface LoadRuntimeKernelsOptions {
+  /** `bitnibble/runtime.wasm`, compiled elsewhere, for hosts that refuse to compile bytes. */
+  readonly module?: KernelModule;
+  /** `'simd'` (default) or `'reference'`: the same bits without WebAssembly, many times slower. */
+  readonly backend?: 'simd' | 'reference';
+  /** In a memory that threads share. */
+  readonly isShared?: boolean;
+}
+
+/** What `assembly/runtime/index.ts` exports. */
+export type Abi = Readonly<Record<KernelName, (...args: number[]) => void>> & {
+  readonly memory: WebAssembly.Memory;
+  bitnibbleAbi(): number;
+  arenaBase(): number;
+};
+
+/** Version of the export list. */
+const ABI_VERSION = 2;
+
+/** Pages that small networks are given at once: each growth costs a call of the host and makes a new buffer. */
+const STEP = 16;
+
+/** Bytes that kernels may read behind what they are given. */
+const OVERREAD = 64;
+
+/** The bytes of the module, where there is one of them. */
+export const embedded = async () => (await import('../kernels/embedded-runtime.js')).kernelBytes();
+
+/**
+ * Kernels of WebAssembly with memory of their own: each call makes a new instance.
+ *
+ * @throws BitnibbleError `no-simd`, `no-compile`, `bad-module`; TypeError for a `module` of another kind
+ */
+export const loadSimdKernels = async ({ module }: LoadRuntimeKernelsOptions): Promise<Kernels> =>
+  simdKernels(await exportsOf<Abi>(module, embedded, 'runtime.wasm'));
+
+export function simdKernels(abi: Abi): Kernels {
+  if (typeof abi.convolveWinograd !== 'function' || abi.bitnibbleAbi?.() !== ABI_VERSION)
+    throw new BitnibbleError('bad-module', '"module" expected runtime.wasm of this version of bitnibble');
+  const { memory } = abi;
+  return {
+    ...(abi as unknown as Pick<Kernels, KernelName>),
+    ...{ backend: 'simd', base: aligned(abi.arenaBase()) },
+    memory,
+    reserve(end) {
+      const missing = end + OVERREAD - memory.buffer.byteLength;
+      if (missing <= 0) return;
+      const pages = Math.ceil(missing / 65536);
+      try {
+        memory.grow(pages < STEP && end < STEP * 65536 ? STEP : pages);
+      } catch (cause) {
+        const need = `${Math.ceil(end / 2 ** 20)} MiB of WebAssembly memory`;
+        throw Object.assign(new Refusal(`${need} are needed, the host gives less`, 'too-large'), { cause });
+      }
+    },
+  };
+}

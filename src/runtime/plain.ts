@@ -1,0 +1,52 @@
+/**
+ * `loadNetwork` for networks of plain layers alone, in files as `bitnibble quantize` writes them: convolutions, dense layers, pools,
+ * batch normalizations, sums. For hosts that take one file of JavaScript and charge for its length, such as Workers; what it
+ * does not take, `bitnibble/runtime` may.
+ * @module bitnibble/runtime/plain
+ */
+import { BitnibbleError, expected } from '../errors.js';
+import { loadSimdKernels } from './kernels-simd.js';
+import type { Later } from './later.js';
+import { type LoadNetworkOptions, loadWith, type NetworkSource } from './load.js';
+import type { RunnableNetwork } from './network.js';
+
+export { BitnibbleError, type ErrorCode } from '../errors.js';
+export type { LoadNetworkOptions, NetworkSource } from './load.js';
+export type { NetworkArray, NetworkInputs, NetworkPort, NetworkSummary, RunnableNetwork } from './network.js';
+
+const other = (name: string, what: string): never => {
+  const hint = 'bitnibble/runtime may take it, or says why not';
+  throw new BitnibbleError(
+    'unsupported-layer',
+    `${name}: bitnibble/runtime/plain takes ${what} alone: ${hint}`,
+  );
+};
+const file = async (_: unknown, name: string) => other(name, 'packed files as they were written');
+
+const NOTHING: Later = {
+  kernels: loadSimdKernels,
+  network: async (model) => other(model.file, 'networks of plain layers'),
+  rows: async () => other('the network', 'plain layers'),
+  packed: file,
+  body: file,
+  ranges: async (model) => other(model.file, 'ranges: "sample"'),
+  crew: async () => other('the network', 'threads: 1'),
+};
+
+/**
+ * As `loadNetwork` of `bitnibble/runtime`, with the same bits.
+ *
+ * @throws BitnibbleError `unsupported-layer` for any file that is not plain, right or wrong; TypeError for the options `threads`,
+ *   `backend` and `ranges`, which are those of `bitnibble/runtime`
+ */
+export async function loadNetwork(
+  source: NetworkSource,
+  options: Omit<LoadNetworkOptions, 'threads' | 'spawn' | 'backend' | 'ranges'> = {},
+): Promise<RunnableNetwork> {
+  for (const key of ['threads', 'spawn', 'backend', 'ranges'] as const)
+    if (key in options)
+      throw new TypeError(
+        expected(key, 'nothing: an option of bitnibble/runtime', typeof options[key as never]),
+      );
+  return loadWith(NOTHING, source, options);
+}

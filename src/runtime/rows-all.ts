@@ -1,0 +1,34 @@
+import { operationOf } from '../network/operations/index.js';
+import { activationOf } from './activations-more.js';
+import { ATTENTION } from './layers-attention.js';
+import { CONTRACTIONS } from './layers-contractions.js';
+import { EMBEDDINGS } from './layers-embedding.js';
+import { IMAGES } from './layers-images.js';
+import { MASKED } from './layers-masked.js';
+import { MASKS } from './layers-masks.js';
+import { NORMALIZATIONS } from './layers-normalizations.js';
+import { TENSOR_OPERATIONS } from './layers-operations.js';
+import { REDUCTIONS } from './layers-reductions.js';
+import { SEQUENCES } from './layers-sequences.js';
+import { TRANSPOSED } from './layers-transposed.js';
+import { PLAIN_ROWS, type Rows } from './rows.js';
+
+/** All operations that the runtime computes. */
+export const ALL_ROWS: Rows = {
+  builds: {
+    ...PLAIN_ROWS.builds,
+    ...EMBEDDINGS,
+    ...IMAGES,
+    ...NORMALIZATIONS,
+    ...SEQUENCES,
+    ...MASKED,
+    ...MASKS,
+    ...ATTENTION,
+    ...CONTRACTIONS,
+    ...REDUCTIONS,
+    ...TENSOR_OPERATIONS,
+    ...TRANSPOSED,
+  },
+  activationOf,
+  isIdentity: (operation) => operationOf(operation)?.isIdentity === true,
+};

@@ -1,0 +1,34 @@
+import type { JsonObject } from '../model.js';
+import { plainOperation } from '../network/operations/plain.js';
+import type { NetworkNode } from '../network/types.js';
+import { type ActivationSpec, activationOf } from './activations.js';
+import type { Build } from './context.js';
+import { AFFINE } from './layers-affine.js';
+import { PRODUCTS } from './layers-products.js';
+import { SHAPES } from './layers-shapes.js';
+import { SIMPLE } from './layers-simple.js';
+
+/** What the runtime computes operations with: all of them, or those of a network at hand. */
+export interface Rows {
+  readonly builds: Readonly<Record<string, Build>>;
+  /** What a node computes of each element or row alone; undefined for other operations. */
+  activationOf(operation: string, attributes: JsonObject): ActivationSpec | undefined;
+  /** Whether an operation hands its first input on as it is. */
+  isIdentity(operation: string): boolean;
+}
+
+/** Of networks of convolutions, dense layers, pools and merges. */
+export const PLAIN_ROWS: Rows = {
+  builds: { ...PRODUCTS, ...SIMPLE, ...SHAPES, ...AFFINE },
+  activationOf,
+  isIdentity: (operation) => plainOperation(operation)?.isIdentity === true,
+};
+
+/** Whether rows compute an operation with some attributes. */
+export const isPlanned = (
+  rows: Rows,
+  { operation, attributes }: Pick<NetworkNode, 'operation' | 'attributes'>,
+): boolean =>
+  Object.hasOwn(rows.builds, operation) ||
+  rows.isIdentity(operation) ||
+  rows.activationOf(operation, attributes) !== undefined;
