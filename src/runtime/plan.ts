@@ -4,17 +4,13 @@ import { BITS, type CodedSource, codedWeight } from '../export/stored.js';
 import { requireRunnable } from '../network/runnable.js';
 import type { Network, NetworkNode } from '../network/types.js';
 import { activationNamed, addActivation, isLinear, LINEAR } from './activations.js';
-import { type Border, type Build, type Context, product, refuse, type Tail } from './context.js';
+import { type Border, type Build, type Context, refuse, type Tail } from './context.js';
 import { affineOf } from './layers-affine.js';
 import { borderOf } from './layers-shapes.js';
-import { copyFloats } from './moves.js';
 import type { ProductOptions } from './product.js';
 import type { Program, Tensor } from './program.js';
 import { isPlanned, type Rows } from './rows.js';
 import type { Weight } from './weights.js';
-
-/** Operations that treat every row of the last axis alike. */
-const ROWWISE = /^(Dense|BatchNormalization|LayerNormalization|RMSNormalization|Embedding)$/;
 
 /** In magnitude, in scales: -8 of int4. */
 const LARGEST_LEVEL = 8;
@@ -120,7 +116,8 @@ class Planner {
     const build = this.rows.builds[node.operation];
     let results: readonly Tensor[];
     if (spec) results = [addActivation(this.program, first, spec)];
-    else if (node.steps > 0) results = this.#overSteps(node, context, build as Build);
+    else if (node.steps > 0)
+      results = (this.rows.overSteps as NonNullable<Rows['overSteps']>)(context, build as Build);
     else results = (build as Build)(context);
     const outputs = this.#ends.get(node) ?? node.outputs;
     const call = this.#calls.get(node.layer) ?? 0;
@@ -138,43 +135,6 @@ class Planner {
 
   /** Values that a node's own results stand for, where nodes behind it are part of it. */
   readonly #ends = new Map<NetworkNode, readonly number[]>();
-
-  /** A layer applied to each step of a sequence: those that treat every row alike take all at once. */
-  #overSteps(node: NetworkNode, context: Context, build: Build): readonly Tensor[] {
-    const { program } = this;
-    const { steps, operation, attributes } = node;
-    const { inputs } = context;
-    const [first] = inputs as [Tensor];
-    const axis = Array.isArray(attributes.axis) ? attributes.axis : [attributes.axis ?? -1];
-    const isLast = axis.length === 1 && (axis[0] === -1 || axis[0] === first.shape.length - steps);
-    if (ROWWISE.test(operation) && isLast)
-      return build({
-        ...context,
-        attributes: { ...attributes, ...('axis' in attributes ? { axis: -1 } : {}) },
-      });
-    const outer = first.shape.slice(0, steps);
-    if (inputs.some(({ shape }) => `${shape.slice(0, steps)}` !== `${outer}`))
-      refuse('steps of several lengths');
-    const written: Tensor[] = [];
-    return program.loop(product(outer), inputs, written, (turn) => {
-      const own = inputs.map((x) => {
-        const part = program.tensor(x.shape.slice(steps));
-        program.step([x], [part], () => {
-          copyFloats(program, x.storage.at + 4 * part.size * turn(), part.storage.at, part.size);
-        });
-        return part;
-      });
-      const results = build({ ...context, inputs: own });
-      return results.map((part) => {
-        const out = program.tensor([...outer, ...part.shape]);
-        written.push(out);
-        program.step([part], [out], () => {
-          copyFloats(program, part.storage.at, out.storage.at + 4 * part.size * turn(), part.size);
-        });
-        return out;
-      });
-    });
-  }
 
   /** Zeros that the only layer behind will add itself. */
   #leavesBorder(node: NetworkNode, context: Context): boolean {

@@ -31,7 +31,7 @@ export async function prepare(
 ): Promise<Prepared> {
   const plain = readPlain(model, model.weights);
   const { network, source } = plain ? { network: plain, source: model } : await later.network(model);
-  const isPlain = network.nodes.every((node) => isPlanned(PLAIN_ROWS, node));
+  const isPlain = network.nodes.every((node) => node.steps === 0 && isPlanned(PLAIN_ROWS, node));
   const rows = isPlain ? PLAIN_ROWS : await later.rows();
   requireOperations(network, source.file, rows);
   const inputs = network.inputs.map(({ name, value }) => {

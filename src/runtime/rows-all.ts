@@ -12,6 +12,7 @@ import { REDUCTIONS } from './layers-reductions.js';
 import { SEQUENCES } from './layers-sequences.js';
 import { TRANSPOSED } from './layers-transposed.js';
 import { PLAIN_ROWS, type Rows } from './rows.js';
+import { overSteps } from './steps.js';
 
 /** All operations that the runtime computes. */
 export const ALL_ROWS: Rows = {
@@ -30,5 +31,6 @@ export const ALL_ROWS: Rows = {
     ...TRANSPOSED,
   },
   activationOf,
+  overSteps,
   isIdentity: (operation) => operationOf(operation)?.isIdentity === true,
 };

@@ -2,17 +2,20 @@ import type { JsonObject } from '../model.js';
 import { plainOperation } from '../network/operations/plain.js';
 import type { NetworkNode } from '../network/types.js';
 import { type ActivationSpec, activationOf } from './activations.js';
-import type { Build } from './context.js';
+import type { Build, Context } from './context.js';
 import { AFFINE } from './layers-affine.js';
 import { PRODUCTS } from './layers-products.js';
 import { SHAPES } from './layers-shapes.js';
 import { SIMPLE } from './layers-simple.js';
+import type { Tensor } from './program.js';
 
 /** What the runtime computes operations with: all of them, or those of a network at hand. */
 export interface Rows {
   readonly builds: Readonly<Record<string, Build>>;
   /** What a node computes of each element or row alone; undefined for other operations. */
   activationOf(operation: string, attributes: JsonObject): ActivationSpec | undefined;
+  /** A layer applied to each step of a sequence; absent where no node has steps. */
+  overSteps?(context: Context, build: Build): readonly Tensor[];
   /** Whether an operation hands its first input on as it is. */
   isIdentity(operation: string): boolean;
 }
