@@ -2,7 +2,7 @@
 import { isFirst, numbersOf } from '../export/context.js';
 import { channelsLast, type Order, plainOrder } from '../export/tensor.js';
 import type { Val } from '../export/values.js';
-import { windows } from '../network/operations/spatial.js';
+import { windows } from '../network/operations/windows.js';
 import type { Context } from './context.js';
 import { lengthsOf } from './store.js';
 

@@ -93,8 +93,12 @@ export async function loadWith(
   const program = new Program(kernels, memoryLimit, crew.count);
   const place = crews && crew.spawn ? program.allocate(crews.crewBytes(crew.count)) : 0;
   const { network, plan, inputs } = await finished(program, model.file, () =>
-    prepare(later, model, program, { weights, measures, ...(stored ? { ranges: stored } : {}) }, (name, own) =>
-      fixedShape(name, own, shapes[name], model.file),
+    prepare(
+      later,
+      model,
+      program,
+      { weights, measures, ...(stored ? { ranges: stored } : {}) },
+      (name, own) => fixedShape(name, own, shapes[name], model.file),
     ),
   );
   if (crews && crew.spawn && kernels.shared) {
