@@ -23,8 +23,8 @@ export {
   RunnableNetwork,
 } from './network.js';
 export { NotFiniteError } from './product.js';
-export type { Kernels } from './types.js';
 export type { ThreadStart } from './thread.js';
+export type { Kernels } from './types.js';
 
 /**
  * Makes a network ready to run.
