@@ -7,6 +7,7 @@ import { readNpy, writeNpy } from '../../src/formats/npy.js';
 import { openNpz } from '../../src/formats/npz.js';
 import { readZipDirectory, readZipEntry } from '../../src/formats/zip.js';
 import { need, runPython, tempDir } from '../support/needs.js';
+import { throws } from '../support/throws.js';
 import { refusesTruncations, survivesBitFlips, throwsCode } from './damage.js';
 
 const fixture = (name: string) =>
@@ -236,9 +237,9 @@ test('writeNpy refuses what does not fit', () => {
     () => writeNpy({ shape: [3], data }),
     /"data" expected as many elements as the shape \[3\] has, got 2/,
   );
-  assert.throws(() => writeNpy({ shape: [-2], data }), RangeError);
-  assert.throws(() => writeNpy({ shape: [2], data, dtype: 'float64' }), TypeError);
-  assert.throws(() => writeNpy({ shape: [2], data: Uint8Array.of(1, 2), dtype: 'bool' }), RangeError);
+  throws(() => writeNpy({ shape: [-2], data }), RangeError);
+  throws(() => writeNpy({ shape: [2], data, dtype: 'float64' }), TypeError);
+  throws(() => writeNpy({ shape: [2], data: Uint8Array.of(1, 2), dtype: 'bool' }), RangeError);
 });
 
 test('bit flips are refused or give a whole array', () => {

@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import { matcher } from '../../src/pipeline/pattern.js';
 import { decide, parseRecipe } from '../../src/pipeline/recipe.js';
 import { regularSearch } from '../../src/pipeline/regular.js';
+import { throws } from '../support/throws.js';
 
 const name = fc.string({
   unit: fc.constantFrom('a', 'b', 'c', 'A', '_', '1', '/', '\n', ' '),
@@ -105,7 +106,7 @@ test('what has no bound of time is refused by name', () => {
     ['\\p{L}', /escape/],
   ] as const)
     assert.throws(() => matcher(`/${source}/u`), what);
-  assert.throws(() => matcher('/(a/'), SyntaxError);
+  throws(() => matcher('/(a/'), SyntaxError);
   assert.throws(() => matcher('*'.repeat(2000)), /a pattern of 2000 characters/);
   assert.throws(() => parseRecipe({ rules: [{ layer: '/a(?=b)/', keep: true }] }), /rule 1: a look/);
 });

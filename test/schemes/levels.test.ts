@@ -8,6 +8,7 @@ import { packLevels, unpackLevels } from '../../src/schemes/levels.js';
 import { SCHEMES } from '../../src/schemes/quantize.js';
 import type { SchemeName } from '../../src/schemes/types.js';
 import { backends, hex } from '../kernels/support.js';
+import { throws } from '../support/throws.js';
 
 const NAMES = Object.keys(SCHEMES) as SchemeName[];
 const range = (count: number) => Uint8Array.from({ length: count }, (_, i) => i);
@@ -72,7 +73,7 @@ for (const [name, kernels] of backends) {
         return (error as Error).message === text;
       },
     );
-    assert.throws(() => packLevels(kernels, 'int2', [1] as unknown as Uint8Array), TypeError);
+    throws(() => packLevels(kernels, 'int2', [1] as unknown as Uint8Array), TypeError);
     assert.throws(
       () => unpackLevels(kernels, 'int2', Uint8Array.of(1, 2), 4),
       /"codes" expected 1 bytes, got 2/,

@@ -7,6 +7,7 @@ import { dequantizeTensor, quantizedBytes, quantizeTensor } from '../../src/sche
 import type { QuantizeOptions } from '../../src/schemes/types.js';
 import { sizeOf } from '../../src/shape.js';
 import { random } from '../kernels/support.js';
+import { throws } from '../support/throws.js';
 
 const backends = [await loadKernels(), await loadKernels({ backend: 'reference' })];
 const f32 = Math.fround;
@@ -298,26 +299,28 @@ test('arguments are checked', () => {
     (options: object, shape = [2, 3]) =>
     () =>
       quantizeTensor(kernels, w, shape, options as QuantizeOptions, 'tensor t');
-  assert.throws(
+  throws(
     quantize({ scheme: 'int3' }),
+    RangeError,
     '"scheme" expected binary, int2 or int4, got "int3" (tensor t)',
   );
-  assert.throws(quantize({ scheme: 'toString' }), RangeError);
+  throws(quantize({ scheme: 'toString' }), RangeError);
   assert.throws(
     quantize({ scheme: 'int4', scale: 'mean' }),
     /"scale" expected one of absmax, lsq, hqq for scheme int4/,
   );
-  assert.throws(quantize({ scheme: 'binary', scale: 'absmax' }), RangeError);
-  assert.throws(quantize({ scheme: 'int4', granularity: 'row' }), RangeError);
-  assert.throws(
+  throws(quantize({ scheme: 'binary', scale: 'absmax' }), RangeError);
+  throws(quantize({ scheme: 'int4', granularity: 'row' }), RangeError);
+  throws(
     quantize({ scheme: 'int4', granularity: 'group' }),
+    RangeError,
     '"groupSize" expected an integer of at least 1, got undefined (tensor t)',
   );
-  assert.throws(quantize({ scheme: 'int4', groupSize: 4 }), RangeError);
-  assert.throws(quantize({ scheme: 'int4', axes: [2] }), RangeError);
-  assert.throws(quantize({ scheme: 'int4', axes: [1, 0] }), RangeError);
+  throws(quantize({ scheme: 'int4', groupSize: 4 }), RangeError);
+  throws(quantize({ scheme: 'int4', axes: [2] }), RangeError);
+  throws(quantize({ scheme: 'int4', axes: [1, 0] }), RangeError);
   assert.throws(quantize({ scheme: 'int4' }, [2, 4]), /"weights" expected 8 values for shape \[2,4\], got 6/);
-  assert.throws(
+  throws(
     () => quantizeTensor(kernels, [1, 2] as unknown as Float32Array, [2], { scheme: 'int4' }),
     TypeError,
   );

@@ -7,6 +7,7 @@ import { decodedSlices, isLarge, quantizeInSlices } from '../../src/schemes/slic
 import type { QuantizeOptions, ScaleRule, SchemeName } from '../../src/schemes/types.js';
 import { sizeOf } from '../../src/shape.js';
 import { backends, random } from '../kernels/support.js';
+import { throws } from '../support/throws.js';
 
 const kernels = (backends.find(([name]) => name === 'simd') as (typeof backends)[0])[1];
 
@@ -177,14 +178,12 @@ test('a weight that is not finite is named with its index in the tensor; options
           error.code === 'not-finite' && /got NaN at index 777 \(tensor t\)/.test(error.message),
       );
   const wrong = { scheme: 'int4', scale: 'calibrated' } as const;
-  assert.throws(
+  throws(
     () => quantizeInSlices(kernels, read, [100, 10], wrong, 'tensor t'),
+    RangeError,
     '"scale" expected a rule that needs no data, got "calibrated" (tensor t)',
   );
-  assert.throws(
-    () => quantizeInSlices(kernels, read, [100, 10], { scheme: 'int4', axes: [2] }, 't'),
-    RangeError,
-  );
+  throws(() => quantizeInSlices(kernels, read, [100, 10], { scheme: 'int4', axes: [2] }, 't'), RangeError);
 });
 
 test('means of weights whose sums overflow float32', () => {
