@@ -37,15 +37,20 @@ function permuted(c: Context, order: readonly number[]): Tensor {
   return Tensor.of(c.graph, x.own, place);
 }
 
+/** The inputs in one type, as Keras promotes them: floats before whole numbers before truth values. */
+function ofOneType({ graph, inputs }: Context): readonly Tensor[] {
+  const type = (['float', 'int32'] as const).find((own) => inputs.some((x) => x.type === own));
+  return inputs.map((x) =>
+    type === undefined || x.type === type ? x : each(x, (val) => graph.cast(val, type)),
+  );
+}
+
 const concatenation: Emit = (c) => {
   const { graph } = c;
   const first = c.inputs[0] as Tensor;
   const axis = axisOf(c.attributes.axis, first.rank);
-  const own = c.inputs.map((x) =>
-    x.type === first.type ? x : Tensor.of(graph, graph.cast(x.own, first.type), x.order),
-  );
   const { order } = first;
-  const vals = own.map((x) => x.in(order));
+  const vals = ofOneType(c).map((x) => x.in(order));
   return [Tensor.of(graph, graph.concat(vals, order.indexOf(axis)), order)];
 };
 
@@ -184,7 +189,7 @@ export const SHAPES: Readonly<Record<string, Emit>> = {
     const { graph } = c;
     const rank = (c.inputs[0] as Tensor).rank + 1;
     const axis = axisOf(c.attributes.axis, rank);
-    const vals = c.inputs.map((x) => graph.unsqueeze(x.plain, [axis]));
+    const vals = ofOneType(c).map((x) => graph.unsqueeze(x.plain, [axis]));
     return [Tensor.of(graph, graph.concat(vals, axis))];
   },
   'ops.Split': (c) => {

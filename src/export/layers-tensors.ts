@@ -36,7 +36,11 @@ function operandsOf(
   const areWhole = given.every((one) => one instanceof Tensor || isWhole(one));
   const own: ElementType =
     type ??
-    (types.has('float') || !areWhole ? 'float' : types.has('int32') ? 'int32' : (tensors[0] as Tensor).type);
+    (types.has('float') || !areWhole
+      ? 'float'
+      : types.has('int32') || tensors.length < given.length
+        ? 'int32'
+        : (tensors[0] as Tensor).type);
   const rank = Math.max(...tensors.map((x) => x.rank));
   const isAligned =
     tensors.every((x) => x.rank === rank) &&

@@ -4,6 +4,7 @@ import { isObject, type Json, type JsonObject, type ModelInfo, type WeightInfo }
 import { classOf, dtypeFaults, dtypeName, foreignReason, trainingOf } from './config.js';
 import { entriesOf, isModel, nameOf } from './entries.js';
 import { readAttributes } from './operations/attributes.js';
+import { joinedType } from './operations/operation.js';
 import { plainOperation } from './operations/plain.js';
 import { valueType } from './operations/tensor-operation.js';
 import type { Network, NetworkNode, Port, Shape, Value } from './types.js';
@@ -165,8 +166,9 @@ function nodeOf(
   if (operation.fault?.(application) !== undefined) other();
   const [shape] = operation.shape(application) ?? other();
   const types = given.map(({ dtype }) => dtype);
-  const kept = types.includes('float32') ? 'float32' : (types[0] as Value['dtype']);
-  const dtype = operation.dtype === 'same' ? kept : (operation.dtype ?? 'float32');
+  const { dtype: own = 'float32' } = operation;
+  if (typeof own !== 'string') return other();
+  const dtype = own === 'same' ? joinedType(types) : own;
   const ids: Record<string, string> = {};
   if (found && operation.weights !== 'any') {
     const all = operation.weights?.(application) ?? [];

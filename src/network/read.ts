@@ -25,7 +25,7 @@ import {
   readGraph,
 } from './notation.js';
 import { type Application, type WeightRole, withoutSteps } from './operations/operation.js';
-import { valueType } from './operations/tensor-operation.js';
+import { outputType } from './operations/tensor-operation.js';
 import { keyOf, MAX_DEPTH, orderOf, versionOf } from './order.js';
 import { neededNodes } from './passes/needed.js';
 import type { Network, Port, Value, ValueType } from './types.js';
@@ -319,14 +319,9 @@ class Reader {
     return outputs;
   }
 
-  #dtypeOf({ operation, attributes, name }: Layer, inputs: readonly number[]): ValueType {
-    const first = this.#draft.values[inputs[0] as number]?.dtype ?? 'float32';
-    if (typeof attributes.dtype === 'string' && /^ops\.(Cast|ZerosLike|OnesLike)$/.test(name))
-      return valueType(attributes.dtype);
-    const own = operation?.dtype ?? 'float32';
-    if (own !== 'same') return own;
-    const types = inputs.map((value) => this.#draft.values[value]?.dtype);
-    return types.includes('float32') ? 'float32' : first;
+  #dtypeOf({ operation, attributes }: Layer, inputs: readonly number[]): ValueType {
+    const types = inputs.map((value) => this.#draft.values[value]?.dtype ?? 'float32');
+    return operation ? outputType(operation, attributes, types) : 'float32';
   }
 
   /** Ids of a layer's weights by role; what the file says otherwise is a problem. */

@@ -28,8 +28,8 @@ export interface Operation {
   readonly fault?: (given: Application) => string | undefined;
   /** Its weights, the first of which must be stored. Default: none. `any`: whatever is stored is of no use. */
   readonly weights?: ((given: Application) => readonly WeightRole[]) | 'any';
-  /** Type of the outputs. Default: float32. `same`: that of the first input. */
-  readonly dtype?: ValueType | 'same';
+  /** Type of the outputs. Default: float32. `same`: that of all operands together, see {@link joinedType}. */
+  readonly dtype?: ValueType | 'same' | ((types: readonly ValueType[], attributes: JsonObject) => ValueType);
   /** Whether `training=True` makes it compute something else. */
   readonly isTrained?: (config: JsonObject) => boolean;
   /** Hands its first input on as it is. */
@@ -38,6 +38,10 @@ export interface Operation {
 
 /** The table of operations, by name. */
 export type Operations = Readonly<Record<string, Operation>>;
+
+/** The type of values taken together, as Keras promotes them: floats before whole numbers before truth values. */
+export const joinedType = (types: readonly ValueType[]): ValueType =>
+  (['float32', 'int32', 'bool', 'string'] as const).find((type) => types.includes(type)) ?? 'float32';
 
 /** The first input's shape. */
 export const sameShape = ({ shapes: [first] }: Application): readonly Shape[] | undefined => first && [first];

@@ -134,7 +134,8 @@ export const PLAIN_LAYERS: Operations = {
   Add: merge,
   Subtract: {
     ...merge,
-    fault: ({ shapes }) => (shapes.length === 2 ? undefined : `${shapes.length} inputs where it takes two`),
+    fault: ({ shapes }) =>
+      shapes.length === 2 ? broadcastFault(shapes) : `${shapes.length} inputs where it takes two`,
   },
   Multiply: merge,
   Average: merge,

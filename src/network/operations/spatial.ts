@@ -100,7 +100,7 @@ const INTERPOLATIONS = [
 ];
 
 const cropping = (rank: number): Operation => ({
-  attributes: { cropping: pairs(rank, rank === 1 ? 1 : 0), data_format: dataFormat },
+  attributes: { cropping: pairs(rank, rank === 2 ? 0 : 1), data_format: dataFormat },
   shape: ({ attributes, shapes: [x] }) => {
     const crops = attributes.cropping as unknown as readonly (readonly [number, number])[];
     return one(

@@ -1,5 +1,6 @@
+import type { JsonObject } from '../../model.js';
 import type { Shape, ValueType } from '../types.js';
-import type { Application, Operation } from './operation.js';
+import { type Application, joinedType, type Operation } from './operation.js';
 
 /**
  * An argument of an operation: a number, a nested list of numbers, or null, which stands for the next input.
@@ -35,4 +36,27 @@ export function operandShapes({ attributes, shapes }: Application): (Shape | und
   return (attributes.operands as Operand[]).map((operand) =>
     operand === null ? shapes[next++] : operandShape(operand),
   );
+}
+
+/** Types of the operands: whole numbers among them are int32, as in Keras, which does not turn integers into floats for them. */
+function operandTypes(operands: readonly Operand[], types: readonly ValueType[]): ValueType[] {
+  let next = 0;
+  const isWhole = (operand: Operand): boolean =>
+    Array.isArray(operand) ? operand.every(isWhole) : Number.isInteger(operand);
+  return operands.map((operand) => {
+    if (operand === null) return types[next++] ?? 'float32';
+    return isWhole(operand) ? 'int32' : 'float32';
+  });
+}
+
+/** Type of what an operation makes of inputs of some types. */
+export function outputType(
+  { dtype = 'float32' }: Pick<Operation, 'dtype'>,
+  attributes: JsonObject,
+  types: readonly ValueType[],
+): ValueType {
+  if (typeof dtype === 'string' && dtype !== 'same') return dtype;
+  const { operands } = attributes;
+  const all = Array.isArray(operands) ? operandTypes(operands as Operand[], types) : types;
+  return dtype === 'same' ? joinedType(all) : dtype(all, attributes);
 }

@@ -1,11 +1,19 @@
 import type { Json, JsonObject } from '../../model.js';
 import type { Shape } from '../types.js';
 import { type Attribute, any, axes, Fault, int, ints, number, optional, text } from './attributes.js';
-import { type Application, areKnown, fromStart, joinFault, type Operation, product } from './operation.js';
+import {
+  type Application,
+  areKnown,
+  fromStart,
+  joinedType,
+  joinFault,
+  type Operation,
+  product,
+} from './operation.js';
 import { concatenated } from './plain-layers.js';
 import { reshaped, reshapeFault } from './reshape.js';
 import { type Place, place, placesOf, sliced } from './slices.js';
-import type { TensorOperation } from './tensor-operation.js';
+import { type TensorOperation, valueType } from './tensor-operation.js';
 
 const getItem: TensorOperation = {
   form: 'one',
@@ -65,6 +73,7 @@ const isType = (dtype: unknown) => /^(bool|(u?int|float)(8|16|32|64)|bfloat16)$/
 const cast: TensorOperation = {
   form: 'one',
   attributes: { dtype: text },
+  dtype: (_, { dtype }) => valueType(dtype),
   shape: ({ shapes: [x] }) => x && [x],
   fault: ({ attributes: { dtype } }) => (isType(dtype) ? undefined : `dtype: ${String(dtype)}`),
 };
@@ -73,7 +82,7 @@ const cast: TensorOperation = {
 const filled: TensorOperation = {
   ...cast,
   attributes: { dtype: optional(text) },
-  dtype: 'same',
+  dtype: (types, { dtype }) => (typeof dtype === 'string' ? valueType(dtype) : joinedType(types)),
   fault: ({ attributes: { dtype } }) =>
     dtype === null || isType(dtype) ? undefined : `dtype: ${String(dtype)}`,
 };
@@ -142,13 +151,11 @@ const withPairs = ({ attributes, shapes: [x] }: Application): readonly Shape[] |
   return x && [x.map((n, i) => (n === null ? null : n + (pads[i]?.[0] ?? 0) + (pads[i]?.[1] ?? 0)))];
 };
 
-const axis: Attribute = int(-1);
-
 /** Operations that move and copy what is there. */
 export const TENSOR_SHAPES: Readonly<Record<string, TensorOperation>> = {
   Concatenate: {
     form: 'list',
-    attributes: { axis },
+    attributes: { axis: int(0) },
     dtype: 'same',
     shape: ({ attributes: a, shapes }) =>
       areKnown(shapes) ? [concatenated(shapes, Number(a.axis))] : undefined,
@@ -179,7 +186,7 @@ export const TENSOR_SHAPES: Readonly<Record<string, TensorOperation>> = {
       return [Array.from({ length: rank }, (_, i) => (at.includes(i) ? 1 : (x[next++] ?? null)))];
     },
     fault: ({ attributes: a, shapes: [x] }) =>
-      (a.axis as number[]).some((one) => one === 0 || one === -((x?.length ?? 0) + 1))
+      (a.axis as number[]).some((one) => one === 0 || (x && one === -x.length - 1))
         ? 'a new axis before the batch'
         : undefined,
   },

@@ -7,6 +7,7 @@ import {
   broadcast,
   broadcastFault,
   fromStart,
+  joinedType,
   type Operation,
   type Operations,
 } from './operation.js';
@@ -30,6 +31,8 @@ const elementwise = (
 
 const unary = (attributes: Operation['attributes'] = {}) => elementwise('one', attributes, 'float32');
 const binary = () => elementwise('two');
+/** Quotients and angles, which are no whole numbers. */
+const divided = () => elementwise('two', {}, 'float32');
 const compared = () => elementwise('two', {}, 'bool');
 
 /** A shape without some of its axes, or with 1 in their place. */
@@ -55,6 +58,9 @@ const reduction = (
   },
 });
 
+/** Truth values are added and multiplied as 0 and 1. */
+const counted: Operation['dtype'] = (types) => (joinedType(types) === 'bool' ? 'int32' : joinedType(types));
+
 /** Only what is not given by the operation itself. */
 const onlyNone =
   (what: string): Attribute =>
@@ -70,6 +76,13 @@ const matmul = (x: Shape, y: Shape): Shape => {
 
 const axisOrNone: Attribute = optional(int(0));
 
+/** Place of the largest or smallest along one axis; without one, in all samples together. */
+const place: TensorOperation = {
+  ...reduction({ axis: axisOrNone }, 'int32'),
+  shape: ({ attributes: a, shapes: [x] }) => x && [reduced(x, a.axis === null ? null : [a.axis], a.keepdims)],
+  fault: () => undefined,
+};
+
 /** Operations on tensors, by Keras 3's names in `keras.ops`; TensorFlow's in functional models of tf.keras are these too. */
 export const TENSOR_TABLE: Readonly<Record<string, TensorOperation>> = {
   ...Object.fromEntries(
@@ -77,17 +90,15 @@ export const TENSOR_TABLE: Readonly<Record<string, TensorOperation>> = {
       'Add',
       'Subtract',
       'Multiply',
-      'Divide',
-      'TrueDivide',
       'FloorDivide',
       'Mod',
       'Maximum',
       'Minimum',
       'Power',
       'SquaredDifference',
-      'Arctan2',
     ].map((name) => [name, binary()]),
   ),
+  ...Object.fromEntries(['Divide', 'TrueDivide', 'Arctan2'].map((name) => [name, divided()])),
   ...Object.fromEntries(
     [
       'Greater',
@@ -103,13 +114,12 @@ export const TENSOR_TABLE: Readonly<Record<string, TensorOperation>> = {
   ),
   LogicalNot: elementwise('one', {}, 'bool'),
   ...Object.fromEntries(
-    ['Negative', 'Absolute', 'Abs', 'Sign', 'Square', 'Floor', 'Ceil', 'Round'].map((name) => [
-      name,
-      elementwise('one'),
-    ]),
+    ['Negative', 'Absolute', 'Abs', 'Sign', 'Square', 'Round'].map((name) => [name, elementwise('one')]),
   ),
   ...Object.fromEntries(
     [
+      'Floor',
+      'Ceil',
       'Sqrt',
       'Rsqrt',
       'Exp',
@@ -173,8 +183,8 @@ export const TENSOR_TABLE: Readonly<Record<string, TensorOperation>> = {
   Normalize: unary({ axis, order: number(2), epsilon: optional(number(0)) }),
   L2Normalize: unary({ axis: axes(null), epsilon: number(1e-12) }),
   Mean: reduction({}, 'float32'),
-  Sum: reduction(),
-  Prod: reduction({ dtype: any }),
+  Sum: reduction({}, counted),
+  Prod: reduction({ dtype: any }, counted),
   Max: reduction({ initial: onlyNone('none') }),
   Min: reduction({ initial: onlyNone('none') }),
   Amax: reduction(),
@@ -185,25 +195,18 @@ export const TENSOR_TABLE: Readonly<Record<string, TensorOperation>> = {
   Std: reduction({}, 'float32'),
   Logsumexp: reduction({}, 'float32'),
   Norm: reduction({ ord: any }, 'float32'),
-  Argmax: {
-    ...reduction({ axis: axisOrNone }, 'int32'),
-    shape: ({ attributes: a, shapes: [x] }) => x && [reduced(x, [a.axis], a.keepdims)],
-    fault: () => undefined,
-  },
-  Argmin: {
-    ...reduction({ axis: axisOrNone }, 'int32'),
-    shape: ({ attributes: a, shapes: [x] }) => x && [reduced(x, [a.axis], a.keepdims)],
-    fault: () => undefined,
-  },
+  Argmax: place,
+  Argmin: place,
   Where: {
     ...elementwise('three'),
-    dtype: 'float32',
+    // The condition is none of the values.
+    dtype: ([, ...types]) => joinedType(types),
   },
   ...TENSOR_SHAPES,
   Matmul: {
     form: 'two',
     attributes: {},
-    dtype: 'float32',
+    dtype: 'same',
     shape: (given) => {
       const [x, y] = operandShapes(given);
       return x && y && [matmul(x, y)];

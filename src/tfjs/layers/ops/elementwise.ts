@@ -1,5 +1,15 @@
 import type { Tensor, TensorFlow } from '../../types.js';
-import { binary, float, floating, numberOf, spread, type TensorOperation, truth, unary } from './spec.js';
+import {
+  binary,
+  float,
+  floating,
+  numberOf,
+  ofOneType,
+  spread,
+  type TensorOperation,
+  truth,
+  unary,
+} from './spec.js';
 
 /** Between two numbers. Not `clipByValue`, whose WebAssembly kernel makes 0 of what is not a number and compares bits of integers. */
 export const between = (tf: TensorFlow, x: Tensor, low: number, high: number): Tensor =>
@@ -211,7 +221,10 @@ const PAIRS: Readonly<Record<string, TensorOperation>> = {
     operands: 3,
     attributes: {},
     shape: spread,
-    compute: (tf, [condition, x, y]) => tf.where(truth(tf, condition as Tensor), x as Tensor, y as Tensor),
+    compute: (tf, [condition, ...given]) => {
+      const [x, y] = ofOneType(tf, given) as [Tensor, Tensor];
+      return tf.where(truth(tf, condition as Tensor), x, y);
+    },
   },
 };
 

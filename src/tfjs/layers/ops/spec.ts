@@ -56,6 +56,12 @@ export const binary = (compute: Binary): TensorOperation => ({
   compute: (tf, [x, y], given) => compute(tf, x as Tensor, y as Tensor, given),
 });
 
+/** Tensors of one type, as Keras promotes them: TensorFlow.js joins only those, or takes the bits of one for the other. */
+export function ofOneType(tf: TensorFlow, all: readonly Tensor[]): Tensor[] {
+  const type = (['float32', 'int32'] as const).find((own) => all.some(({ dtype }) => dtype === own));
+  return all.map((x) => (type === undefined || x.dtype === type ? x : tf.cast(x, type)));
+}
+
 export const float = (tf: TensorFlow, x: Tensor): Tensor =>
   x.dtype === 'float32' ? x : tf.cast(x, 'float32');
 
