@@ -4,12 +4,23 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Json, JsonObject } from '../../src/model.js';
+import { type Layer, layerOf } from '../../src/network/layer.js';
 import { readAttributes } from '../../src/network/operations/attributes.js';
 import { OPERATIONS, operationOf } from '../../src/network/operations/index.js';
 import { MASKS, slopeOf } from '../../src/network/operations/layers.js';
 import type { Application, Operation, WeightRole } from '../../src/network/operations/operation.js';
-import { everyRecurrent } from '../../src/network/operations/sequences.js';
+import {
+  bidirectional,
+  CALL_FLAGS,
+  CELLS,
+  cellOf,
+  everyRecurrent,
+  gatesOf,
+  givesZeros,
+  mergedWays,
+} from '../../src/network/operations/sequences.js';
 import { outputType } from '../../src/network/operations/tensor-operation.js';
+import type { Shape } from '../../src/network/types.js';
 import { applied, layerFor, tensorOf, textOf } from './rows.js';
 
 type Line = [row: string, given: JsonObject, inputs: string[], outputs: string[], weights: string[]];
@@ -187,6 +198,124 @@ test('what training=True changes: noise and dropout that is on, statistics of a 
       assert.is(isTrained?.(config) ?? false, false, `${row} ${JSON.stringify(config)}`);
     if (dropping.split(' ').includes(row)) assert.is(isTrained?.({}), false, row);
   }
+});
+
+test('the length of the batch goes through, where it is known', () => {
+  const seven = (texts: readonly string[]) => texts.map((text) => text.replace(/(^| )\?/, '$17'));
+  for (const [row, given, inputs, outputs] of told) {
+    // A reshaped batch is not told; joined along the first axis, two batches are one of twice the length.
+    if (row === 'ops.Reshape' || /^\{"args":\[\[.*\]\],"kwargs":\{\}\}$/.test(JSON.stringify(given)))
+      continue;
+    const want = seven(outputs).map((text) => textOf(tensorOf(text).shape));
+    assert.equal(applied(row, given, seven(inputs)).shapes, want, `${row} ${JSON.stringify(given)}`);
+  }
+});
+
+test('lengths that are not known: those that depend on them are not known either', () => {
+  for (const [row, given, inputs, outputs] of told) {
+    const open = inputs.map((text) => text.replace(/\d+(,|$)/g, '?$1'));
+    if (/^ops.(Squeeze|Add|GetItem|Where)$/.test(row) || inputs.some((text) => !text.includes('?'))) continue;
+    const found = applied(row, given, open).shapes ?? outputs;
+    for (const [i, text] of found.entries()) {
+      const [dims, known] = [text, outputs[i] as string].map((one) => tensorOf(one).shape) as [Shape, Shape];
+      assert.is(dims.length, known.length, `${row} ${JSON.stringify(given)}`);
+      dims.forEach((n, axis) => {
+        assert.ok(n === null || n === known[axis], `${row} ${JSON.stringify(given)} ${text}`);
+      });
+    }
+  }
+});
+
+test('gates and states of cells are those of the kernels and outputs that Keras tells', () => {
+  for (const [cell, { gates, states }] of Object.entries(CELLS)) {
+    const of = told.filter(([row]) => row === cell);
+    for (const [, given, , outputs, [kernel = '']] of of) {
+      assert.is(
+        tensorOf(kernel.replace('kernel ', '')).shape.at(-1),
+        gates * Number(given.units ?? given.filters),
+      );
+      if (given.return_state === true) assert.is(outputs.length, 1 + states);
+    }
+    assert.ok(
+      of.some(([, { return_state }]) => return_state === true),
+      cell,
+    );
+    assert.is(gatesOf(cell), gates);
+    assert.is(typeof bidirectional(cell)?.weights, 'function');
+  }
+  assert.equal(Object.keys(CELLS).length, 6);
+  assert.is(gatesOf('Dense'), 1);
+  for (const name of ['Dense', 'Attention', 'MultiHeadAttention']) assert.is(bidirectional(name), undefined);
+  assert.equal(
+    [
+      cellOf({ operation: 'LSTM', attributes: {} }),
+      cellOf({ operation: 'Bidirectional', attributes: { cell: 'GRU' } }),
+    ],
+    ['LSTM', 'GRU'],
+  );
+  const how = { concat: () => 'c', sum: () => 's', mul: () => 'm', ave: () => 'a' };
+  const merged = ['concat', 'sum', 'mul', 'ave', null].map((mode) => mergedWays(mode, 'f', 'b', how));
+  assert.equal(merged, [['c'], ['s'], ['m'], ['a'], ['f', 'b']]);
+  const open = { attributes: { units: 2, return_sequences: true, merge_mode: 'concat' }, roles: ['x'] };
+  assert.equal(bidirectional('LSTM')?.shape({ ...open, shapes: [[null, null, 3]] }), [[null, null, 4]]);
+});
+
+test('queries without a key: zeros of Keras 3, but for its fused product', () => {
+  // Fused: one axis of queries, no dropout, no scores.
+  for (const [attributes, axes, want] of [
+    [{ zero_masked: true }, 1, false],
+    [{ zero_masked: true, dropout: 0 }, 1, false],
+    [{ zero_masked: true }, 2, true],
+    [{ zero_masked: true, dropout: 0.1 }, 1, true],
+    [{ zero_masked: true, return_attention_scores: true }, 1, true],
+    [{ zero_masked: true, return_attention_scores: false }, 1, false],
+    [{ zero_masked: false, dropout: 0.1, return_attention_scores: true }, 2, false],
+    [{}, 2, false],
+  ] as const)
+    assert.is(givesZeros(attributes, axes), want, JSON.stringify(attributes));
+  const mha = { class_name: 'MultiHeadAttention', config: { num_heads: 2, key_dim: 3 } };
+  const zeros = [true, false].map((isKeras3) => (layerOf(mha, isKeras3) as Layer).attributes.zero_masked);
+  assert.equal(zeros, [true, false]);
+});
+
+test('options that some rows have and their like do not', () => {
+  const faults = (row: string, given: JsonObject) => layerFor(row, given).problems;
+  const conv = { filters: 2, kernel_size: 3 };
+  assert.equal(faults('Conv2D', { ...conv, padding: 'causal' }), [
+    'padding: expected valid or same, got "causal"',
+  ]);
+  assert.equal(faults('Conv3D', { ...conv, padding: 'causal' }).length, 1);
+  assert.equal(faults('LSTM', { units: 2, reset_after: true }), ['reset_after: true']);
+  assert.equal(faults('SimpleRNN', { units: 2, recurrent_activation: 'tanh' }), [
+    'recurrent_activation: "tanh"',
+  ]);
+  assert.equal(faults('AdditiveAttention', { score_mode: 'dot' }), ['score_mode: "dot"']);
+  assert.equal(layerFor('Attention', { score_mode: 'dot' }).attributes.score_mode, 'dot');
+  for (const rank of [1, 3])
+    assert.equal(faults(`UpSampling${rank}D`, { interpolation: 'area' }), ['interpolation: "area"']);
+  const ways = 'nearest bilinear bicubic lanczos3 lanczos5 area mitchellcubic gaussian';
+  for (const interpolation of ways.split(' ')) {
+    assert.equal(faults('UpSampling2D', { interpolation }), [], interpolation);
+    assert.equal(faults('Resizing', { height: 2, width: 2, interpolation }), [], interpolation);
+  }
+  // Keras 1 and 2: GRU of one bias, hard_sigmoid of ConvLSTM.
+  assert.is(layerFor('GRU', { units: 2 }).attributes.reset_after, false);
+  assert.is(layerFor('ConvLSTM2D', conv).attributes.recurrent_activation, 'hard_sigmoid');
+  assert.equal([...CALL_FLAGS], ['use_causal_mask', 'return_attention_scores']);
+  for (const row of ['MultiHeadAttention', 'Attention', 'AdditiveAttention'])
+    for (const flag of CALL_FLAGS)
+      assert.is(layerFor(row, { num_heads: 1, key_dim: 1 }).attributes[flag], false, `${row} ${flag}`);
+  for (const row of ['Attention', 'AdditiveAttention']) assert.is(layerFor(row, {}).attributes.causal, false);
+  const { attributes } = layerFor('LSTM', { units: 2 });
+  assert.equal(
+    [attributes.stateful, attributes.zero_output_for_mask, attributes.go_backwards],
+    [...[false, false, false]],
+  );
+  const scores = { num_heads: 2, key_dim: 3, return_attention_scores: true };
+  assert.equal(applied('MultiHeadAttention', scores, ['?,5,6', '?,7,4']).shapes, ['?,5,6', '?,2,5,7']);
+  // Twice the kernel less the padding of both sides, by Keras's own formula for an output padding.
+  const back = { filters: 2, kernel_size: 5, strides: 3, padding: 'same', output_padding: 1 };
+  assert.equal(applied('Conv1DTranspose', back, ['?,8,2']).shapes, ['?,23,2']);
 });
 
 test('every row is held to something', () => {
