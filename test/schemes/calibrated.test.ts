@@ -191,6 +191,43 @@ test('GPTQ takes the steps of the exact optimal brain surgeon', () => {
     }
 });
 
+test('GPTQ rounds each column by itself, with the scale of its group, whatever lies in the memory that it works in', () => {
+  const n = 3;
+  for (const k of [5, 70]) {
+    const next = normals(400 + k);
+    const h = hessian(k, next);
+    const w = fill(k * n, next);
+    const groupOf = Uint32Array.from({ length: k }, (_, i) => Math.floor((2 * i) / k));
+    const scales = Float64Array.from({ length: 2 * n }, (_, i) => 0.2 + 0.1 * i);
+    const grid = GRIDS.int4;
+    const junk = new Float64Array(k * n).fill(9);
+    const [v, own, carried, lost] = matrices(simd, k, [h, k], [w, n], [junk, n], [junk, n]) as [
+      Matrix,
+      Matrix,
+      Matrix,
+      Matrix,
+    ];
+    factorUpper(simd, v, k);
+    const levels = gptq(simd, v, k, own, n, { grid, groupOf, scales }, { carried, lost });
+    // The memory is taken again for the next problem.
+    const after = lost.values.slice();
+    for (let c = 0; c < n; c++) {
+      const column = w.filter((_, at) => at % n === c);
+      const book = { grid, groupOf, scales: Float64Array.of(scales[c] as number, scales[n + c] as number) };
+      assert.equal(
+        levels.filter((_, at) => at % n === c),
+        gptqOf(simd, h, column, book),
+        `${k}: ${c}`,
+      );
+      column.forEach((value, i) => {
+        const s = book.scales[groupOf[i] as number] as number;
+        const q = s * (grid.offset + grid.step * (levels[i * n + c] as number));
+        assert.ok(Math.abs((after[i * lost.stride + c] as number) - (value - q)) < 1e-12);
+      });
+    }
+  }
+});
+
 test('descent ends where no single code is better, and near the best of all codes', () => {
   for (const scheme of ['binary', 'int2'] as const) {
     let within = 0;

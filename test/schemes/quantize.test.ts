@@ -255,6 +255,39 @@ test('"scale = mean |w|" where float32 sums overflow: any axes, groups and signs
   }
 });
 
+test('a block is quantized by itself: what else a tensor holds changes neither its scale nor its codes', () => {
+  const next = random(77);
+  const kernels = backends[0] as (typeof backends)[0];
+  const shape = [3, 4, 5];
+  // Sums of multiples of 1/64 are exact in any order.
+  const weights = Float32Array.from(
+    { length: 60 },
+    (_, i) => Math.round(64 * (next() - 0.5) * (1 + (i % 7))) / 64,
+  );
+  const grains = [{ granularity: 'channel' }, { granularity: 'group', groupSize: 4 }] as const;
+  for (const [scheme, scale] of [
+    ...(['mean', 'hqq'] as const).map((rule) => ['binary', rule] as const),
+    ...(['lsq', 'absmax', 'hqq'] as const).map((rule) => ['int2', rule] as const),
+    ...(['lsq', 'absmax', 'hqq'] as const).map((rule) => ['int4', rule] as const),
+  ])
+    for (const grain of grains)
+      for (const axes of [[0], [1], [2], [0, 1], [1, 2]]) {
+        const options: QuantizeOptions = { scheme, scale, axes, ...grain };
+        const whole = dequantizeTensor(kernels, quantizeTensor(kernels, weights, shape, options));
+        for (const block of blocksOf(shape, options)) {
+          const own = Float32Array.from(block, (e) => weights[e] as number);
+          const one = { scheme, scale, granularity: 'tensor' } as const;
+          const alone = dequantizeTensor(kernels, quantizeTensor(kernels, own, [own.length], one));
+          const what = `${scheme} ${scale} ${axes} ${grain.granularity}`;
+          assert.equal(
+            block.map((e) => whole[e]),
+            [...alone],
+            what,
+          );
+        }
+      }
+});
+
 test('both backends give the same bytes', () => {
   const [simd, reference] = backends as [(typeof backends)[0], (typeof backends)[0]];
   fc.assert(
