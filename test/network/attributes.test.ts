@@ -37,7 +37,12 @@ import {
 } from '../../src/network/operations/operation.js';
 import { reshape, reshaped, reshapeFault } from '../../src/network/operations/reshape.js';
 import { type Place, place, placesOf, sliced } from '../../src/network/operations/slices.js';
-import { operandShape, operandShapes, valueType } from '../../src/network/operations/tensor-operation.js';
+import {
+  operandShape,
+  operandShapes,
+  outputType,
+  valueType,
+} from '../../src/network/operations/tensor-operation.js';
 
 /** What an attribute makes of values; of a fault what was expected, after `!`. */
 const read = (attribute: Attribute, values: (Json | undefined)[], isKeras3 = true) =>
@@ -304,6 +309,39 @@ test('shapes: products, axes, spreading, without the axes of steps', () => {
     roles: [],
   };
   assert.equal(operandShapes(operands), [[1], [], undefined, [2], [4]]);
+});
+
+test('number types of outputs: floats before whole numbers before truth values, numbers beside them as Keras takes them', () => {
+  const f = 'float32';
+  for (const [operands, types, want] of [
+    [undefined, ['bool', 'int32'], 'int32'],
+    [undefined, ['int32', f], f],
+    [undefined, ['bool'], 'bool'],
+    [undefined, ['string'], 'string'],
+    [undefined, [], f],
+    [[null, 2], ['int32'], 'int32'],
+    [[null, 2], ['bool'], 'int32'],
+    [[2.5, null], ['int32'], f],
+    [[null, [1, [2, 3]]], ['int32'], 'int32'],
+    [[null, [1, [2, 0.5]]], ['int32'], f],
+    [[null, [0.5, 1]], ['int32'], f],
+    [[null, null, 1], ['bool', 'int32'], 'int32'],
+    [[null, null], ['int32'], f],
+  ] as const) {
+    const attributes = (operands === undefined ? {} : { operands }) as unknown as JsonObject;
+    assert.is(outputType({ dtype: 'same' }, attributes, types), want, JSON.stringify([operands, types]));
+    assert.is(outputType({}, attributes, types), f);
+    assert.is(outputType({ dtype: 'bool' }, attributes, types), 'bool');
+  }
+  const last = (types: readonly string[]) =>
+    (types.at(-1) === 'int32' ? 'bool' : 'string') as 'bool' | 'string';
+  assert.equal(
+    [
+      outputType({ dtype: last }, {}, ['int32']),
+      outputType({ dtype: last }, { operands: [null, 0.5] }, ['int32']),
+    ],
+    [...['bool', 'string']],
+  );
 });
 
 test('what rows of the table have in common: shapes that are known, a bias, the shape of the first input', () => {
