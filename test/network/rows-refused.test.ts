@@ -178,6 +178,8 @@ test('what a row refuses, and why', () => {
     ],
     ['ops.Split', op([[3, 1]], { axis: 1 }), [x], 'parts of [3,-2,3]'],
     ['ops.Split', op([[0, 4]], { axis: 1 }), [x], undefined],
+    ['ops.Split', op([], { sizes: [1, 3], axis: 1 }), [x], undefined],
+    ['ops.Split', op([], { sizes: [1, 'x'], axis: 1 }), [x], 'parts that are no numbers'],
     ['ops.Split', op([4096], { axis: 1 }), ['?,4096,3'], undefined],
     ['ops.Cast', op([], { dtype: 'string' }), [x], 'dtype: string'],
     ['ops.Cast', op([], { dtype: 'xint8' }), [x], 'dtype: xint8'],

@@ -126,6 +126,8 @@ test("rows that Keras is not asked for by name: other packages' functions, old l
       ['?,5,6', '?,2,5,7'],
     ],
     ['MultiHeadAttention', { num_heads: 2, key_dim: 3 }, ['?,5,6', '?,7,4'], ['?,5,6']],
+    // TensorFlow's split has lengths, NumPy's has cuts.
+    ['ops.Split', { args: [t(0)], kwargs: { sizes: [1, 3], axis: 1 } }, [x], ['?,1,3', '?,3,3']],
     ['ops.Argmax', op(t(0)), [x], [''], 'int32'],
     ['ops.Argmin', { args: [t(0)], kwargs: { keepdims: true } }, [x], ['1,1,1'], 'int32'],
     ['Cropping1D', { cropping: 5 }, ['?,8,4'], ['?,0,4']],

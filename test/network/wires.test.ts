@@ -231,6 +231,12 @@ test('why a layer has no kernel that can be scaled', () => {
     [hasKernel(node('LSTM')), hasKernel(node('SeparableConv2D')), hasKernel(node('SeparableConv3D'))],
     [...[false, true, false]],
   );
+  const kinds = ['Dense', ...[1, 2, 3].flatMap((rank) => [`Conv${rank}D`, `Conv${rank}DTranspose`])];
+  for (const rank of [1, 2]) kinds.push(`DepthwiseConv${rank}D`, `SeparableConv${rank}D`);
+  for (const kind of kinds) {
+    assert.ok(hasKernel(node(kind)), kind);
+    for (const odd of [`My${kind}`, `${kind}X`]) assert.not.ok(hasKernel(node(odd)), odd);
+  }
   const first = (data_format: string) => isChannelsFirst(node('Conv2D', { attributes: { data_format } }));
   assert.equal([first('channels_first'), first('channels_last')], [true, false]);
 });
