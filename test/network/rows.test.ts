@@ -108,6 +108,8 @@ test("rows that Keras is not asked for by name: other packages' functions, old l
     ['ops.L2Normalize', op(t(0)), [x], [x]],
     ['ops.Mish', op(t(0)), [x], [x]],
     ['ops.Exponential', op(t(0)), [x], [x]],
+    ['ops.ZerosLike', op(t(0)), [`bool ${x}`], [x], 'bool'],
+    ['ops.OnesLike', { args: [t(0)], kwargs: { dtype: 'int32' } }, [x], [x], 'int32'],
     ['ops.ReLU', op(t(0)), [`int32 ${x}`], [x]],
     ['ThresholdedReLU', {}, [x], [x]],
     ['RandomCrop', { height: 2, width: 2 }, ['?,8,8,3'], ['?,8,8,3']],
@@ -324,7 +326,15 @@ test('every row is held to something', () => {
   const seen = new Set([...told.map(([row]) => row), ...AUGMENTATIONS.split(' '), ...Object.keys(MASKS)]);
   for (const row of ['ops.SquaredDifference', 'ops.L2Normalize', 'ops.Mish', 'ops.Exponential'])
     seen.add(row);
-  for (const row of ['ThresholdedReLU', 'RandomCrop', 'Equalization', 'ops.ReLU']) seen.add(row);
+  for (const row of [
+    'ThresholdedReLU',
+    'RandomCrop',
+    'Equalization',
+    'ops.ReLU',
+    'ops.ZerosLike',
+    'ops.OnesLike',
+  ])
+    seen.add(row);
   assert.equal(
     Object.keys(OPERATIONS).filter((row) => !seen.has(row)),
     [],
