@@ -2,7 +2,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Json, JsonObject } from '../../src/model.js';
-import { classOf, dtypeName, type Layer, layerOf, trainingOf } from '../../src/network/layer.js';
+import { classOf } from '../../src/network/config.js';
+import { dtypeName, type Layer, layerOf, trainingOf } from '../../src/network/layer.js';
 import { sequential } from './support.js';
 
 const entry = (class_name: string, config: JsonObject = {}): JsonObject => ({ class_name, config });

@@ -16,9 +16,10 @@ import {
   kernelLayer,
   type Weights,
 } from '../../src/network/passes/kernel.js';
+import { neededNodes } from '../../src/network/passes/needed.js';
 import { isNorm, normAxis, normOf } from '../../src/network/passes/norm.js';
 import { activationFault, passing } from '../../src/network/passes/passing.js';
-import { neededNodes, wiresOf, withoutNodes } from '../../src/network/passes/wires.js';
+import { wiresOf, withoutNodes } from '../../src/network/passes/wires.js';
 import type { Network, NetworkNode, Shape, ValueType } from '../../src/network/types.js';
 
 const node = (operation: string, more: Partial<NetworkNode> = {}): NetworkNode => ({
