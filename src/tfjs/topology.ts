@@ -171,8 +171,16 @@ class Converter {
     const shape: Shape | undefined = outer && [outer[0] ?? null, ...outer.slice(steps + 1)];
     const given = this.network.values[node.inputs[0] as number]?.shape;
     const inputShape = given && [given[0] ?? null, ...given.slice(steps + 1)];
-    const found = convertLayer({ className: operation, config, roles, shape, inputShape });
+    const found = this.#areMixed(node)
+      ? convertLayer({ className: 'ops.Concatenate', config: joined(node), roles, shape, inputShape })
+      : convertLayer({ className: operation, config, roles, shape, inputShape });
     return typeof found === 'string' || steps === 0 ? found : distributed(found, node);
+  }
+
+  /** Whether tensors of several types are joined: TensorFlow.js's layer makes whole numbers of all where the first has them. */
+  #areMixed({ operation, inputs }: NetworkNode): boolean {
+    const types = new Set(inputs.map((value) => this.network.values[value]?.dtype));
+    return operation === 'Concatenate' && types.size > 1;
   }
 
   /** The model of all layers that were converted. */
@@ -249,6 +257,12 @@ const entryOf = ({ className, config }: TfLayer): JsonObject => ({ class_name: c
 /** Operations that do to every step what they do to the whole, whatever the axes before the last are. */
 const STEPLESS =
   /^(Dense|Embedding|Activation|ReLU|LeakyReLU|ELU|ThresholdedReLU|Rescaling|Add|Subtract|Multiply|Average|Maximum|Minimum|Dropout|SpatialDropout[123]D|GaussianNoise|GaussianDropout|AlphaDropout|ActivityRegularization|Identity|Masking|Random\w+)$/;
+
+/** A layer that joins tensors as the operation that does. */
+const joined = ({ attributes, inputs }: NetworkNode): JsonObject => ({
+  operands: inputs.map(() => null),
+  axis: attributes.axis ?? -1,
+});
 
 /** A layer applied step by step, as TimeDistributed does. */
 function distributed(

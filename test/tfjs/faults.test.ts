@@ -1,7 +1,11 @@
+import type { Tensor } from '@tensorflow/tfjs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { openKeras } from '../../src/keras/index.js';
 import type { Json, JsonObject } from '../../src/model.js';
-import { toTopology } from '../../src/tfjs/index.js';
+import { loadTensorFlow } from '../../src/node/tfjs.js';
+import { loadLayersModel, toTopology } from '../../src/tfjs/index.js';
+import { fakeKeras } from '../support/h5.js';
 
 /** What a layer behind an input of some shape becomes, without the prefix where it is bitnibble's. */
 function converted(className: string, config: JsonObject, shape: Json[], kerasVersion = '3.15.1') {
@@ -72,6 +76,30 @@ test('layers that augment in training are left out, others not', () => {
   for (const name of ['Equalization', 'ContrastLimitedAdaptiveHistogramEqualization', 'RandomWhatever'])
     assert.throws(() => converted(name, {}, image), new RegExp(`layer \\(${name}\\)`));
   assert.throws(() => converted('RandomCrop', {}, image, '2.15.0'), /resizes images/);
+});
+
+test('tensors of several types are joined as floats: the layer of TensorFlow.js makes whole numbers of all', async () => {
+  const input = (name: string, dtype: string): JsonObject => ({
+    ...{ class_name: 'InputLayer', name, config: { name, dtype, batch_shape: [null, 2] }, inbound_nodes: [] },
+  });
+  const ends = (...names: string[]): Json[][] => names.map((name) => [name, 0, 0]);
+  const layers = [
+    input('whole', 'int32'),
+    input('real', 'float32'),
+    {
+      ...{ class_name: 'Concatenate', name: 'both', config: { name: 'both', axis: -1, dtype: 'float32' } },
+      inbound_nodes: [ends('whole', 'real').map((end) => [...end, {}])],
+    },
+  ];
+  const config = { layers, input_layers: ends('whole', 'real'), output_layers: ends('both') };
+  const text = JSON.stringify({ class_name: 'Functional', config: { name: 'model', ...config } });
+  const { tf } = await loadTensorFlow();
+  const model = await openKeras(await fakeKeras([], { config: text }));
+  const network = await loadLayersModel(tf, model);
+  const output = network.predict([tf.tensor([1, 2], [1, 2], 'int32'), tf.tensor([[0.5, -0.25]])]) as Tensor;
+  assert.equal([...(await output.data())], [1, 2, 0.5, -0.25]);
+  network.dispose();
+  model.close();
 });
 
 test.run();
