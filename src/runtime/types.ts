@@ -25,6 +25,7 @@ export interface Kernels {
       ...[inverse: number, limit: number],
     ]
   ): void;
+  /** float32 with a border, every channel `repeat` times side by side. */
   border(
     ...args: [
       ...[x: number, height: number, width: number, channels: number, pitch: number],
@@ -35,16 +36,23 @@ export interface Kernels {
   decodePanel(layer: number, n: number, panel: number): void;
   /** The same, transformed, as `convolveWinograd` reads them. */
   decodeWinograd(layer: number, n: number, panel: number): void;
+  /** n weights of a row from the one numbered `first` on, times `scale`, as float32. */
   decodeRow(codes: number, bits: number, first: number, n: number, scale: number, out: number): void;
+  /** A float32 matrix as panels of eight columns, as `convolveFloat` reads them. */
   packPanels(
     ...args: [from: number, rows: number, columns: number, rowBytes: number, columnBytes: number, to: number]
   ): void;
+  /** A product of integers as the record at `layer` says, times `factor`; the range of what comes out widens that at `slot`. */
   convolve(layer: number, x: number, out: number, factor: number, slot: number): void;
+  /** The same for 3 x 3 kernels by F(2 x 2, 3 x 3); `isPositive`: no activation is negative. */
   convolveWinograd(
     ...args: [layer: number, x: number, out: number, factor: number, isPositive: number, slot: number]
   ): void;
+  /** The same product in float32. */
   convolveFloat(layer: number, x: number, out: number, slot: number): void;
+  /** Each channel by a kernel of its own, in float32. */
   depthwise(layer: number, x: number, out: number, slot: number): void;
+  /** Largest or mean values of windows. */
   pool(
     ...args: [
       ...[x: number, height: number, width: number, channels: number, tall: number, wide: number],
@@ -52,22 +60,29 @@ export interface Kernels {
       ...[isMax: number, out: number],
     ]
   ): void;
+  /** The function numbered `kind` with its parameters a, b and c, of n floats. */
   activate(x: number, n: number, kind: number, a: number, b: number, c: number, out: number): void;
+  /** Shares of rows of n, or their logarithms. */
   softmax(x: number, rows: number, n: number, isLog: number, out: number): void;
+  /** Rows of n with mean 0, where `isCentered`, and variance 1, times gamma, plus beta. */
   normalize(
     ...args: [
       ...[x: number, rows: number, n: number, gamma: number, beta: number],
       ...[epsilon: number, isCentered: number, out: number],
     ]
   ): void;
+  /** The combination numbered `kind` of n floats at x with those at y, which begin anew after `period`. */
   combine(x: number, y: number, n: number, period: number, kind: number, out: number): void;
+  /** Copies a box of n0 x n1 x n2 elements, their places the given steps apart. */
   move(
     ...args: [
       ...[from: number, out: number, n0: number, n1: number, n2: number, bytes: number],
       ...[from0: number, from1: number, from2: number, out0: number, out1: number, out2: number],
     ]
   ): void;
+  /** The same float n times. */
   fill(out: number, n: number, value: number): void;
+  /** Sums of windows that overlap: the last step of a transposed convolution. */
   scatter(
     ...args: [
       ...[y: number, height: number, width: number, channels: number, tall: number, wide: number],
@@ -75,6 +90,7 @@ export interface Kernels {
       ...[top: number, left: number, rows: number, across: number, bias: number, out: number],
     ]
   ): void;
+  /** An image in another size, bilinear. */
   interpolate(
     ...args: [
       ...[x: number, height: number, width: number, channels: number],

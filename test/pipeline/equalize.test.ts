@@ -33,6 +33,7 @@ const PAIRS: Readonly<Record<string, readonly [asItIs: number, folded: number]>>
   conv3d: [4, 4],
   graph_autoencoder: [2, 2],
   graph_dictionaries: [1, 1],
+  graph_float16: [2, 2],
   graph_frozen: [2, 2],
   graph_renorm: [1, 1],
   graph_short_kernels: [2, 2],

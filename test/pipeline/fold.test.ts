@@ -31,7 +31,9 @@ const COUNTS: Readonly<Record<string, readonly [folded: number, left: number]>> 
   conv_lstm: [0, 1],
   efficientnet: [3, 0],
   graph_distributed_model: [1, 0],
+  graph_float16: [1, 0],
   graph_frozen: [2, 0],
+  graph_masks_given: [0, 1],
   graph_model_of_models: [0, 1],
   graph_renorm: [1, 0],
   graph_shared_layers: [1, 0],
@@ -79,12 +81,15 @@ for (const [name, [count, left]] of Object.entries(COUNTS).filter(([own]) => nam
     assert.ok(count === 0 || gone.source.parameters < model.parameters);
 
     const kept = foldBatchNorm(model, { keepLayers: true });
-    assert.equal(kept.folded, gone.folded);
+    // A variance of 1 - 0.001 is no number of float16: the normalization could not divide by 1.
+    const isHalf = name === 'graph_float16';
+    assert.equal(kept.folded, isHalf ? [] : gone.folded);
+    assert.is(/cannot be stored as F16/.test(kept.left[0]?.why ?? ''), isHalf);
     assert.equal(kept.source.architecture, model.architecture);
     assert.equal(kept.source.weights, model.weights);
     assert.ok(farthest(await outputsOf(tf, kept.source, inputs), want) <= 1e-5);
     for (const { layer, name: own, id } of kept.source.weights.filter(isNorm)) {
-      if (!removed.has(layer)) assert.equal(kept.source.read(id), model.read(id));
+      if (isHalf || !removed.has(layer)) assert.equal(kept.source.read(id), model.read(id));
       else if (own === 'gamma') assert.ok(kept.source.read(id).every((v) => v === 1));
       else if (own === 'moving_mean')
         // Without a beta the mean has to take the shift.

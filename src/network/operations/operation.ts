@@ -28,7 +28,7 @@ export interface Operation {
   readonly fault?: (given: Application) => string | undefined;
   /** Its weights, the first of which must be stored. Default: none. `any`: whatever is stored is of no use. */
   readonly weights?: ((given: Application) => readonly WeightRole[]) | 'any';
-  /** Type of the outputs. Default: float32. `same`: that of all operands together, see {@link joinedType}. */
+  /** Type of the outputs. Default: float32. `same`: that of all operands together, as Keras promotes them. */
   readonly dtype?: ValueType | 'same' | ((types: readonly ValueType[], attributes: JsonObject) => ValueType);
   /** Whether `training=True` makes it compute something else. */
   readonly isTrained?: (config: JsonObject) => boolean;
