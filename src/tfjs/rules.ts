@@ -105,6 +105,23 @@ const normalization: Rule = ({ config }) => {
   return own('Normalization', { ...config, axis }, isGiven ? [] : ['mean', 'variance']);
 };
 
+/** TensorFlow.js's WebAssembly backend takes slopes for those of the last axes, whichever axes share them. */
+const prelu: Rule = ({ config }) => {
+  const shared = (config.shared_axes ?? []) as number[];
+  const isLeading = [...shared].sort((a, b) => a - b).every((axis, i) => axis === i + 1);
+  return (isLeading ? native : own)('PReLU', config, ['alpha']);
+};
+
+/** TensorFlow.js joins along the last axis whatever axis is counted from the end. */
+const concatenate: Rule = (given) => {
+  const axis = Number(given.config.axis ?? -1);
+  if (axis >= -1) return same(given);
+  const rank = rankOf(given);
+  return rank === undefined
+    ? `axis: ${axis} of an input whose axes are not known`
+    : native('Concatenate', { ...given.config, axis: axis + rank });
+};
+
 const relu: Rule = ({ config }) =>
   config.threshold || config.negative_slope ? own('ReLU', config) : native('ReLU', config);
 
@@ -275,7 +292,7 @@ const RULES: readonly (readonly [RegExp, Rule])[] = [
   [/^ReLU$/, relu],
   [/^LeakyReLU$/, ({ config }) => native('LeakyReLU', { ...config, alpha: slopeOf(config) })],
   [/^ELU$/, ({ config }) => ((config.alpha ?? 1) === 1 ? native('ELU', config) : own('ELU', config))],
-  [/^PReLU$/, ({ config }) => native('PReLU', config, ['alpha'])],
+  [/^PReLU$/, prelu],
   [/^Softmax$/, softmax],
   [/^Global(Average|Max)Pooling[123]D$/, globalPooling],
   [/^UpSampling[123]D$/, upSampling],
@@ -286,7 +303,8 @@ const RULES: readonly (readonly [RegExp, Rule])[] = [
   [/^(Max|Average)Pooling1D$/, (given) => (isChannelsFirst(given.config) ? mine(given) : same(given))],
   [/^AveragePooling3D$/, (given) => (mayOverrun(given.config, 3, 'pool_size') ? mine(given) : same(given))],
   [/^(Max|Average)Pooling2D$/, same],
-  [/^(Add|Multiply|Average|Maximum|Minimum|Concatenate)$/, same],
+  [/^(Add|Multiply|Average|Maximum|Minimum)$/, same],
+  [/^Concatenate$/, concatenate],
   [/^Dot$/, dot],
   [/^(Activation|ThresholdedReLU|Permute|RepeatVector|Rescaling|ZeroPadding2D|Cropping2D)$/, same],
   [

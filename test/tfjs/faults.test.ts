@@ -5,7 +5,7 @@ import { openKeras } from '../../src/keras/index.js';
 import type { Json, JsonObject } from '../../src/model.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
 import { loadLayersModel, toTopology } from '../../src/tfjs/index.js';
-import { fakeKeras } from '../support/h5.js';
+import { type FakeLayer, fakeKeras } from '../support/h5.js';
 
 /** What a layer behind an input of some shape becomes, without the prefix where it is bitnibble's. */
 function converted(className: string, config: JsonObject, shape: Json[], kerasVersion = '3.15.1') {
@@ -98,6 +98,77 @@ test('tensors of several types are joined as floats: the layer of TensorFlow.js 
   const network = await loadLayersModel(tf, model);
   const output = network.predict([tf.tensor([1, 2], [1, 2], 'int32'), tf.tensor([[0.5, -0.25]])]) as Tensor;
   assert.equal([...(await output.data())], [1, 2, 0.5, -0.25]);
+  network.dispose();
+  model.close();
+});
+
+/** What a Sequential model of one layer makes of an input, without its batch. */
+async function predicted(layer: JsonObject, weights: FakeLayer, shape: readonly number[]) {
+  const layers: Json[] = [
+    { class_name: 'InputLayer', config: { name: 'i', batch_shape: [null, ...shape], dtype: 'float32' } },
+    layer,
+  ];
+  const text = JSON.stringify({ class_name: 'Sequential', config: { name: 'model', layers } });
+  const { tf } = await loadTensorFlow({ prefer: 'wasm' });
+  const model = await openKeras(await fakeKeras([weights], { config: text }));
+  const network = await loadLayersModel(tf, model);
+  const size = shape.reduce((a, b) => a * b, 1);
+  const x = tf.tensor(
+    Array.from({ length: size }, (_, i) => -i - 1),
+    [1, ...shape],
+  );
+  const output = network.predict(x) as Tensor;
+  const values = [...(await output.data())];
+  network.dispose();
+  model.close();
+  return values;
+}
+
+test('slopes that other than the first axes share are multiplied here', async () => {
+  const image = [null, 2, 3, 2];
+  for (const shared of [null, [1], [1, 2], [2, 1], [1, 2, 3]])
+    assert.is(converted('PReLU', { shared_axes: shared }, image), 'PReLU');
+  for (const shared of [[2], [3], [2, 3], [1, 3]])
+    assert.is(converted('PReLU', { shared_axes: shared }, image), 'own PReLU');
+  const layer = { class_name: 'PReLU', config: { name: 'p', dtype: 'float32', shared_axes: [2] } };
+  const alpha = { name: 'alpha', shape: [2, 1, 2], data: Float32Array.of(1, 2, 3, 4) };
+  const values = await predicted(layer, { name: 'p', className: 'PReLU', weights: [alpha] }, [2, 3, 2]);
+  assert.equal(values, [-1, -4, -3, -8, -5, -12, -21, -32, -27, -40, -33, -48]);
+});
+
+test('tensors are joined along any axis counted from the end: TensorFlow.js takes each for the last', async () => {
+  const input: JsonObject = {
+    ...{ class_name: 'InputLayer', name: 'i', inbound_nodes: [] },
+    config: { name: 'i', dtype: 'float32', batch_shape: [null, 2, 2] },
+  };
+  const joining = (axis: number): JsonObject => ({
+    ...{
+      class_name: 'Concatenate',
+      name: `to${axis}`,
+      config: { name: `to${axis}`, axis, dtype: 'float32' },
+    },
+    inbound_nodes: [
+      [
+        ['i', 0, 0, {}],
+        ['i', 0, 0, {}],
+      ],
+    ],
+  });
+  const outputs = [1, 2, -1, -2].map((axis) => [`to${axis}`, 0, 0]);
+  const layers = [input, ...[1, 2, -1, -2].map(joining)];
+  const config = { name: 'model', layers, input_layers: [['i', 0, 0]], output_layers: outputs };
+  const { tf } = await loadTensorFlow();
+  const model = await openKeras(
+    await fakeKeras([], { config: JSON.stringify({ class_name: 'Functional', config }) }),
+  );
+  const network = await loadLayersModel(tf, model);
+  const found = network.predict(tf.tensor([1, 2, 3, 4], [1, 2, 2])) as Tensor[];
+  const values = await Promise.all(found.map(async (output) => [...(await output.data())]));
+  const [over, beside] = [
+    [1, 2, 3, 4, 1, 2, 3, 4],
+    [1, 2, 1, 2, 3, 4, 3, 4],
+  ];
+  assert.equal(values, [over, beside, beside, over]);
   network.dispose();
   model.close();
 });

@@ -180,6 +180,18 @@ const elu: LayerSpec<{ alpha?: number }> = {
   },
 };
 
+/** `max(x, 0) + alpha min(x, 0)`, whichever axes share their slopes. */
+const prelu: LayerSpec<{ sharedAxes?: readonly number[] | null }> = {
+  className: 'PReLU',
+  weights: ({ sharedAxes }, [shape]) => [
+    ['alpha', (shape as Shape).slice(1).map((n, i) => (sharedAxes?.includes(i + 1) ? 1 : n))],
+  ],
+  call({ tf, inputs, weight }) {
+    const x = inputs[0] as Tensor;
+    return tf.add(tf.maximum(x, 0), tf.mul(weight('alpha'), tf.minimum(x, 0)));
+  },
+};
+
 const softmaxLayer: LayerSpec<{ axis?: number | number[] }> = {
   className: 'Softmax',
   call: ({ tf, config, inputs }) => softmax(tf, inputs[0] as Tensor, config.axis ?? -1),
@@ -240,6 +252,7 @@ export const shapingLayers: readonly LayerSpec[] = [
   spec(centerCrop),
   spec(relu),
   spec(elu),
+  spec(prelu),
   spec(softmaxLayer),
   spec(subtract),
   spec(masking),
