@@ -162,7 +162,7 @@ function nodeOf(
   const { attributes, faults } = readAttributes(operation.attributes, config, { isKeras3 });
   if (faults.length > 0 || foreignReason(config) || dtypeFaults(config.dtype).length > 0) other();
   const roles = given.map(() => 'x');
-  const application = { attributes, shapes: given.map(({ shape }) => shape), roles };
+  const application = { attributes, shapes: given.map(({ shape }) => shape), roles, isKeras3 };
   if (operation.fault?.(application) !== undefined) other();
   const [shape] = operation.shape(application) ?? other();
   const types = given.map(({ dtype }) => dtype);

@@ -284,7 +284,7 @@ class Reader {
     if (isTraining && config.trainable !== false && operation?.isTrained?.(config))
       this.#draft.problem(layer, className, 'a call with training=True');
     const shapes = inputs.map((value) => withoutSteps(this.#draft.values[value]?.shape, steps));
-    const application: Application = { attributes, shapes, roles };
+    const application: Application = { attributes, shapes, roles, isKeras3: this.#draft.isKeras3 };
     const fault = found.problems.length === 0 ? operation?.fault?.(application) : undefined;
     if (fault !== undefined) this.#draft.problem(layer, className, fault);
     const masks = own.map(({ value, mask }) => mask ?? this.#draft.masks[value]);

@@ -211,4 +211,55 @@ test('what a row refuses, and why', () => {
   assert.is(operation?.fault?.(of), 'Keras 2 resizes images with it outside of training');
 });
 
+test('a vector that Keras 3 on TensorFlow adds along another axis than its own', () => {
+  const first: JsonObject = { filters: 4, kernel_size: 1, data_format: 'channels_first' };
+  const what = (shape: string, axis: number, at: number) =>
+    `a vector along axis ${axis} of [${shape}], which Keras 3 on TensorFlow adds along axis ${at}, as long`;
+  for (const row of ['Conv2D', 'SeparableConv2D', 'Conv2DTranspose']) {
+    refuses(row, first, ['?,2,6,4'], what('?, 4, 6, 4', 1, 3));
+    for (const shape of ['?,2,4,6', '?,2,6,5', '?,2,6,?']) refuses(row, first, [shape], undefined);
+    refuses(row, { ...first, use_bias: false }, ['?,2,6,4'], undefined);
+    refuses(row, { ...first, filters: 1 }, ['?,2,6,1'], undefined);
+    refuses(row, { ...first, data_format: 'channels_last' }, ['?,4,6,2'], undefined);
+  }
+  const depth: JsonObject = { kernel_size: 1, depth_multiplier: 2, data_format: 'channels_first' };
+  refuses('DepthwiseConv2D', depth, ['?,3,5,6'], what('?, 6, 5, 6', 1, 3));
+  refuses('DepthwiseConv2D', depth, ['?,3,6,5'], undefined);
+
+  const dense = (bias_axes: string | null, ...output_shape: number[]): JsonObject => ({
+    ...{ equation: 'abc,bd->adc', output_shape, bias_axes },
+  });
+  refuses('EinsumDense', dense('d', 5, 5), ['?,3,5'], what('?, 5, 5', 1, 2));
+  refuses('EinsumDense', dense('d', 4, 5), ['?,3,5'], undefined);
+  for (const axes of ['c', 'dc', null]) refuses('EinsumDense', dense(axes, 5, 5), ['?,3,5'], undefined);
+  const heads: JsonObject = { equation: 'abc,cde->abde', output_shape: [4, 4, 2], bias_axes: 'd' };
+  refuses('EinsumDense', heads, ['?,4,3'], what('?, 4, 4, 2', 2, 1));
+
+  const plus = (numbers: Json): JsonObject => ({ args: [{ tensor: 0 }, numbers], kwargs: {} });
+  const column = [[1], [2], [3], [4]];
+  refuses('ops.Add', plus(column), ['?,4,4'], what('?, 4, 4', 1, 2));
+  refuses('ops.Add', plus(column), ['?,4,3'], undefined);
+  for (const numbers of [1, [1], [1, 2, 3, 4], [[1, 2, 3, 4]], [[1], [2]]])
+    refuses('ops.Add', plus(numbers), [`?,${numbers === 1 ? 4 : (numbers as Json[]).length},4`], undefined);
+  refuses('ops.Subtract', plus(column), ['?,4,4'], undefined);
+
+  // Keras 2 adds it where it belongs.
+  const { own, application } = applied('Conv2D', first, ['?,2,6,4']);
+  assert.is(own.fault?.({ ...application, isKeras3: false }), undefined);
+});
+
+test('a softmax of Keras 3 that states to have no axis takes all samples together', () => {
+  const without = 'axis: expected an axis or a list of axes, got null';
+  refuses('Softmax', { axis: null }, ['?,4'], without);
+  for (const row of ['ops.Softmax', 'ops.LogSoftmax']) {
+    refuses(row, { args: [{ tensor: 0 }], kwargs: {} }, ['?,4'], undefined);
+    const { problems } = layerOf({ class_name: row, config: { axis: null } }, true, {
+      args: [{ tensor: 0 }],
+      kwargs: {},
+    }) as Layer;
+    assert.equal(problems, [without]);
+  }
+  assert.equal((layerOf({ class_name: 'Softmax', config: { axis: null } }, false) as Layer).problems, []);
+});
+
 test.run();

@@ -33,7 +33,8 @@ export function applied(row: string, given: JsonObject, inputs: readonly string[
   const { operation, attributes, problems } = layerFor(row, given);
   const tensors = inputs.map(tensorOf);
   const shapes = tensors.map(({ shape }) => shape);
-  const application: Application = { attributes, shapes, roles: rolesOf(row, inputs.length) };
+  const roles = rolesOf(row, inputs.length);
+  const application: Application = { attributes, shapes, roles, isKeras3: true };
   const own = operation as Operation;
   const fault = problems[0] ?? own.fault?.(application);
   const type = outputType(

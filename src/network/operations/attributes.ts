@@ -99,6 +99,10 @@ export const axes =
     return list.every(isInt) ? list : new Fault('an axis or a list of axes');
   };
 
+/** Axes of a softmax, the last one unless stated: without any, Keras 3 takes all samples together. */
+export const statedAxes: Attribute = (value, origin) =>
+  value === null && origin.isKeras3 ? new Fault('an axis or a list of axes') : axes(-1)(value, origin);
+
 /** A list of whole numbers. */
 export const ints =
   (what: string): Attribute =>

@@ -13,7 +13,15 @@ import {
   size,
   text,
 } from './attributes.js';
-import { areKnown, broadcast, fromStart, type Operation, type Operations, sameShape } from './operation.js';
+import {
+  areKnown,
+  broadcast,
+  fromStart,
+  type Operation,
+  type Operations,
+  sameShape,
+  vectorFault,
+} from './operation.js';
 import { affine, concatenated, identity, PLAIN_LAYERS, sameAs, vectors } from './plain-layers.js';
 import { dataFormat } from './windows.js';
 
@@ -50,6 +58,15 @@ const einsumDense: Operation = {
       return typeof own === 'number' ? own : at >= 0 ? (x[at] ?? null) : null;
     });
     return [shape];
+  },
+  fault: (given) => {
+    const [out] = einsumDense.shape(given) ?? [];
+    const { equation, bias_axes: axes } = given.attributes;
+    if (!given.isKeras3 || !out || !axes) return undefined;
+    const { out: letters } = expandedEquation(String(equation), given.shapes[0]?.length ?? 0);
+    const places = [...String(axes)].map((letter) => letters.indexOf(letter)).filter((at) => out[at] !== 1);
+    const [axis, more] = places;
+    return axis === undefined || more !== undefined ? undefined : vectorFault(out, out[axis], axis);
   },
   weights: ({ attributes }) => [{ role: 'kernel' }, ...(attributes.bias_axes ? [{ role: 'bias' }] : [])],
 };

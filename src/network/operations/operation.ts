@@ -8,6 +8,8 @@ export interface Application {
   /** Shapes of the inputs, without the axes that TimeDistributed adds; undefined: not known. */
   readonly shapes: readonly (Shape | undefined)[];
   readonly roles: readonly string[];
+  /** Of the writer, which adds vectors in a way of its own: {@link vectorFault}. */
+  readonly isKeras3?: boolean;
 }
 
 /** A weight of an operation in the order in which Keras stores them. */
@@ -74,6 +76,22 @@ export function broadcastFault(given: readonly (Shape | undefined)[]): string | 
   const isOne = (all: readonly (number | null | undefined)[]) =>
     new Set(all.filter((n) => typeof n === 'number' && n !== 1)).size <= 1;
   return fits.every(isOne) ? undefined : `inputs of ${shown(shapes)}`;
+}
+
+/**
+ * Why a vector of `length` along `axis` of `x` is added elsewhere: Keras 3 on TensorFlow squeezes what it adds, and takes a
+ * vector for a bias of the last axis where the lengths are equal, else of axis 1 (`add` in its backend's `numpy.py`).
+ */
+export function vectorFault(
+  x: Shape | undefined,
+  length: number | null | undefined,
+  axis: number,
+): string | undefined {
+  if (!x || typeof length !== 'number' || length === 1) return undefined;
+  const at = x.at(-1) === length ? x.length - 1 : x[1] === length ? 1 : axis;
+  return at === axis
+    ? undefined
+    : `a vector along axis ${axis} of ${shown([x])}, which Keras 3 on TensorFlow adds along axis ${at}, as long`;
 }
 
 /** Why shapes cannot be joined along an axis, or along a new one where none is given, as far as they are known. */

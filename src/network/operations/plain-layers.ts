@@ -1,7 +1,7 @@
 // Layers that networks of convolutions have, those over windows apart.
 import type { JsonObject } from '../../model.js';
 import type { Shape } from '../types.js';
-import { activation, any, axes, flag, int, number, optional, size } from './attributes.js';
+import { activation, any, axes, flag, int, number, optional, size, statedAxes } from './attributes.js';
 import {
   areKnown,
   biasOf,
@@ -148,7 +148,7 @@ export const PLAIN_LAYERS: Operations = {
     negative_slope: number(0),
     threshold: number(0),
   }),
-  Softmax: sameAs({ axis: axes(-1) }),
+  Softmax: sameAs({ axis: statedAxes }),
   BatchNormalization: batchNormalization,
   Rescaling: sameAs({ scale: any, offset: any }),
   Dropout: noise,

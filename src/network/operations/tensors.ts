@@ -1,5 +1,16 @@
 import type { Shape } from '../types.js';
-import { type Attribute, any, axes, Fault, flag, int, number, optional, text } from './attributes.js';
+import {
+  type Attribute,
+  any,
+  axes,
+  Fault,
+  flag,
+  int,
+  number,
+  optional,
+  statedAxes,
+  text,
+} from './attributes.js';
 import { expandedEquation } from './layers.js';
 import {
   type Application,
@@ -10,8 +21,15 @@ import {
   joinedType,
   type Operation,
   type Operations,
+  vectorFault,
 } from './operation.js';
-import { type Form, operandShapes, type TensorOperation } from './tensor-operation.js';
+import {
+  type Form,
+  type Operand,
+  operandShape,
+  operandShapes,
+  type TensorOperation,
+} from './tensor-operation.js';
 import { TENSOR_SHAPES } from './tensor-shapes.js';
 
 const elementwise = (
@@ -31,6 +49,20 @@ const elementwise = (
 
 const unary = (attributes: Operation['attributes'] = {}) => elementwise('one', attributes, 'float32');
 const binary = () => elementwise('two');
+/** Sums, which Keras 3 has a way of its own for where the second is a vector of numbers. */
+const sum: TensorOperation = {
+  ...binary(),
+  fault: (given) => {
+    const wrong = binary().fault(given);
+    const [first, second] = given.attributes.operands as Operand[];
+    if (wrong !== undefined || !given.isKeras3 || first !== null || !Array.isArray(second)) return wrong;
+    const [x] = given.shapes;
+    const numbers = operandShape(second);
+    const long = numbers.flatMap((n, axis) => (n === 1 ? [] : [axis]));
+    if (!x || long.length !== 1) return undefined;
+    return vectorFault(x, numbers[long[0] as number], (long[0] as number) + x.length - numbers.length);
+  },
+};
 /** Quotients and angles, which are no whole numbers. */
 const divided = () => elementwise('two', {}, 'float32');
 const compared = () => elementwise('two', {}, 'bool');
@@ -85,18 +117,11 @@ const place: TensorOperation = {
 
 /** Operations on tensors, by Keras 3's names in `keras.ops`; TensorFlow's in functional models of tf.keras are these too. */
 export const TENSOR_TABLE: Readonly<Record<string, TensorOperation>> = {
+  Add: sum,
   ...Object.fromEntries(
-    [
-      'Add',
-      'Subtract',
-      'Multiply',
-      'FloorDivide',
-      'Mod',
-      'Maximum',
-      'Minimum',
-      'Power',
-      'SquaredDifference',
-    ].map((name) => [name, binary()]),
+    ['Subtract', 'Multiply', 'FloorDivide', 'Mod', 'Maximum', 'Minimum', 'Power', 'SquaredDifference'].map(
+      (name) => [name, binary()],
+    ),
   ),
   ...Object.fromEntries(['Divide', 'TrueDivide', 'Arctan2'].map((name) => [name, divided()])),
   ...Object.fromEntries(
@@ -170,8 +195,8 @@ export const TENSOR_TABLE: Readonly<Record<string, TensorOperation>> = {
   Celu: unary({ alpha: number(1) }),
   Gelu: unary({ approximate: flag(true) }),
   Clip: elementwise('one', { x_min: optional(number(0)), x_max: optional(number(0)) }),
-  Softmax: unary({ axis: axes(-1) }),
-  LogSoftmax: unary({ axis: axes(-1) }),
+  Softmax: unary({ axis: statedAxes }),
+  LogSoftmax: unary({ axis: statedAxes }),
   Glu: {
     form: 'one',
     attributes: { axis },
