@@ -114,11 +114,17 @@ function resolved(
       const merged = { ...inner.config, merge_mode: config.merge_mode ?? null };
       if (!('merge_mode' in config)) merged.merge_mode = 'concat';
       const { attributes, faults } = readAttributes(operation.attributes, merged, { isKeras3 });
+      // Sequences in both directions have zeros at masked steps, whatever is written: tf.keras does not write it.
+      const isForced = 'zero_output_for_mask' in attributes && (isKeras3 || 'time_major' in inner.config);
       return {
         ...inner,
         name: 'Bidirectional',
         operation,
-        attributes: { ...attributes, cell: inner.name },
+        attributes: {
+          ...attributes,
+          ...(isForced ? { zero_output_for_mask: attributes.return_sequences === true } : {}),
+          cell: inner.name,
+        },
         problems: faults,
       };
     }

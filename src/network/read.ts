@@ -287,6 +287,9 @@ class Reader {
     const application: Application = { attributes, shapes, roles, isKeras3: this.#draft.isKeras3 };
     const fault = found.problems.length === 0 ? operation?.fault?.(application) : undefined;
     if (fault !== undefined) this.#draft.problem(layer, className, fault);
+    const isWhole = this.#draft.values[inputs[0] as number]?.dtype === 'int32';
+    if (name === 'ops.Mean' && isWhole && !this.#draft.isKeras3)
+      this.#draft.problem(layer, className, 'a mean of whole numbers, which TensorFlow rounds');
     const masks = own.map(({ value, mask }) => mask ?? this.#draft.masks[value]);
     const { used, result } = maskInputs(this.#draft, found, inputs, roles, masks, layer, steps);
     const made =

@@ -40,6 +40,20 @@ test('wrappers: steps, class names and weights that they store behind those of t
   assert.equal([model.kind, model.steps, model.className], ['model', 1, 'TimeDistributed/Sequential']);
 });
 
+test('sequences of both directions have zeros at masked steps, which tf.keras does not write down', () => {
+  const zeros = (config: JsonObject, isKeras3: boolean) =>
+    read(wrapped('Bidirectional', entry('LSTM', { units: 2, ...config })), isKeras3).attributes
+      .zero_output_for_mask;
+  const sequences = { return_sequences: true };
+  assert.is(zeros({ ...sequences, time_major: false }, false), true);
+  assert.is(zeros(sequences, true), true);
+  // Keras of its own, before TensorFlow's, repeats the step before.
+  assert.is(zeros(sequences, false), false);
+  assert.is(zeros({ time_major: false }, false), false);
+  const alone = read(entry('LSTM', { units: 2, ...sequences, time_major: false }), false);
+  assert.is(alone.attributes.zero_output_for_mask, false);
+});
+
 test('both directions: the merge that is said, concatenation where nothing is, none for null', () => {
   const merge = (more: JsonObject) => read(wrapped('Bidirectional', lstm, more)).attributes.merge_mode;
   assert.equal(

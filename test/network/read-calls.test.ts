@@ -335,4 +335,24 @@ test('more models inside each other than 64 are refused, 64 are read', () => {
   );
 });
 
+test('a mean of whole numbers by TensorFlow, which is a whole number; by Keras 3, which is none', () => {
+  const mean = (dtype: string): JsonObject => {
+    const batch: Json = [null, 3];
+    const config: JsonObject = { batch_input_shape: batch, batch_shape: batch, dtype };
+    const lambda: JsonObject = {
+      ...{ class_name: 'TFOpLambda', config: { name: 'm', function: 'math.reduce_mean' } },
+      inbound_nodes: [['x', 0, 0, { axis: 1 }]],
+    };
+    return net([layer('InputLayer', 'x', config), lambda], ends('x'), ends('m'));
+  };
+  assert.equal(problems(mean('int32'), [], '2.15.0'), [
+    'unsupported-layer m: a mean of whole numbers, which TensorFlow rounds',
+  ]);
+  assert.equal(problems(mean('float32'), [], '2.15.0'), []);
+  const own: JsonObject = {
+    ...{ class_name: 'Mean', config: { name: 'm', axis: 1 }, inbound_nodes: [on(tensor('x'))] },
+  };
+  assert.equal(problems(net([input('x', [null, 3], { dtype: 'int32' }), own], ends('x'), ends('m'))), []);
+});
+
 test.run();
