@@ -57,7 +57,7 @@ const CASES: readonly Case[] = [
   conv('Conv2D', [7, 6, 4], [3, 2, 4, 3], { padding: 'same', strides: [2, 2] }),
   conv('Conv2D', [7, 6, 6], [3, 2, 2, 9], { groups: 3, padding: 'same' }),
   conv('Conv1D', [8, 4], [3, 2, 6], { groups: 2, strides: [2] }),
-  conv('Conv2D', [3, 6, 5], [2, 2, 3, 4], { data_format: 'channels_first' }),
+  conv('Conv2D', [3, 6, 7], [2, 2, 3, 4], { data_format: 'channels_first' }),
   conv('Conv3D', [4, 5, 4, 2], [2, 3, 2, 2, 3], { padding: 'same' }),
   conv('Conv3D', [5, 5, 6, 2], [2, 2, 2, 2, 3], { strides: [2, 1, 2] }),
   conv('Conv3D', [4, 3, 4, 4], [2, 2, 2, 2, 4], { groups: 2, padding: 'same' }),

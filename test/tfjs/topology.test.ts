@@ -235,12 +235,12 @@ test('calls that would be computed otherwise are refused', () => {
   const mask = functional(
     [
       input('x', [null, 4, 3]),
-      input('m', [null, 4], 'bool'),
+      input('m', [null, 4]),
       ['LSTM', { name: 'l', units: 2 }, [[['x', 0, 0, { mask: ['m', 0, 0] }]]]],
     ],
     [['l', 0, 0]],
   );
-  assert.match(fault(mask), /l \(LSTM\): the argument mask/);
+  assert.match(fault(mask), /l \(LSTM\): the argument mask of type float32/);
   const stateful = sequential(
     [2, 4, 3],
     [
