@@ -65,7 +65,9 @@ need(
       const inputs = network.inputs.map(({ shape, dtype }) => {
         const dims = shape.map((n, axis) => n ?? (axis === 0 ? 2 : 8));
         // Indices stay below the size of any vocabulary.
-        return dtype === 'int32' ? tf.randomUniform(dims, 0, 3, 'int32') : tf.randomUniform(dims, 0, 1);
+        return dtype === 'int32'
+          ? tf.randomUniform(dims, 0, 3, 'int32', SEED)
+          : tf.randomUniform(dims, 0, 1, 'float32', SEED);
       });
       const result = network.predict(inputs.length === 1 ? (inputs[0] as Tensor) : inputs);
       const described = (list: Tensor[]) =>
@@ -116,6 +118,9 @@ for file, listed in zip(sys.argv[1::2], sys.argv[2::2]):
     assert not found, (file, list(found))
     print(file)
 `;
+
+/** The same inputs in every run: a network of float16 is some times farther from float32 than others. */
+const SEED = 1;
 
 need(
   test,

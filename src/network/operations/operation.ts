@@ -8,7 +8,7 @@ export interface Application {
   /** Shapes of the inputs, without the axes that TimeDistributed adds; undefined: not known. */
   readonly shapes: readonly (Shape | undefined)[];
   readonly roles: readonly string[];
-  /** Of the writer, which adds vectors in a way of its own: {@link vectorFault}. */
+  /** Of the writer, which adds vectors in a way of its own: `vectorFault`. */
   readonly isKeras3?: boolean;
 }
 
@@ -80,7 +80,8 @@ export function broadcastFault(given: readonly (Shape | undefined)[]): string | 
 
 /**
  * Why a vector of `length` along `axis` of `x` is added elsewhere: Keras 3 on TensorFlow squeezes what it adds, and takes a
- * vector for a bias of the last axis where the lengths are equal, else of axis 1 (`add` in its backend's `numpy.py`).
+ * vector for a bias of the last axis where the lengths are equal, else of axis 1 (`add` in its backend's `numpy.py`). Convolutions
+ * with channels first are spared in `predict`, which is compiled; a single call of the model adds their bias along the width.
  */
 export function vectorFault(
   x: Shape | undefined,

@@ -1,7 +1,6 @@
 import { type Attribute, any, choice, flag, int, optional, pairs, size, sizes } from './attributes.js';
 import { type Application, biasOf, type Operation, type Operations, type WeightRole } from './operation.js';
 import {
-  biased,
   channelsOf,
   common,
   dataFormat,
@@ -127,7 +126,7 @@ export const kernelShape = (kernel: unknown, inputs: number | null, outputs: num
 /** Layers over windows and along the axes between batch and channels. */
 export const SPATIAL: Operations = {
   ...PLAIN_WINDOWS,
-  ...ranks((n) => `Conv${n}DTranspose`, [1, 2, 3], biased(transposed)),
+  ...ranks((n) => `Conv${n}DTranspose`, [1, 2, 3], transposed),
   ...ranks((n) => `UpSampling${n}D`, [1, 2, 3], upSampling),
   ...ranks((n) => `Cropping${n}D`, [1, 2, 3], cropping),
   Resizing: {

@@ -11,7 +11,7 @@ import {
   size,
   sizes,
 } from './attributes.js';
-import { type Application, biasOf, type Operation, type Operations, vectorFault } from './operation.js';
+import { type Application, biasOf, type Operation, type Operations } from './operation.js';
 
 export const dataFormat: Attribute = choice(['channels_last', 'channels_first'], 'channels_last');
 
@@ -96,22 +96,6 @@ export const common = (rank: number): Record<string, Attribute> => ({
 });
 
 const divided = (n: number | null, by: unknown) => (n === null ? null : n / Number(by));
-
-/** A convolution that Keras adds its bias to along the axis of channels. */
-export const biased =
-  (make: (rank: number) => Operation) =>
-  (rank: number): Operation => {
-    const operation = make(rank);
-    return {
-      ...operation,
-      fault: (given) => {
-        const wrong = operation.fault?.(given);
-        if (wrong !== undefined || !given.isKeras3 || given.attributes.use_bias === false) return wrong;
-        const [out] = operation.shape(given) ?? [];
-        return isFirst(given.attributes) ? vectorFault(out, out?.[1], 1) : undefined;
-      },
-    };
-  };
 
 const conv = (rank: number): Operation => ({
   attributes: { filters: size, ...common(rank), groups: int(1) },
@@ -230,9 +214,9 @@ export const ranks = (
 
 /** Layers over windows that most networks of convolutions are made of. */
 export const PLAIN_WINDOWS: Operations = {
-  ...ranks((n) => `Conv${n}D`, [1, 2, 3], biased(conv)),
-  ...ranks((n) => `DepthwiseConv${n}D`, [1, 2], biased(depthwise)),
-  ...ranks((n) => `SeparableConv${n}D`, [1, 2], biased(separable)),
+  ...ranks((n) => `Conv${n}D`, [1, 2, 3], conv),
+  ...ranks((n) => `DepthwiseConv${n}D`, [1, 2], depthwise),
+  ...ranks((n) => `SeparableConv${n}D`, [1, 2], separable),
   ...ranks((n) => `MaxPooling${n}D`, [1, 2, 3], pooling),
   ...ranks((n) => `AveragePooling${n}D`, [1, 2, 3], pooling),
   ...ranks((n) => `GlobalMaxPooling${n}D`, [1, 2, 3], globalPooling),
