@@ -4,11 +4,17 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { cliArguments, need, root, run, runPython, tempDir } from '../support/needs.js';
+import { cliArguments, need, root, run, runPython, tempDir, typescript } from '../support/needs.js';
 
 const folder = tempDir();
 const child = (...args: string[]) =>
-  run(process.execPath, ['--import', 'tsx', path.join(root, 'test/support/large-model.ts'), folder, ...args]);
+  run(process.execPath, [
+    '--import',
+    typescript,
+    path.join(root, 'test/support/large-model.ts'),
+    folder,
+    ...args,
+  ]);
 
 test('3 GiB of weights are quantized in less than 600 MB of memory', async () => {
   const made = await child('make');
