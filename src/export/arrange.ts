@@ -104,3 +104,10 @@ export function arrangeCodes(
   if (isInOrder(shape, arrangement)) return codes.subarray(0, packedLength(count, bits));
   return packCodes(arrange(unpackCodes(codes, bits, count), shape, arrangement), bits);
 }
+
+/** Signs, a bit each with 1 for the positive ones, as whole numbers of two bits, 1 and -1: no runtime has a type of one bit. */
+export const signsAsInt2 = (codes: Uint8Array, count: number): Uint8Array =>
+  packCodes(
+    unpackCodes(codes, 1, count).map((bit) => (bit === 1 ? 1 : 3)),
+    2,
+  );

@@ -109,3 +109,16 @@ export const PRODUCTS: Readonly<Record<string, Emit>> = {
   Embedding: embedding,
   Dot: dot,
 };
+
+/** Layers of convolutions by what makes them in a format. */
+export const convolutions = <C>(of: {
+  readonly plain: Emit<C>;
+  readonly transposed: Emit<C>;
+  readonly depthwise: Emit<C>;
+  readonly separable: Emit<C>;
+}): Readonly<Record<string, Emit<C>>> => ({
+  ...{ Conv1D: of.plain, Conv2D: of.plain, Conv3D: of.plain },
+  ...{ Conv1DTranspose: of.transposed, Conv2DTranspose: of.transposed, Conv3DTranspose: of.transposed },
+  ...{ DepthwiseConv1D: of.depthwise, DepthwiseConv2D: of.depthwise },
+  ...{ SeparableConv1D: of.separable, SeparableConv2D: of.separable },
+});

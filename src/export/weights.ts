@@ -2,10 +2,11 @@
 import { bytesOf } from '../formats/dtypes.js';
 import type { QuantizedTensor } from '../schemes/types.js';
 import { sizeOf } from '../shape.js';
-import { type Arrangement, arrange, arrangedShape } from './arrange.js';
+import { type Arrangement, arrange, arrangedShape, packCodes, unpackCodes } from './arrange.js';
 import type { Builder } from './builder.js';
-import { type CodedSource, codedWeight, scaleAxes, weightInfos } from './stored.js';
-import type { LazyBytes, Val } from './values.js';
+import type { GraphStore } from './store.js';
+import { BITS, type CodedSource, codedWeight, scaleAxes, weightInfos } from './stored.js';
+import type { Val } from './values.js';
 
 /** A weight in the order and shape that a node wants. */
 export interface Wanted extends Arrangement {
@@ -18,7 +19,7 @@ export interface Wanted extends Arrangement {
 const keep = (rank: number): Wanted => ({ axes: Array.from({ length: rank }, (_, i) => [i]) });
 
 /** Makes values of the weights of a model, each once. */
-export abstract class Weights<G extends Builder = Builder> {
+export abstract class Weights<G extends Builder & GraphStore = Builder & GraphStore> {
   readonly #made = new Map<string, Val>();
   readonly infoOf: ReturnType<typeof weightInfos>;
   /** Weights that are codes in the file. */
@@ -66,14 +67,60 @@ export abstract class Weights<G extends Builder = Builder> {
       const values = arrange(this.source.read(id), shape, wanted);
       return bytesOf(wanted.factors ? multiplied(values, own, wanted.factors) : values);
     };
-    return this.stored(id, wanted.shape ?? own, { length: 4 * sizeOf(own), bytes });
+    return this.graph.stored(id, 'float', wanted.shape ?? own, { length: 4 * sizeOf(own), bytes });
   }
-
-  /** Stores float32 that are made when they are written. */
-  protected abstract stored(id: string, shape: readonly number[], data: LazyBytes): Val;
 
   /** Stores codes and adds what makes floats of them. */
   protected abstract fromCodes(id: string, coded: QuantizedTensor, wanted: Wanted, isFolded: boolean): Val;
+
+  /**
+   * A weight with scales for groups of rows: codes as `[channels, groups, rows]`, the last group filled up, are decoded and then
+   * brought into the order that is wanted.
+   *
+   * @param decode adds what makes floats of the codes, `[channels, groups, rows]` or of as many elements
+   */
+  protected grouped(coded: QuantizedTensor, wanted: Wanted, decode: (groups: GroupedCodes) => Val): Val {
+    const { graph } = this;
+    const { layout, shape } = coded;
+    const { outer, channels, inner, groupRows } = layout;
+    const rows = outer * inner;
+    const groups = Math.ceil(rows / groupRows);
+    const bits = BITS[coded.coding.scheme];
+    const codes = () => {
+      const all = unpackCodes(coded.codes, bits, sizeOf(shape));
+      const turned = arrange(all, [outer, channels, inner], { axes: [[1], [0], [2]] });
+      if (groups * groupRows === rows) return packCodes(turned, bits);
+      const out = new Uint8Array(channels * groups * groupRows);
+      for (let c = 0; c < channels; c++)
+        out.set(turned.subarray(c * rows, (c + 1) * rows), c * groups * groupRows);
+      return packCodes(out, bits);
+    };
+    const scales = arrange(coded.scales, [groups, channels], { axes: [[1], [0]] });
+    const decoded = decode({ bits, codes, scales, shape: [channels, groups, groupRows] });
+    const flat = graph.reshape(decoded, [channels, groups * groupRows]);
+    const whole =
+      groups * groupRows === rows
+        ? flat
+        : graph.slice(flat, [{ axis: 1, start: 0, end: rows, length: rows }]);
+    const keras = graph.reshape(
+      graph.transpose(graph.reshape(whole, [channels, outer, inner]), [1, 0, 2]),
+      shape,
+    );
+    const picked = wanted.pick
+      ? graph.gather(keras, graph.ints(wanted.pick.places), wanted.pick.axis)
+      : keras;
+    const moved = graph.transpose(picked, wanted.axes.flat());
+    return graph.reshape(moved, wanted.shape ?? arrangedShape(shape, wanted));
+  }
+}
+
+/** Codes in groups of rows. */
+export interface GroupedCodes {
+  readonly bits: 1 | 2 | 4;
+  readonly codes: () => Uint8Array;
+  /** `[channels, groups]` */
+  readonly scales: Float32Array;
+  readonly shape: readonly [channels: number, groups: number, rows: number];
 }
 
 /** Codes, their scales, and where they stand in the order that is wanted. */

@@ -5,7 +5,7 @@ import { type Dim, type ElementType, type Shape, spread, type Val } from '../exp
 import { sizeOf } from '../shape.js';
 import { einsum } from './einsum.js';
 import { type Angles, FUNCTIONS } from './functions.js';
-import { GraphStore, lengthsOf } from './store.js';
+import { lengthsOf, OperationStore } from './store.js';
 import { TYPES } from './types.js';
 
 /** Functions of one value that are one operation. */
@@ -56,7 +56,7 @@ const REDUCTIONS: Readonly<Partial<Record<Reduction, string>>> = {
 };
 
 /** Puts a graph together. */
-export class GraphBuilder extends GraphStore implements Builder, Angles {
+export class GraphBuilder extends OperationStore implements Builder, Angles {
   filled(like: Val, rest: readonly number[], value = 0): Val {
     const shape = [lengthsOf(like)[0] as number, ...rest];
     return this.constant('float', Array<number>(sizeOf(shape)).fill(value), shape);

@@ -1,5 +1,5 @@
 import { floatOf, numbersOf, type Rows } from '../export/context.js';
-import { activated } from '../export/layers-products.js';
+import { activated, convolutions } from '../export/layers-products.js';
 import { refuse } from '../export/refusal.js';
 import { Tensor } from '../export/tensor.js';
 import type { Val } from '../export/values.js';
@@ -195,15 +195,4 @@ export const addRowsOf = (c: Context, id: string, indices: Val): Val =>
   c.graph.gather(c.weights.value(id), indices, 0);
 
 /** Convolutions. */
-export const PRODUCTS: Readonly<Record<string, Emit>> = {
-  Conv1D: convolution,
-  Conv2D: convolution,
-  Conv3D: convolution,
-  Conv1DTranspose: transposed,
-  Conv2DTranspose: transposed,
-  Conv3DTranspose: transposed,
-  DepthwiseConv1D: depthwise,
-  DepthwiseConv2D: depthwise,
-  SeparableConv1D: separable,
-  SeparableConv2D: separable,
-};
+export const PRODUCTS = convolutions({ plain: convolution, transposed, depthwise, separable });

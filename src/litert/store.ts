@@ -1,7 +1,6 @@
-// What a graph of LiteRT is made of while it is put together: names that nobody else has, constants that are stored once.
 import { refuse } from '../export/refusal.js';
+import { GraphStore } from '../export/store.js';
 import type { ElementType, LazyBytes, Shape, Val } from '../export/values.js';
-import { bytesOf } from '../formats/dtypes.js';
 import { neededOf } from './fuse.js';
 import type { Graph, Operation, Options, Quantization, StoredTensor } from './types.js';
 
@@ -11,21 +10,10 @@ export const lengthsOf = ({ shape }: { readonly shape: Shape }): number[] =>
     ? (shape as number[])
     : refuse('a shape of which a length is not known');
 
-/** Names, tensors and operations of a graph while it is put together. */
-export class GraphStore {
+/** Tensors and operations of a graph of LiteRT while it is put together. */
+export class OperationStore extends GraphStore {
   readonly #operations: Operation[] = [];
   readonly #tensors = new Map<string, StoredTensor>();
-  readonly #names = new Set<string>(['']);
-  readonly #constants = new Map<string, Val>();
-  readonly #renamed = new Map<string, string>();
-  scope = '';
-
-  unique(wanted: string): string {
-    let name = wanted;
-    for (let n = 1; this.#names.has(name); n++) name = `${wanted}_${n}`;
-    this.#names.add(name);
-    return name;
-  }
 
   /** Adds an operation with one output. */
   add(
@@ -45,8 +33,7 @@ export class GraphStore {
     options: Options = {},
     type = inputs[0]?.type ?? 'float',
   ): Val[] {
-    const base = this.scope === '' ? op : `${this.scope}/${op}`;
-    const outputs = shapes.map((shape) => this.#tensor({ name: this.unique(base), type, shape }));
+    const outputs = shapes.map((shape) => this.#tensor({ name: this.named(op), type, shape }));
     this.#operations.push({
       op,
       inputs: inputs.map((input) => input?.name ?? ''),
@@ -62,7 +49,6 @@ export class GraphStore {
     return { name, type, shape };
   }
 
-  /** Stores a tensor. */
   stored(
     name: string,
     type: ElementType,
@@ -76,30 +62,6 @@ export class GraphStore {
     });
   }
 
-  floats(name: string, values: Float32Array, shape: readonly number[] = [values.length]): Val {
-    return this.stored(name, 'float', shape, bytesOf(values));
-  }
-
-  constant(
-    type: 'float' | 'int32' | 'bool',
-    values: readonly number[],
-    shape: readonly number[] = [values.length],
-  ): Val {
-    const key = `${type}/${shape}/${values.map((v) => (Object.is(v, -0) ? '-0' : v))}`;
-    const known = this.#constants.get(key);
-    if (known) return known;
-    const data =
-      type === 'float'
-        ? bytesOf(Float32Array.from(values))
-        : type === 'int32'
-          ? new Uint8Array(Int32Array.from(values).buffer)
-          : Uint8Array.from(values);
-    const name = `constant/${values.length < 5 ? values.join('_') || 'none' : `of_${values.length}`}`;
-    const made = this.stored(name, type, shape, data);
-    this.#constants.set(key, made);
-    return made;
-  }
-
   ints(values: readonly number[], shape?: readonly number[]): Val {
     return this.constant('int32', values, shape);
   }
@@ -108,18 +70,8 @@ export class GraphStore {
     return this.constant(type === 'int32' || type === 'bool' ? type : 'float', [value], []);
   }
 
-  input(name: string, type: ElementType, shape: Shape): Val {
-    return this.#tensor({ name: this.unique(name), type, shape: lengthsOf({ shape }) });
-  }
-
-  rename(val: Val, name: string): Val {
-    this.#renamed.set(val.name, name);
-    return { ...val, name };
-  }
-
-  /** What a value is called in the end. */
-  nameOf(name: string): string {
-    return this.#renamed.get(name) ?? name;
+  override input(name: string, type: ElementType, shape: Shape): Val {
+    return this.#tensor({ ...super.input(name, type, shape), shape: lengthsOf({ shape }) });
   }
 
   /** The whole graph; operations and tensors that no output needs are left out. */

@@ -1,12 +1,5 @@
 // How weights lie in the file, and the operations that make floats of codes.
-import {
-  arrange,
-  arrangeCodes,
-  arrangedShape,
-  packCodes,
-  packedLength,
-  unpackCodes,
-} from '../export/arrange.js';
+import { arrangeCodes, packedLength, signsAsInt2, unpackCodes } from '../export/arrange.js';
 import { BITS, type CodedSource, scaleAxes } from '../export/stored.js';
 import type { LazyBytes, Val } from '../export/values.js';
 import { arrangedCodes, type Wanted, Weights } from '../export/weights.js';
@@ -27,14 +20,14 @@ export class WeightWriter extends Weights<GraphBuilder> {
     super(graph, source, storage !== 'float');
   }
 
-  protected stored(id: string, shape: readonly number[], data: LazyBytes): Val {
-    return this.graph.stored(id, 'float', shape, data);
-  }
-
   protected fromCodes(id: string, coded: QuantizedTensor, wanted: Wanted): Val {
     this.coded.set(id, coded);
     const axes = scaleAxes(coded);
-    if (!axes) return this.#grouped(id, coded, wanted);
+    if (!axes)
+      return this.grouped(coded, wanted, ({ bits, codes, scales, shape: [channels, groups, rows] }) => {
+        const count = channels * groups;
+        return this.#scaled(id, bits, [count, rows], scales, [count, 1], codes);
+      });
     const { shape, scales, scaleShape } = arrangedCodes(coded, axes, wanted);
     const bits = BITS[coded.coding.scheme];
     return this.#scaled(id, bits, shape, scales, scaleShape, () =>
@@ -73,41 +66,6 @@ export class WeightWriter extends Weights<GraphBuilder> {
     const moved = half ? graph.binary('Add', levels, half) : levels;
     return scale ? graph.binary('Mul', moved, scale) : moved;
   }
-
-  /** Scales for groups of rows: codes as `[channels * groups, rows]`, the last group filled up, then as they are wanted. */
-  #grouped(id: string, coded: QuantizedTensor, wanted: Wanted): Val {
-    const { graph } = this;
-    const { layout, shape, scales } = coded;
-    const { outer, channels, inner, groupRows } = layout;
-    const rows = outer * inner;
-    const groups = Math.ceil(rows / groupRows);
-    const bits = BITS[coded.coding.scheme];
-    const codes = () => {
-      const all = unpackCodes(coded.codes, bits, sizeOf(shape));
-      const turned = arrange(all, [outer, channels, inner], { axes: [[1], [0], [2]] });
-      const out = new Uint8Array(channels * groups * groupRows);
-      for (let c = 0; c < channels; c++)
-        out.set(turned.subarray(c * rows, (c + 1) * rows), c * groups * groupRows);
-      return packCodes(out, bits);
-    };
-    const turned = arrange(scales, [groups, channels], { axes: [[1], [0]] });
-    const count = channels * groups;
-    const decoded = this.#scaled(id, bits, [count, groupRows], turned, [count, 1], codes);
-    const flat = graph.reshape(decoded, [channels, groups * groupRows]);
-    const whole =
-      groups * groupRows === rows
-        ? flat
-        : graph.slice(flat, [{ axis: 1, start: 0, end: rows, length: rows }]);
-    const keras = graph.reshape(
-      graph.transpose(graph.reshape(whole, [channels, outer, inner]), [1, 0, 2]),
-      shape,
-    );
-    const picked = wanted.pick
-      ? graph.gather(keras, graph.ints(wanted.pick.places), wanted.pick.axis)
-      : keras;
-    const moved = graph.transpose(picked, wanted.axes.flat());
-    return graph.reshape(moved, wanted.shape ?? arrangedShape(shape, wanted));
-  }
 }
 
 /** Codes as they lie in the file, and what they are multiplied with. */
@@ -127,14 +85,12 @@ function asCodes(
   codes: () => Uint8Array,
 ): StoredCodes {
   const count = sizeOf(shape);
-  const signs = () =>
-    packCodes(
-      unpackCodes(codes(), 1, count).map((b) => (b === 1 ? 1 : 3)),
-      2,
-    );
   return {
     type: bits === 4 ? 'int4' : 'int2',
-    data: { length: packedLength(count, bits === 4 ? 4 : 2), bytes: bits === 1 ? signs : codes },
+    data: {
+      length: packedLength(count, bits === 4 ? 4 : 2),
+      bytes: bits === 1 ? () => signsAsInt2(codes(), count) : codes,
+    },
     scales,
   };
 }

@@ -2,8 +2,16 @@
 
 import type { Binary, Builder, Edge, Part, Reduction, Unary } from '../export/builder.js';
 import { refuse } from '../export/refusal.js';
-import { type Dim, type ElementType, type Shape, spread, totalOf, type Val } from '../export/values.js';
-import { bytesOf } from '../formats/dtypes.js';
+import { GraphStore } from '../export/store.js';
+import {
+  type Dim,
+  type ElementType,
+  type LazyBytes,
+  type Shape,
+  spread,
+  totalOf,
+  type Val,
+} from '../export/values.js';
 import { type Attributes, type Graph, type Initializer, type Node, TYPES } from './types.js';
 
 /** What a node makes. */
@@ -17,25 +25,12 @@ const BASE = { opset: 21, ir: 10 } as const;
 const WITH_INT2 = { opset: 25, ir: 13 } as const;
 
 /** Puts a graph together. */
-export class GraphBuilder implements Builder {
+export class GraphBuilder extends GraphStore implements Builder {
   #nodes: Node[] = [];
   #values: Val[] = [];
   readonly #initializers: Initializer[] = [];
-  readonly #names = new Set<string>(['']);
-  readonly #constants = new Map<string, Val>();
   readonly #domains = new Set<string>();
-  readonly #renamed = new Map<string, string>();
   #hasInt2 = false;
-  /** What names of nodes begin with: the path of the Keras layer. */
-  scope = '';
-
-  /** A name that is not taken: the wanted one, or that with a number. */
-  unique(wanted: string): string {
-    let name = wanted;
-    for (let n = 1; this.#names.has(name); n++) name = `${wanted}_${n}`;
-    this.#names.add(name);
-    return name;
-  }
 
   /** Adds a node with one output, which is called as the node is. */
   add(
@@ -56,7 +51,7 @@ export class GraphBuilder implements Builder {
     attributes: Attributes = {},
     domain = '',
   ): Val[] {
-    const name = this.unique(this.scope === '' ? op : `${this.scope}/${op}`);
+    const name = this.named(op);
     const outputs = made.map((one, i): Val => {
       if (!one) return { name: '', type: 'float', shape: [] };
       const own = i === 0 ? name : this.unique(`${name}:${i}`);
@@ -77,42 +72,11 @@ export class GraphBuilder implements Builder {
     return outputs;
   }
 
-  /** Stores a tensor. */
-  initializer(one: Initializer): Val {
-    const stored = { ...one, name: this.unique(one.name) };
-    if (one.type === 'int2') this.#hasInt2 = true;
-    this.#initializers.push(stored);
-    return { name: stored.name, type: one.type, shape: one.shape };
-  }
-
-  /** Floats that are stored under a name. */
-  floats(name: string, values: Float32Array, shape: readonly number[] = [values.length]): Val {
-    return this.initializer({ name, type: 'float', shape, data: bytesOf(values) });
-  }
-
-  /** A small constant, the same for all who want it. */
-  constant(
-    type: 'float' | 'int64' | 'int32' | 'uint8' | 'bool',
-    values: readonly number[],
-    shape?: readonly number[],
-  ): Val {
-    const dims = shape ?? [values.length];
-    const key = `${type}/${dims}/${values.map((v) => (Object.is(v, -0) ? '-0' : v))}`;
-    const known = this.#constants.get(key);
-    if (known) return known;
-    const data =
-      type === 'float'
-        ? bytesOf(Float32Array.from(values))
-        : type === 'int64'
-          ? new Uint8Array(BigInt64Array.from(values, BigInt).buffer)
-          : type === 'int32'
-            ? new Uint8Array(Int32Array.from(values).buffer)
-            : Uint8Array.from(values);
-    const isShort = values.length < 5;
-    const name = `constant/${isShort ? values.join('_') || 'none' : `of_${values.length}`}`;
-    const made = this.initializer({ name, type, shape: dims, data });
-    this.#constants.set(key, made);
-    return made;
+  stored(name: string, type: ElementType, shape: readonly number[], data: Uint8Array | LazyBytes): Val {
+    const own = this.unique(name);
+    if (type === 'int2') this.#hasInt2 = true;
+    this.#initializers.push({ name: own, type, shape, data });
+    return { name: own, type, shape };
   }
 
   ints(values: readonly number[], shape?: readonly number[]): Val {
@@ -122,11 +86,6 @@ export class GraphBuilder implements Builder {
   /** A number beside values of a type. */
   scalar(value: number, type: ElementType = 'float'): Val {
     return this.constant(type === 'int32' || type === 'int64' ? type : 'float', [value], []);
-  }
-
-  /** A value of another name, for the outside. */
-  input(name: string, type: ElementType, shape: Shape): Val {
-    return { name: this.unique(name), type, shape };
   }
 
   /** Element by element, of the same type unless said otherwise. */
@@ -323,15 +282,9 @@ export class GraphBuilder implements Builder {
     }
   }
 
-  /** Gives a value that a node makes another name. */
-  rename(val: Val, name: string): Val {
-    this.#renamed.set(val.name, name);
-    return { ...val, name };
-  }
-
   /** The whole graph; nodes and tensors that no output needs are left out. */
   graph(name: string, inputs: readonly Val[], outputs: readonly Val[]): Graph {
-    const isRenamed = (own: string) => this.#renamed.get(own) ?? own;
+    const isRenamed = (own: string) => this.nameOf(own);
     const ends = new Set([...inputs, ...outputs].map((own) => own.name));
     const needed = new Set(outputs.map((own) => own.name));
     const nodes: Node[] = [];

@@ -1,5 +1,5 @@
 import { floatOf, isFirst, numbersOf, resultShape } from '../export/context.js';
-import { activated } from '../export/layers-products.js';
+import { activated, convolutions } from '../export/layers-products.js';
 import { channelsFirst, plainOrder, Tensor } from '../export/tensor.js';
 import type { Dim, Val } from '../export/values.js';
 import type { Wanted } from '../export/weights.js';
@@ -138,15 +138,4 @@ const transposed: Emit = (c) => {
 };
 
 /** Convolutions. */
-export const PRODUCTS: Readonly<Record<string, Emit>> = {
-  Conv1D: convolution,
-  Conv2D: convolution,
-  Conv3D: convolution,
-  Conv1DTranspose: transposed,
-  Conv2DTranspose: transposed,
-  Conv3DTranspose: transposed,
-  DepthwiseConv1D: depthwise,
-  DepthwiseConv2D: depthwise,
-  SeparableConv1D: separable,
-  SeparableConv2D: separable,
-};
+export const PRODUCTS = convolutions({ plain: convolution, transposed, depthwise, separable });

@@ -84,9 +84,7 @@ function addBlocked(
   };
   const { scope } = graph;
   graph.scope = p.id;
-  const packed = graph.initializer({
-    ...{ name: p.id, type: 'uint8', shape: [n, blocks, (size * stored) / 8], data: { length, bytes } },
-  });
+  const packed = graph.stored(p.id, 'uint8', [n, blocks, (size * stored) / 8], { length, bytes });
   const perBlock = new Float32Array(n * blocks);
   for (let column = 0; column < n; column++)
     for (let b = 0; b < blocks; b++) {

@@ -37,7 +37,7 @@ export function addRowsOf(c: Context, id: string, indices: Val): Val {
     return packCodes(wide, bits);
   };
   const data = { length, bytes: pack };
-  const table = graph.initializer({ name: id, type: 'uint8', shape: [rows, bytes], data });
+  const table = graph.stored(id, 'uint8', [rows, bytes], data);
   const found = graph.gather(table, indices, 0);
   const shifts = graph.constant(
     'uint8',
