@@ -113,7 +113,12 @@ function assemble(part: Part): Step[] {
       });
       for (const end of ends) end.to = end.or = steps.length;
     } else {
-      for (let n = 0; n < part.least; n++) visit(part.part);
+      for (let n = 0; n < part.least; n++) {
+        const start = steps.length;
+        visit(part.part);
+        // `(){1000000}`: what has no states has none a million times.
+        if (steps.length === start) break;
+      }
       if (part.most === Number.POSITIVE_INFINITY) {
         const start = steps.length;
         const here = fork();
@@ -172,7 +177,7 @@ class Parser {
 
   #quantified(): Part {
     const part = this.#atom();
-    const rest = this.source.slice(this.#at, this.#at + 24);
+    const rest = this.source.slice(this.#at);
     const [all, least, comma, most] = /^\{(\d+)(,?)(\d*)\}/.exec(rest) ?? [];
     const simple = { '*': [0, Number.POSITIVE_INFINITY], '+': [1, Number.POSITIVE_INFINITY], '?': [0, 1] }[
       rest[0] ?? ''

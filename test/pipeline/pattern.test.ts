@@ -126,6 +126,26 @@ test('patterns that take RegExp for ever take milliseconds', () => {
   assert.ok(performance.now() - start < 1000);
 });
 
+test('what is nothing takes no time however often it is repeated', () => {
+  const start = performance.now();
+  for (const [source, text] of [
+    ['((){100000}){100000}', 'a'],
+    ['^(a{0}){1000000000}$', ''],
+    ['^((){1000000,}b){2}$', 'bb'],
+    ['^((){9}a){3}$', 'aaa'],
+  ] as const)
+    assert.ok(matcher(`/${source}/`)(text), source);
+  assert.not.ok(matcher('/^((){9}a){3}$/')('aa'));
+  assert.ok(performance.now() - start < 1000);
+});
+
+test('numbers of repetitions may be written with as many digits as one likes', () => {
+  const source = `^a{${'0'.repeat(30)}2}$`;
+  for (const text of ['a', 'aa', source.slice(1, -1)])
+    assert.is(matcher(`/${source}/`)(text), new RegExp(source).test(text), text);
+  throws(() => matcher(`/a{${'9'.repeat(30)}}/`), RangeError);
+});
+
 test('a recipe whose patterns take too long on the names of a model ends in an error', () => {
   const rules = Array.from({ length: 100 }, () => ({
     layer: `/(${'a?'.repeat(400)})+b/`,
