@@ -1,8 +1,7 @@
 // LiteRT models in the engine that browsers have: LiteRT.js in Chromium.
-import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'uvu';
-import * as assert from 'uvu/assert';
 import { openNpz } from '../../src/formats/npz.js';
 import { loadKernels } from '../../src/kernels/index.js';
 import { liteRtModelFile } from '../../src/litert/index.js';
@@ -10,12 +9,10 @@ import type { ModelSource } from '../../src/model.js';
 import { dropIdentities, openNetwork } from '../../src/network/index.js';
 import { openKeras } from '../../src/node/models.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
+import { LETTERS, RECIPES, recorded } from '../support/exported.js';
 import { need, tempDir } from '../support/needs.js';
-import { LETTERS, RECIPES, recorded } from '../support/onnx.js';
 import { fileOf, folder } from '../tfjs/support.js';
-import { launch, resultOf } from './support/chromium.js';
-import { serve } from './support/server.js';
-import { worstOf } from './support/worst.js';
+import { holdInPage, type PageCase, type Written } from './support/exported.js';
 
 const PAGE = `<!doctype html><meta charset="utf-8"><title>Test</title>
 <script type="importmap">{ "imports": { "@litertjs/wasm-utils": "./wasm-utils.js" } }</script>
@@ -44,14 +41,6 @@ globalThis.outputs = all();
 </script>`;
 
 const kernels = await loadKernels();
-
-/** A model with what Keras made of it: outputs of a letter in a file. */
-interface Written {
-  readonly label: string;
-  readonly bytes: Uint8Array;
-  readonly letter: string;
-  readonly from: string;
-}
 
 /** A fixture in float and, where Keras's outputs were recorded, low-bit. */
 async function writtenOf(
@@ -89,44 +78,18 @@ need(
   copyFileSync(path.join(litertjs, 'wasm-utils/dist/index.js'), path.join(site, 'wasm-utils.js'));
   for (const file of readdirSync(path.join(litertjs, 'core/wasm')))
     copyFileSync(path.join(litertjs, 'core/wasm', file), path.join(site, file));
-  writeFileSync(path.join(site, 'litert.html'), PAGE);
-  const list: Written[] = [];
-  const cases: unknown[] = [];
+  const cases: PageCase[] = [];
   for (const name of ['cifar10', 'mobilenet_v2', 'resnet', 'unet', 'lstm_tagger', 'transformer', 'merges']) {
     const npz = openNpz(readFileSync(path.join(folder, `${name}.npz`)));
     const batch = npz.read('x0').shape[0] as number;
     const { models, inputs, outputs } = await writtenOf(name, batch);
-    for (const own of models) {
-      const file = `${list.length}.tflite`;
-      writeFileSync(path.join(site, file), own.bytes);
-      list.push(own);
-      const given = inputs.map((port, i) => {
-        const { data, shape } = npz.read(`x${i}`);
-        return { name: port, data: Array.from(data as ArrayLike<number>, Number), shape };
-      });
-      cases.push({ file, inputs: given, outputs });
-    }
-  }
-  writeFileSync(path.join(site, 'cases.json'), JSON.stringify(cases));
-  const server = await serve(site);
-  const browser = await launch(chromium);
-  try {
-    const found = await resultOf<number[][][]>(browser, `${server.origin}/plain/litert.html`, 'outputs');
-    assert.is(found.length, list.length);
-    list.forEach(({ label, letter, from }, i) => {
-      const right = openNpz(readFileSync(from));
-      found[i]?.forEach((got, at) => {
-        const want = Array.from(right.read(`${letter}${at}`).data as ArrayLike<number>, Number);
-        assert.is(got.length, want.length, label);
-        const error = worstOf(got, want);
-        assert.ok(error <= 1e-4, `${label}: ${error}`);
-      });
+    const given = inputs.map((port, i) => {
+      const { data, shape } = npz.read(`x${i}`);
+      return { name: port, data: Array.from(data as ArrayLike<number>, Number), shape };
     });
-    process.stdout.write(`\nRAN: ${list.length} models in Chromium ${browser.version()}\n`);
-  } finally {
-    await browser.close();
-    server.close();
+    cases.push(...models.map((written) => ({ written, told: { inputs: given, outputs } })));
   }
+  await holdInPage(chromium, site, PAGE, '.tflite', cases);
 });
 
 test.run();

@@ -1,5 +1,5 @@
 // ONNX models in the engines that JavaScript has: onnxruntime-node, and onnxruntime-web's WebAssembly.
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { suite } from 'uvu';
@@ -9,11 +9,10 @@ import { loadKernels } from '../../src/kernels/index.js';
 import { openKeras } from '../../src/node/models.js';
 import { onnxModelFiles } from '../../src/onnx/index.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
+import { RECIPES } from '../support/exported.js';
 import { need, tempDir } from '../support/needs.js';
-import { RECIPES } from '../support/onnx.js';
 import { fileOf, folder, names } from '../tfjs/support.js';
-import { launch, resultOf } from './support/chromium.js';
-import { serve } from './support/server.js';
+import { holdInPage, type PageCase, type Written } from './support/exported.js';
 import { worstOf } from './support/worst.js';
 
 interface OrtTensor {
@@ -64,6 +63,8 @@ async function largestError(
   });
   const found = await session.run(feeds);
   const right = openNpz(readFileSync(from));
+  const keys = right.names.filter((key) => new RegExp(`^${letter}\\d+$`).test(key));
+  assert.is(session.outputNames.length, keys.length, `${name}: outputs`);
   let worst = 0;
   session.outputNames.forEach((own, i) => {
     const expected = right.read(`${letter}${i}`);
@@ -78,17 +79,8 @@ async function largestError(
 
 const recorded = (name: string) => path.join(folder, '../onnx', `${name}.npz`);
 
-/** A model with what Keras made of it: outputs of a letter in a file. */
-interface Written {
-  readonly label: string;
-  readonly name: string;
-  readonly bytes: Uint8Array;
-  readonly letter: string;
-  readonly from: string;
-}
-
 /** A fixture in float and, where Keras's outputs were recorded, low-bit. */
-async function* written(name: string): AsyncGenerator<Written> {
+async function* written(name: string): AsyncGenerator<Written & { readonly name: string }> {
   const keras = await openKeras(fileOf(name));
   const own = path.join(folder, `${name}.npz`);
   const bytesOf = (weights: 'folded' | 'float', model: Parameters<typeof onnxModelFiles>[0]) =>
@@ -170,39 +162,24 @@ need(
   const engine = path.join(onnxruntime, 'onnxruntime-web/dist');
   for (const file of ['ort.wasm.min.mjs', 'ort-wasm-simd-threaded.mjs', 'ort-wasm-simd-threaded.wasm'])
     copyFileSync(path.join(engine, file), path.join(site, file));
-  writeFileSync(path.join(site, 'onnx.html'), PAGE);
-  const list: Written[] = [];
-  for (const name of ['cifar10', 'mobilenet_v2', 'unet', 'lstm_tagger', 'transformer', 'masked', 'conv_lstm'])
-    for await (const own of written(name)) list.push(own);
-  const cases = list.map(({ name, bytes }, i) => {
-    writeFileSync(path.join(site, `${i}.onnx`), bytes);
+  const cases: PageCase[] = [];
+  for (const name of [
+    'cifar10',
+    'mobilenet_v2',
+    'unet',
+    'lstm_tagger',
+    'transformer',
+    'masked',
+    'conv_lstm',
+  ]) {
     const npz = openNpz(readFileSync(path.join(folder, `${name}.npz`)));
     const keys = npz.names.filter((key) => key.startsWith('x'));
     const inputs = keys.map((_, at) => {
       const { data, shape } = npz.read(`x${at}`);
       return { data: Array.from(data as ArrayLike<number>, Number), shape };
     });
-    return { file: `${i}.onnx`, inputs };
-  });
-  writeFileSync(path.join(site, 'cases.json'), JSON.stringify(cases));
-  const server = await serve(site);
-  const browser = await launch(chromium);
-  try {
-    const found = await resultOf<number[][][]>(browser, `${server.origin}/plain/onnx.html`, 'outputs');
-    list.forEach(({ label, letter, from }, i) => {
-      const right = openNpz(readFileSync(from));
-      found[i]?.forEach((got, at) => {
-        const want = Array.from(right.read(`${letter}${at}`).data as ArrayLike<number>, Number);
-        assert.is(got.length, want.length, label);
-        const error = worstOf(got, want);
-        assert.ok(error <= 1e-4, `${label}: ${error}`);
-      });
-    });
-    assert.is(found.length, list.length);
-    process.stdout.write(`\nRAN: ${list.length} models in Chromium ${browser.version()}\n`);
-  } finally {
-    await browser.close();
-    server.close();
+    for await (const own of written(name)) cases.push({ written: own, told: { inputs } });
   }
+  await holdInPage(chromium, site, PAGE, '.onnx', cases);
 });
 test.run();

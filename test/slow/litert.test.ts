@@ -15,7 +15,8 @@ import { withRanges } from '../../src/packed/ranges.js';
 import { storeRanges } from '../../src/pipeline/calibrate/ranges.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
 import { loadNetwork } from '../../src/runtime/index.js';
-import { type Answer, type Case, fixtureCases, runLiteRt, writeLiteRt } from '../support/litert.js';
+import { type Answer, byFixture, type Case, within } from '../support/exported.js';
+import { fixtureCases, runLiteRt, writeLiteRt } from '../support/litert.js';
 import { need, root, run, runCli, tempDir } from '../support/needs.js';
 import { fileOf, folder as fixtures, names } from '../tfjs/support.js';
 
@@ -30,20 +31,8 @@ let answers: Promise<Map<string, Answer[]>> | undefined;
 async function askAll(python: string): Promise<Map<string, Answer[]>> {
   const cases: Case[] = [];
   for (const name of names) cases.push(...(await fixtureCases(name, kernels, path.join(folder, 'fixtures'))));
-  const found = new Map<string, Answer[]>();
-  for (const answer of await runLiteRt(python, cases, folder)) {
-    const name = answer.name.split(' ', 1)[0] as string;
-    found.set(name, [...(found.get(name) ?? []), answer]);
-  }
-  return found;
+  return byFixture(await runLiteRt(python, cases, folder));
 }
-
-const within = (list: readonly Answer[], most: number) => {
-  for (const { name, error, problem } of list) {
-    assert.is(problem, undefined, `${name}: ${problem}`);
-    assert.ok((error as number) <= most, `${name}: an error of ${error}`);
-  }
-};
 
 for (const name of names) {
   litert(`${name}: what Keras computes, float, int4, int2 and binary`, async ({ litert: python }) => {

@@ -8,8 +8,9 @@ import { openKeras, openModel, saveQuantized } from '../../src/node/models.js';
 import { saveOnnx } from '../../src/node/onnx.js';
 import { onnxModelFiles } from '../../src/onnx/index.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
+import { type Answer, byFixture, type Case, RECIPES, within } from '../support/exported.js';
 import { need, root, run, runCli, tempDir } from '../support/needs.js';
-import { type Answer, type Case, fixtureCases, RECIPES, runOnnx, writeOnnx } from '../support/onnx.js';
+import { fixtureCases, runOnnx, writeOnnx } from '../support/onnx.js';
 import { fileOf, folder as fixtures, names } from '../tfjs/support.js';
 
 const kernels = await loadKernels();
@@ -23,20 +24,8 @@ let answers: Promise<Map<string, Answer[]>> | undefined;
 async function askAll(python: string): Promise<Map<string, Answer[]>> {
   const cases: Case[] = [];
   for (const name of names) cases.push(...(await fixtureCases(name, kernels, path.join(folder, 'fixtures'))));
-  const found = new Map<string, Answer[]>();
-  for (const answer of await runOnnx(python, cases, folder)) {
-    const name = answer.name.split(' ', 1)[0] as string;
-    found.set(name, [...(found.get(name) ?? []), answer]);
-  }
-  return found;
+  return byFixture(await runOnnx(python, cases, folder));
 }
-
-const within = (list: readonly Answer[], most: number) => {
-  for (const { name, error, problem } of list) {
-    assert.is(problem, undefined, `${name}: ${problem}`);
-    assert.ok((error as number) <= most, `${name}: an error of ${error}`);
-  }
-};
 
 for (const name of names) {
   exported(`${name}: what Keras computes, float, int4, int2 and binary`, async ({ export: python }) => {

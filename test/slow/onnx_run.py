@@ -2,17 +2,12 @@
 
 usage: python onnx_run.py CASES.json
 
-CASES is a list of {"name", "model", "inputs", "expected", "letter"}: a model, a .npz with its inputs x0, x1, ..., and where the
-right outputs are: a .npz with LETTER0, LETTER1, ..., or the path of another model that has to give the same ("like").
-Prints a line of JSON for each: the largest error of all outputs, relative to the larger of the value and a hundredth of the
-largest, or what is wrong.
+CASES.json is that of exported.py.
 """
-import json
-import sys
-
-import numpy as np
 import onnx
 import onnxruntime as ort
+
+from exported import answer_all
 
 ort.set_default_logger_severity(3)
 
@@ -26,28 +21,17 @@ def session(path):
 TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(bool)": "bool"}
 
 
-def run(path, data):
+def run(path, data, case):
     own = session(path)
     feeds = {port.name: data[f"x{i}"].astype(TYPES[port.type]) for i, port in enumerate(own.get_inputs())}
-    return own.run(None, feeds), [port.shape for port in own.get_outputs()]
-
-
-def largest(got, want):
-    if got.shape != want.shape:
-        raise ValueError(f"shape {got.shape} instead of {want.shape}")
-    got, want = got.astype("float64"), want.astype("float64")
-    if got.size == 0:
-        return 0.0
-    floor = max(np.abs(want).max() / 100, 1e-30)
-    error = np.abs(got - want) / np.maximum(np.abs(want), floor)
-    return float("inf") if np.isnan(error).any() else float(error.max())
+    return own.run(None, feeds)
 
 
 def check(path):
     onnx.checker.check_model(path, full_check=True)
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
-    inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     del bare.graph.value_info[:]
@@ -64,23 +48,12 @@ def check(path):
     with open(path, "rb") as file:
         if file.read() != onnx.load(path, load_external_data=False).SerializeToString():
             raise ValueError("the library of ONNX writes the model otherwise")
-    return inferred, model
+    return model
 
 
-for case in json.load(open(sys.argv[1])):
-    answer = {"name": case["name"]}
-    try:
-        _, model = check(case["model"])
-        answer["nodes"] = len(model.graph.node)
-        answer["transposes"] = sum(node.op_type == "Transpose" for node in model.graph.node)
-        data = np.load(case["inputs"])
-        got, shapes = run(case["model"], data)
-        if "like" in case:
-            want, _ = run(case["like"], data)
-        else:
-            source = np.load(case["expected"])
-            want = [source[f"{case['letter']}{i}"] for i in range(len(got))]
-        answer["error"] = max(largest(a, b) for a, b in zip(got, want))
-    except Exception as error:
-        answer["problem"] = f"{type(error).__name__}: {str(error)[:600]}"
-    print(json.dumps(answer), flush=True)
+def look(path):
+    nodes = check(path).graph.node
+    return {"nodes": len(nodes), "transposes": sum(node.op_type == "Transpose" for node in nodes)}
+
+
+answer_all(look, run)

@@ -7,21 +7,7 @@ import type { ModelSource } from '../../src/model.js';
 import { openKeras } from '../../src/node/models.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
 import { fileOf, folder } from '../tfjs/support.js';
-import { root, run } from './needs.js';
-import { LETTERS, RECIPES, recorded } from './onnx.js';
-
-/** A model for `litert_run.py`. */
-export interface Case {
-  readonly name: string;
-  readonly model: string;
-  readonly inputs: string;
-  readonly expected?: string;
-  readonly letter?: string;
-  readonly like?: string;
-  /** Without the delegate that LiteRT computes with by default. */
-  readonly plain?: boolean;
-  readonly classes?: boolean;
-}
+import { askPython, type Case, LETTERS, RECIPES, recorded } from './exported.js';
 
 /** Writes a model. */
 export function writeLiteRt(source: ModelSource, file: string, options: LiteRtOptions): string {
@@ -75,27 +61,6 @@ export async function fixtureCases(name: string, kernels: Kernels, to: string): 
   return cases;
 }
 
-/** What `litert_run.py` says of a case. */
-export interface Answer {
-  readonly name: string;
-  readonly error?: number;
-  /** The largest error as a share of the largest output. */
-  readonly share?: number;
-  /** How often the class is the same. */
-  readonly same?: number;
-  readonly problem?: string;
-  readonly operations?: Readonly<Record<string, number>>;
-}
-
 /** Runs models in Python. */
-export async function runLiteRt(python: string, cases: readonly Case[], to: string): Promise<Answer[]> {
-  const list = path.join(to, 'litert-cases.json');
-  writeFileSync(list, JSON.stringify(cases));
-  const script = path.join(root, 'test/slow/litert_run.py');
-  const { status, stdout, stderr } = await run(python, [script, list], { timeout: 600_000 });
-  if (status !== 0) throw new Error(`Python ended with status ${status}:\n${stderr.trimEnd()}`);
-  return stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Answer);
-}
+export const runLiteRt = (python: string, cases: readonly Case[], to: string) =>
+  askPython(python, 'litert_run.py', cases, to);

@@ -5,29 +5,8 @@ import type { ModelSource } from '../../src/model.js';
 import { openKeras } from '../../src/node/models.js';
 import { onnxModelFiles, type WeightStorage } from '../../src/onnx/index.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
-import type { QuantizeOptions } from '../../src/schemes/types.js';
 import { fileOf, folder } from '../tfjs/support.js';
-import { root, run } from './needs.js';
-
-/** A model for `onnx_run.py`. */
-export interface Case {
-  readonly name: string;
-  readonly model: string;
-  readonly inputs: string;
-  readonly expected?: string;
-  readonly letter?: string;
-  readonly like?: string;
-}
-
-/** The recipes by which fixtures are made low-bit: what `q` of a fixture was made with, and others. */
-export const RECIPES: Readonly<Record<string, QuantizeOptions>> = {
-  int4: { scheme: 'int4', granularity: 'channel', scale: 'absmax' },
-  int2: { scheme: 'int2', granularity: 'channel', scale: 'absmax' },
-  binary: { scheme: 'binary', granularity: 'channel', scale: 'mean' },
-  'int4 groups': { scheme: 'int4', granularity: 'group', groupSize: 16, scale: 'absmax' },
-  'int2 groups': { scheme: 'int2', granularity: 'group', groupSize: 5, scale: 'absmax' },
-  'binary tensor': { scheme: 'binary', granularity: 'tensor', scale: 'mean' },
-};
+import { askPython, type Case, LETTERS, RECIPES, recorded } from './exported.js';
 
 /** Writes a model, its data beside it where there is some. */
 export function writeOnnx(
@@ -43,10 +22,6 @@ export function writeOnnx(
   writeFileSync(file, Buffer.concat([...files.model(dataName)]));
   return file;
 }
-
-/** What Keras made of fixtures after int2 (`t0`, ...) and binary (`b0`, ...): `make_recorded.py`. */
-export const recorded = path.join(root, 'test/fixtures/onnx');
-export const LETTERS: Readonly<Record<string, string>> = { int4: 'q', int2: 't', binary: 'b' };
 
 /** A fixture as ONNX models: float, and low-bit by some recipes in both ways of storing codes. */
 export async function fixtureCases(name: string, kernels: Kernels, to: string): Promise<Case[]> {
@@ -77,24 +52,6 @@ export async function fixtureCases(name: string, kernels: Kernels, to: string): 
   return cases;
 }
 
-/** What `onnx_run.py` says of a case. */
-export interface Answer {
-  readonly name: string;
-  readonly error?: number;
-  readonly problem?: string;
-  readonly nodes?: number;
-  readonly transposes?: number;
-}
-
 /** Checks and runs models in Python. */
-export async function runOnnx(python: string, cases: readonly Case[], to: string): Promise<Answer[]> {
-  const list = path.join(to, 'cases.json');
-  writeFileSync(list, JSON.stringify(cases));
-  const script = path.join(root, 'test/slow/onnx_run.py');
-  const { status, stdout, stderr } = await run(python, [script, list], { timeout: 600_000 });
-  if (status !== 0) throw new Error(`Python ended with status ${status}:\n${stderr.trimEnd()}`);
-  return stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Answer);
-}
+export const runOnnx = (python: string, cases: readonly Case[], to: string) =>
+  askPython(python, 'onnx_run.py', cases, to);
