@@ -3,7 +3,8 @@
 // make the same of it.
 import type { Decoder } from '../kernels/types.js';
 import { isObject, type Json, type JsonObject, type ModelSource, type WeightInfo } from '../model.js';
-import type { QuantizedTensor, SchemeName } from '../schemes/types.js';
+import { SCHEMES } from '../schemes/decode.js';
+import type { QuantizedTensor, ScaleRule, SchemeName } from '../schemes/types.js';
 import { blockLayout, blockShape, type Granularity, sizeOf } from '../shape.js';
 import { FORMAT, VERSION } from './format.js';
 import type { PackedWeight } from './quantized-model.js';
@@ -16,21 +17,6 @@ export interface QuickModel extends ModelSource {
 
 /** Longer headers, deeper JSON, more axes and longer names are for `read.ts` to judge. */
 const MOST = { header: 2 ** 20, depth: 100, rank: 8, name: 1024 };
-
-interface Scheme {
-  readonly bits: number;
-  /** Largest magnitude of a level. */
-  readonly largest: number;
-  readonly scales: RegExp;
-  readonly unpack: 'unpackSign' | 'unpackInt2' | 'unpackInt4';
-}
-
-const SCALES = /^(absmax|lsq|hqq|calibrated)$/;
-const SCHEMES: ReadonlyMap<Json, Scheme> = new Map<SchemeName, Scheme>([
-  ['binary', { bits: 1, largest: 1, scales: /^(mean|none|lsq|hqq|calibrated)$/, unpack: 'unpackSign' }],
-  ['int2', { bits: 2, largest: 1.5, scales: SCALES, unpack: 'unpackInt2' }],
-  ['int4', { bits: 4, largest: 8, scales: SCALES, unpack: 'unpackInt4' }],
-]);
 
 /** Thrown and caught here: the file is for `read.ts`. */
 class Other extends Error {}
@@ -166,11 +152,13 @@ function weightOf(entry: JsonObject, places: Map<string, Place>): QuickWeight {
   };
   if (scheme === 'keep')
     return { ...info, kind: 'kept', reason: textOf(entry.reason), data: take(id, 'F32', shape) };
-  const { bits, scales: rules } = SCHEMES.get(scheme ?? null) ?? other();
+  const { bits, scales: rules } = Object.hasOwn(SCHEMES, textOf(scheme))
+    ? SCHEMES[scheme as SchemeName]
+    : other();
   const isTensor = granularity === 'tensor';
   need(isTensor || granularity === 'channel' || granularity === 'group');
   need((granularity === 'group') === (groupSize !== undefined) && isTensor === (axes === undefined));
-  need(rules.test(textOf(entry.scale)));
+  need(rules.includes(entry.scale as ScaleRule));
   const own = isTensor ? [Math.max(0, shape.length - 1)] : (listOf(axes) as number[]);
   const layout = blockLayout(shape, granularity as Granularity, own, groupSize as number | undefined);
   const coding = {
@@ -206,7 +194,7 @@ export function openQuick(
       }
       const { coding, layout } = weight;
       const codes = dataOf(weight.codes);
-      const { bits, largest } = SCHEMES.get(coding.scheme) as Scheme;
+      const { bits, largest } = SCHEMES[coding.scheme];
       need((codes.at(-1) ?? 0) >> (((bits * sizeOf(shape) + 7) % 8) + 1) === 0);
       const scales = floatsOf(dataOf(weight.scales));
       need(scales.every((scale) => Number.isFinite(Math.fround(scale * largest))));
@@ -218,7 +206,8 @@ export function openQuick(
       const own = weight(id);
       if (own.kind === 'kept') return floatsOf(new Uint8Array(own.bytes()));
       const { coding, codes, scales, layout } = own.tensor;
-      return kernels[(SCHEMES.get(coding.scheme) as Scheme).unpack](codes, scales, layout);
+      const out = new Float32Array(sizeOf(own.shape));
+      return SCHEMES[coding.scheme].unpackInto(kernels, codes, scales, layout, out);
     };
     return { file: what, ...info, weights, weight, read };
   });
