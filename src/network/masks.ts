@@ -22,11 +22,11 @@ const MERGING = /^(Add|Subtract|Multiply|Average|Maximum|Minimum)$/;
 const CHOOSING = /^(Multiply|Maximum|Minimum)$/;
 const RECURRENT = /^(LSTM|GRU|SimpleRNN|Bidirectional|ConvLSTM[123]D)$/;
 
-const USING = new RegExp(`${RECURRENT.source}|^(GlobalAveragePooling1D|Softmax|(Additive)?Attention)$`);
+const ATTENTION = /^(MultiHead|Additive)?Attention$/;
 
 /** Whether a layer computes something else with a mask. */
 export const usesMask = (operation: string): boolean =>
-  USING.test(operation) || operation === 'MultiHeadAttention';
+  [RECURRENT, ATTENTION, /^(GlobalAveragePooling1D|Softmax)$/].some((kind) => kind.test(operation));
 
 /** A call with the masks of its inputs. */
 export interface MaskedCall {
@@ -75,7 +75,7 @@ export function maskRule(call: MaskedCall): MaskRule {
         : {}),
     };
   if (operation === 'GlobalAveragePooling1D') return { used: [[first, 'mask']], result: undefined };
-  if (/^(MultiHeadAttention|Attention|AdditiveAttention)$/.test(operation)) {
+  if (ATTENTION.test(operation)) {
     const isMulti = operation === 'MultiHeadAttention';
     const used = roles.flatMap((role, i): [Mask, string][] =>
       role === 'query' || role === 'value' || (role === 'key' && isMulti) ? [[masks[i], `${role}_mask`]] : [],

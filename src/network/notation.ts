@@ -1,17 +1,10 @@
 // How Keras 1, 2 and 3 write the graph of a model: entries of layers, their calls, references to tensors.
 import { isObject, type Json, type JsonObject } from '../model.js';
-import { entriesOf, isModel, nameOf } from './entries.js';
+import { entriesOf, historyOf, isModel, kerasTensor, nameOf, type Ref } from './entries.js';
 import { fromOpLambda, isOpLambda } from './op-lambda.js';
 import { operationOf } from './operations/index.js';
 
-export { entriesOf, isModel, nameOf } from './entries.js';
-
-/** Output `tensor` of call `call` of a layer. */
-export interface Ref {
-  readonly layer: string;
-  readonly call: number;
-  readonly tensor: number;
-}
+export { entriesOf, historyOf, isModel, kerasTensor, nameOf, type Ref } from './entries.js';
 
 /** A reference with its place in a dictionary of tensors, where it is in one. */
 export interface KeyedRef extends Ref {
@@ -69,19 +62,6 @@ export function modelIn(entry: JsonObject): JsonObject | undefined {
     if (!isObject(held)) return undefined;
     inner = held;
   }
-}
-
-/** `[layer, call, tensor]`, perhaps with keyword arguments behind. */
-export function historyOf(value: Json | undefined): Ref | undefined {
-  if (!Array.isArray(value) || typeof value[0] !== 'string' || typeof value[1] !== 'number') return undefined;
-  return { layer: value[0], call: value[1], tensor: typeof value[2] === 'number' ? value[2] : 0 };
-}
-
-/** A Keras 3 tensor, `{ class_name: '__keras_tensor__', config: { keras_history } }`. */
-export function kerasTensor(value: Json | undefined): Ref | undefined {
-  if (!isObject(value) || value.class_name !== '__keras_tensor__' || !isObject(value.config))
-    return undefined;
-  return historyOf(value.config.keras_history);
 }
 
 /** Tensors in any nesting of lists and dictionaries, in order. */

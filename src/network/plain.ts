@@ -2,14 +2,13 @@
 // them. Whatever is not that, right or wrong, is left to `read.ts`, which gives the same network.
 import { isObject, type Json, type JsonObject, type ModelInfo, type WeightInfo } from '../model.js';
 import { classOf, dtypeFaults, dtypeName, foreignReason, trainingOf } from './config.js';
-import { entriesOf, isModel, nameOf } from './entries.js';
+import { entriesOf, historyOf, isModel, kerasTensor, nameOf, type Ref } from './entries.js';
 import { readAttributes } from './operations/attributes.js';
-import { joinedType } from './operations/operation.js';
 import { plainOperation } from './operations/plain.js';
-import { valueType } from './operations/tensor-operation.js';
+import { outputType, valueType } from './operations/tensor-operation.js';
 import type { Network, NetworkNode, Port, Shape, Value } from './types.js';
 import { isKeras1, versionOf } from './version.js';
-import { shapeFault, weightsByLayer } from './weights.js';
+import { byRole, shapeFault, weightsByLayer } from './weights.js';
 
 /** Thrown and caught here: the model is not plain. */
 class Other extends Error {}
@@ -18,31 +17,28 @@ function other(): never {
   throw new Other();
 }
 
-/** Name of a layer whose one output is meant: `[layer, 0, 0]`, perhaps with keyword arguments that say nothing. */
-function sourceOf(value: Json | undefined): string {
-  const [layer, call, tensor, kwargs] = Array.isArray(value) ? value : other();
-  if (typeof layer !== 'string' || call !== 0 || tensor !== 0 || !saysNothing(kwargs)) other();
-  return layer as string;
-}
+/** The layer whose one output is meant. */
+const sourceOf = (ref: Ref | undefined): string =>
+  ref?.call === 0 && ref.tensor === 0 ? ref.layer : other();
 
 /** Keyword arguments of a call that change nothing: none is given. */
 const saysNothing = (kwargs: Json | undefined): boolean =>
   kwargs === undefined ||
   (isObject(kwargs) && Object.values(kwargs).every((value) => value === null || value === false));
 
-/** `{ class_name: '__keras_tensor__', config: { keras_history } }`, or lists of them. */
+/** `[layer, 0, 0]`, perhaps with keyword arguments. */
+const writtenBefore = (value: Json | undefined): string =>
+  Array.isArray(value) && saysNothing(value[3]) ? sourceOf(historyOf(value)) : other();
+
+/** Tensors of Keras 3, or lists of them. */
 const tensorsIn = (value: Json): string[] =>
-  Array.isArray(value)
-    ? value.flatMap(tensorsIn)
-    : isObject(value) && value.class_name === '__keras_tensor__' && isObject(value.config)
-      ? [sourceOf(value.config.keras_history)]
-      : other();
+  Array.isArray(value) ? value.flatMap(tensorsIn) : [sourceOf(kerasTensor(value))];
 
 /** The layers that a layer's only call takes. */
 function inputsOf(nodes: Json | undefined): string[] {
   const [node, ...more] = Array.isArray(nodes) ? nodes : other();
   if (more.length > 0) other();
-  if (Array.isArray(node)) return node.map(sourceOf);
+  if (Array.isArray(node)) return node.map(writtenBefore);
   return isObject(node) && Array.isArray(node.args) && saysNothing(node.kwargs)
     ? node.args.flatMap(tensorsIn)
     : other();
@@ -50,7 +46,7 @@ function inputsOf(nodes: Json | undefined): string[] {
 
 /** One reference, or a list of them. */
 const endpoints = (value: Json | undefined): string[] =>
-  Array.isArray(value) && Array.isArray(value[0]) ? value.map(sourceOf) : [sourceOf(value)];
+  Array.isArray(value) && Array.isArray(value[0]) ? value.map(writtenBefore) : [writtenBefore(value)];
 
 interface Chained {
   readonly entry: JsonObject;
@@ -166,17 +162,11 @@ function nodeOf(
   if (operation.fault?.(application) !== undefined) other();
   const [shape] = operation.shape(application) ?? other();
   const types = given.map(({ dtype }) => dtype);
-  const { dtype: own = 'float32' } = operation;
-  if (typeof own !== 'string') return other();
-  const dtype = own === 'same' ? joinedType(types) : own;
+  const dtype = outputType(operation, attributes, types);
   const ids: Record<string, string> = {};
   if (found && operation.weights !== 'any') {
-    const all = operation.weights?.(application) ?? [];
-    const used = all.filter(({ isUnused }) => !isUnused);
-    const listed = found.length === all.length ? all : found.length === used.length ? used : other();
-    for (const [i, weight] of found.entries()) {
-      const { role, shape: wanted, isUnused } = listed[i] as (typeof all)[number];
-      if (isUnused) continue;
+    for (const { weight, role, shape: wanted } of byRole(operation.weights?.(application) ?? [], found) ??
+      other()) {
       if (shapeFault(weight, wanted)) other();
       ids[role] = weight.id;
     }

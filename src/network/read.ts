@@ -24,12 +24,12 @@ import {
   type Ref,
   readGraph,
 } from './notation.js';
-import { type Application, type WeightRole, withoutSteps } from './operations/operation.js';
+import { type Application, withoutSteps } from './operations/operation.js';
 import { outputType } from './operations/tensor-operation.js';
 import { keyOf, MAX_DEPTH, orderOf, versionOf } from './order.js';
 import { neededNodes } from './passes/needed.js';
-import type { Network, Port, Value, ValueType } from './types.js';
-import { shapeFault, weightsByLayer } from './weights.js';
+import type { Network, Port, Value } from './types.js';
+import { byRole, shapeFault, weightsByLayer } from './weights.js';
 
 /** More nodes than this are taken for a fault of the file: models inside models are taken apart for each of their calls. */
 const MAX_NODES = 100_000;
@@ -284,19 +284,18 @@ class Reader {
     if (isTraining && config.trainable !== false && operation?.isTrained?.(config))
       this.#draft.problem(layer, className, 'a call with training=True');
     const shapes = inputs.map((value) => withoutSteps(this.#draft.values[value]?.shape, steps));
-    const application: Application = { attributes, shapes, roles, isKeras3: this.#draft.isKeras3 };
+    const { isKeras3 } = this.#draft;
+    const types = inputs.map((value) => this.#draft.values[value]?.dtype ?? 'float32');
+    const application: Application = { attributes, shapes, roles, isKeras3, types };
     const fault = found.problems.length === 0 ? operation?.fault?.(application) : undefined;
     if (fault !== undefined) this.#draft.problem(layer, className, fault);
-    const isWhole = this.#draft.values[inputs[0] as number]?.dtype === 'int32';
-    if (name === 'ops.Mean' && isWhole && !this.#draft.isKeras3)
-      this.#draft.problem(layer, className, 'a mean of whole numbers, which TensorFlow rounds');
     const masks = own.map(({ value, mask }) => mask ?? this.#draft.masks[value]);
     const { used, result } = maskInputs(this.#draft, found, inputs, roles, masks, layer, steps);
     const made =
       found.problems.length === 0 && fault === undefined ? operation?.shape(application) : undefined;
     const outer = this.#draft.values[inputs[0] as number]?.shape?.slice(0, steps + 1);
     const count = made?.length ?? MOST_OUTPUTS;
-    const dtype = this.#dtypeOf(found, inputs);
+    const dtype = operation ? outputType(operation, attributes, types) : 'float32';
     const outputs = Array.from({ length: count }, (_, i) => {
       const shape = made?.[i];
       return this.#draft.value(
@@ -322,11 +321,6 @@ class Reader {
     return outputs;
   }
 
-  #dtypeOf({ operation, attributes }: Layer, inputs: readonly number[]): ValueType {
-    const types = inputs.map((value) => this.#draft.values[value]?.dtype ?? 'float32');
-    return operation ? outputType(operation, attributes, types) : 'float32';
-  }
-
   /** Ids of a layer's weights by role; what the file says otherwise is a problem. */
   #weightsOf(
     { operation, className, behind, problems }: Layer,
@@ -334,20 +328,18 @@ class Reader {
     layer: string,
   ): Record<string, string> {
     if (!this.#hasWeights || !operation || problems.length > 0 || operation.weights === 'any') return {};
-    const roles: readonly WeightRole[] = [...(operation.weights?.(given) ?? []), ...behind];
+    const roles = [...(operation.weights?.(given) ?? []), ...behind];
     const found = this.#weights.get(layer) ?? [];
-    const needed = roles.filter(({ isUnused }) => !isUnused);
-    if (found.length !== roles.length && found.length !== needed.length) {
+    const used = byRole(roles, found);
+    if (!used) {
+      const needed = roles.filter(({ isUnused }) => !isUnused).length;
       const once = found.length === 0 && this.#draft.isKeras3 ? STORED_ONCE : '';
-      const what = `layer ${layer} (${className}) expected ${needed.length} weights, got ${found.length}${once}`;
+      const what = `layer ${layer} (${className}) expected ${needed} weights, got ${found.length}${once}`;
       this.#draft.problem(layer, className, what, 'missing-weight');
       return {};
     }
-    const listed = found.length === roles.length ? roles : needed;
     const ids: Record<string, string> = {};
-    for (const [i, weight] of found.entries()) {
-      const { role, shape, isUnused } = listed[i] as WeightRole;
-      if (isUnused) continue;
+    for (const { weight, role, shape } of used) {
       const fault = shapeFault(weight, shape);
       if (fault)
         this.#draft.problem(layer, className, `layer ${layer} (${className}) ${fault}`, 'shape-mismatch');

@@ -1,4 +1,5 @@
 import type { WeightInfo } from '../model.js';
+import type { WeightRole } from './operations/operation.js';
 import type { Shape } from './types.js';
 
 /** The weights of each layer, in the order in which it stores them. */
@@ -10,6 +11,21 @@ export function weightsByLayer(weights: readonly WeightInfo[]): Map<string, Weig
     else layers.set(weight.layer, [weight]);
   }
   return layers;
+}
+
+/**
+ * The weights of a layer that are used, each with its role. A file has all of them or leaves out those that are not used; undefined
+ * where it has another number.
+ */
+export function byRole(
+  roles: readonly WeightRole[],
+  found: readonly WeightInfo[],
+): (WeightRole & { readonly weight: WeightInfo })[] | undefined {
+  const used = roles.filter(({ isUnused }) => !isUnused);
+  const listed = [roles, used].find(({ length }) => length === found.length);
+  return listed
+    ?.map((role, i) => ({ ...role, weight: found[i] as WeightInfo }))
+    .filter(({ isUnused }) => !isUnused);
 }
 
 /** Why a weight is not the one that the architecture tells of. */

@@ -16,13 +16,11 @@ export interface TensorOperation extends Operation {
   readonly places?: readonly string[];
 }
 
-export const DTYPES: Readonly<Record<string, ValueType>> = { bool: 'bool' };
-
 /** Number types as values of a network have them: floats of any width are float32, integers int32. */
 export function valueType(name: unknown): ValueType {
   const text = String(name ?? 'float32');
   if (/^u?int\d+$/.test(text)) return 'int32';
-  return DTYPES[text] ?? (text === 'string' ? 'string' : 'float32');
+  return text === 'bool' || text === 'string' ? text : 'float32';
 }
 
 export function operandShape(operand: Operand): Shape {
