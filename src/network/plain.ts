@@ -4,7 +4,7 @@ import { isObject, type Json, type JsonObject, type ModelInfo, type WeightInfo }
 import { classOf, dtypeFaults, dtypeName, foreignReason, trainingOf } from './config.js';
 import { entriesOf, historyOf, isModel, kerasTensor, nameOf, type Ref } from './entries.js';
 import { readAttributes } from './operations/attributes.js';
-import { plainOperation } from './operations/plain.js';
+import { plainOperation } from './operations/plain-layers.js';
 import { outputType, valueType } from './operations/tensor-operation.js';
 import type { Network, NetworkNode, Port, Shape, Value } from './types.js';
 import { isKeras1, versionOf } from './version.js';

@@ -47,36 +47,20 @@ export function activationOf(operation: string, a: JsonObject): ActivationSpec |
   }
 }
 
-const OPS: Readonly<Record<string, ActivationSpec | undefined>> = {
-  'ops.Relu': NAMED.relu,
-  'ops.Relu6': NAMED.relu6,
-  'ops.HardTanh': NAMED.hard_tanh,
-  'ops.Sigmoid': NAMED.sigmoid,
-  'ops.Softplus': NAMED.softplus,
-  'ops.Softsign': NAMED.softsign,
-  'ops.LogSigmoid': NAMED.log_sigmoid,
-  'ops.HardSigmoid': NAMED.hard_sigmoid,
-  'ops.HardSilu': NAMED.hard_silu,
-  'ops.Selu': NAMED.selu,
-  'ops.Mish': NAMED.mish,
-  'ops.TanhShrink': NAMED.tanh_shrink,
-  'ops.Tanh': NAMED.tanh,
-  'ops.Exp': NAMED.exponential,
-  'ops.Exponential': NAMED.exponential,
-  'ops.Sqrt': element('sqrt'),
-  'ops.Rsqrt': element('rsqrt'),
-  'ops.Log': element('log'),
-  'ops.Square': element('square'),
-  'ops.Negative': element('negative'),
-  'ops.Absolute': element('abs'),
-  'ops.Abs': element('abs'),
-  'ops.Reciprocal': element('reciprocal'),
-  'ops.Sign': element('sign'),
-  'ops.Floor': element('floor'),
-  'ops.Ceil': element('ceil'),
-  'ops.Round': element('round'),
-  'ops.Expm1': element('expm1'),
-  'ops.Erf': element('erf'),
-  'ops.SparsePlus': element('sparse_plus'),
-  'ops.SparseSigmoid': element('hard_sigmoid', 0.5, 0.5),
-};
+/** Functions of elements by Keras's names: `ops.TanhShrink` is `tanh_shrink`. */
+const OPS: Readonly<Record<string, ActivationSpec | undefined>> = Object.fromEntries([
+  ...[
+    ...['relu', 'relu6', 'hard_tanh', 'sigmoid', 'softplus', 'softsign', 'log_sigmoid', 'hard_sigmoid'],
+    ...['hard_silu', 'selu', 'mish', 'tanh_shrink', 'tanh', 'exponential', 'sparse_plus', 'sparse_sigmoid'],
+  ].map((name) => [operationNamed(name), NAMED[name]]),
+  ...[
+    ...(['sqrt', 'rsqrt', 'log', 'square', 'negative', 'abs', 'reciprocal', 'sign', 'floor'] as const),
+    ...(['ceil', 'round', 'expm1', 'erf'] as const),
+  ].map((kind) => [operationNamed(kind), element(kind)]),
+  ['ops.Exp', NAMED.exponential],
+  ['ops.Absolute', element('abs')],
+]);
+
+function operationNamed(name: string): string {
+  return `ops.${name.replace(/(?:^|_)(.)/g, (_, letter: string) => letter.toUpperCase())}`;
+}

@@ -68,7 +68,6 @@ export const IMAGES: Readonly<Record<string, Build>> = {
   UpSampling2D: upSampling,
   UpSampling3D: upSampling,
   CenterCrop: centerCrop,
-  ConcatenateMasks: concatenation,
   Resizing: resizing,
   'ops.Concatenate': concatenation,
   'ops.Reshape': reshape((c, x) => filled(numbersOf(c.attributes.newshape).slice(1), x.size)),

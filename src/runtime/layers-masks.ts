@@ -1,5 +1,8 @@
-import { type Build, numberOf } from './context.js';
+import { type Build, type Context, numberOf } from './context.js';
 import { addCombination } from './elements.js';
+import { addSum } from './layers-reductions.js';
+import { concatenation } from './layers-shapes.js';
+import { globalPooling } from './layers-simple.js';
 import type { Program, Tensor } from './program.js';
 
 /** 1 for rows of `width` in which anything differs from the value that stands for nothing, else 0. */
@@ -42,8 +45,32 @@ const masking: Build = (c) => {
   return [addCombination(program, x, presence, 'multiply')];
 };
 
-/** Masks of sequences. */
+/** Mean over the steps that a mask leaves. */
+function addMaskedMean(c: Context, x: Tensor, mask: Tensor): Tensor {
+  const { program } = c;
+  const column = program.view(mask, [mask.size, 1]);
+  const sum = addSum(program, addCombination(program, x, column, 'multiply'), [0], true);
+  const mean = addCombination(program, sum, addSum(program, column, [0], true), 'divide');
+  return c.attributes.keepdims === true ? mean : program.view(mean, mean.shape.slice(1));
+}
+
+const globalMean: Build = (c) => {
+  const [x] = c.inputs as [Tensor];
+  const mask = c.inputs[c.node.roles.indexOf('mask')];
+  return mask ? [addMaskedMean(c, x, mask)] : globalPooling(false)(c);
+};
+
+/** Masks of sequences, and what takes them into account. */
 export const MASKS: Readonly<Record<string, Build>> = {
   ComputeMask: computeMask,
+  ConcatenateMasks: concatenation,
+  CombineMasks: (c) => [
+    addCombination(
+      c.program,
+      ...(c.inputs as [Tensor, Tensor]),
+      c.attributes.how === 'and' ? 'minimum' : 'maximum',
+    ),
+  ],
   Masking: masking,
+  GlobalAveragePooling1D: globalMean,
 };

@@ -43,6 +43,15 @@ const logical =
 
 const first = (c: Context): Tensor => c.inputs[0] as Tensor;
 
+/** `x` where it is positive, a slope times `x` elsewhere. */
+const prelu: Build = (c) => {
+  const [x] = c.inputs as [Tensor];
+  const shared = c.attributes.shared_axes === null ? [] : numbersOf(c.attributes.shared_axes);
+  const shape = x.shape.map((n, i) => (shared.includes(i + 1) ? 1 : n));
+  const alpha = c.program.constant(c.values('alpha') as Float32Array, shape);
+  return [addCombination(c.program, x, alpha, 'prelu')];
+};
+
 /** Whole powers, and roots. */
 const power: Build = (c) => {
   const { program } = c;
@@ -259,8 +268,9 @@ const oneHot: Build = (c) => {
   return [addCombination(program, wide, classes, 'equal')];
 };
 
-/** Operations on tensors. */
+/** Operations on tensors, and a function with a slope for each element. */
 export const TENSOR_OPERATIONS: Readonly<Record<string, Build>> = {
+  PReLU: prelu,
   'ops.Add': binary('add'),
   'ops.Subtract': binary('subtract'),
   'ops.Multiply': binary('multiply'),

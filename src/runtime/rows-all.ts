@@ -4,7 +4,6 @@ import { ATTENTION } from './layers-attention.js';
 import { CONTRACTIONS } from './layers-contractions.js';
 import { EMBEDDINGS } from './layers-embedding.js';
 import { IMAGES } from './layers-images.js';
-import { MASKED } from './layers-masked.js';
 import { MASKS } from './layers-masks.js';
 import { NORMALIZATIONS } from './layers-normalizations.js';
 import { TENSOR_OPERATIONS } from './layers-operations.js';
@@ -22,7 +21,6 @@ export const ALL_ROWS: Rows = {
     ...IMAGES,
     ...NORMALIZATIONS,
     ...SEQUENCES,
-    ...MASKED,
     ...MASKS,
     ...ATTENTION,
     ...CONTRACTIONS,

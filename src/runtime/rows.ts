@@ -1,5 +1,5 @@
 import type { JsonObject } from '../model.js';
-import { plainOperation } from '../network/operations/plain.js';
+import { plainOperation } from '../network/operations/plain-layers.js';
 import type { NetworkNode } from '../network/types.js';
 import { type ActivationSpec, activationOf } from './activations.js';
 import type { Build, Context } from './context.js';

@@ -1,4 +1,4 @@
-// Layers that networks of convolutions have, those over windows apart.
+// Layers that networks of convolutions have; those over windows are in windows.ts.
 import type { JsonObject } from '../../model.js';
 import type { Shape } from '../types.js';
 import { activation, any, axes, flag, int, number, optional, size, statedAxes } from './attributes.js';
@@ -16,7 +16,7 @@ import {
   type WeightRole,
 } from './operation.js';
 import { reshape } from './reshape.js';
-import { dataFormat } from './windows.js';
+import { dataFormat, PLAIN_WINDOWS } from './windows.js';
 
 const last = (shape: Shape | undefined): number | null => shape?.at(-1) ?? null;
 
@@ -161,3 +161,9 @@ export const PLAIN_LAYERS: Operations = {
   ActivityRegularization: identity(),
   Identity: identity(),
 };
+
+const ROWS: Operations = { ...PLAIN_LAYERS, ...PLAIN_WINDOWS };
+
+/** The row of a layer that networks of convolutions are made of; undefined for others. */
+export const plainOperation = (name: string): Operation | undefined =>
+  Object.hasOwn(ROWS, name) ? ROWS[name] : undefined;
