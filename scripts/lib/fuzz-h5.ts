@@ -4,6 +4,7 @@ import { loadLibrary, noteFault } from '../../src/keras/h5-library.js';
 import { openKeras } from '../../src/keras/index.js';
 import { toTopology } from '../../src/tfjs/topology.js';
 import { h5 } from '../../test/support/crafted-h5.js';
+import { assertSameHdf5 } from '../../test/support/same-hdf5.js';
 import { mutatedText, mutateSeveral, randomFrom } from './fuzz-cases.js';
 import { type FuzzKind, pick, type Random } from './fuzz-kind.js';
 
@@ -126,6 +127,7 @@ export const craftedH5: FuzzKind = {
   async prepare(number, seed) {
     const bytes = await bytesOf(randomFrom(`h5 ${seed} ${number}`));
     return async () => {
+      await assertSameHdf5(bytes, 'crafted.h5');
       const model = await openKeras(bytes, 'crafted.h5');
       try {
         for (const { id } of model.weights) model.read(id);

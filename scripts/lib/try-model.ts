@@ -4,7 +4,7 @@ import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { BitnibbleError } from '../../src/errors.js';
 import { fromNumbers, toFloat32 } from '../../src/formats/dtypes.js';
-import type { H5File } from '../../src/keras/h5.js';
+import type { Hdf5 } from '../../src/keras/hdf5.js';
 import type { KerasModel } from '../../src/keras/index.js';
 import { isLegacy } from '../../src/keras/legacy.js';
 import type { Kernels } from '../../src/kernels/types.js';
@@ -56,10 +56,10 @@ export function kindOf(model: KerasModel): string {
   if (container === 'keras') return '.keras archive';
   if (container === 'shards') return 'Keras 3 weights in shards';
   if (model.architecture) return 'whole-model .h5';
-  return isLegacy(h5[0] as H5File) ? 'weights .h5' : 'Keras 3 .weights.h5';
+  return isLegacy(h5[0] as Hdf5) ? 'weights .h5' : 'Keras 3 .weights.h5';
 }
 
-function countDatasets(file: H5File, group: string): number {
+function countDatasets(file: Hdf5, group: string): number {
   let count = 0;
   for (const key of file.keys(group)) {
     const at = `${group}/${key}`;
@@ -152,7 +152,7 @@ export async function tryModel(trial: Trial, kernels: Kernels, folder: string): 
       version: model.kerasVersion || trial.version,
       parameters: String(model.parameters),
     };
-    const count = () => countDatasets(model.files.h5[0] as H5File, 'model_weights');
+    const count = () => countDatasets(model.files.h5[0] as Hdf5, 'model_weights');
     const read = await attempt(file, async () => readAll(model, trial.parameters ?? count()));
     if (read !== 'yes') return { ...about, read: read.replace(/^no: /, ''), written: NONE, tfjs: NONE };
     const written = await attempt(file, () => write(model, kernels, folder));

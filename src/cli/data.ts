@@ -1,5 +1,6 @@
 import type { Dataset, Preprocess } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
+import { count } from '../formats/count.js';
 import type { ModelSource } from '../model.js';
 import { openDataset } from '../node/datasets.js';
 import {
@@ -41,7 +42,7 @@ export async function openData(flags: DataFlags, model: ModelSource): Promise<Da
   const { preprocess, preprocessing } = scalingOf(flags, model, dataset.dtype);
   const samples = Math.min(flags.limit ?? dataset.count, dataset.count);
   checkSamples(model, dataset, preprocess);
-  const description = `${dataset.name}, ${samples.toLocaleString('en-US')} samples of [${dataset.inputShape}], ${preprocessing}`;
+  const description = `${dataset.name}, ${count(samples)} samples of [${dataset.inputShape}], ${preprocessing}`;
   trace(flags, `data: ${description}`);
   return { dataset, preprocess, description, preprocessing };
 }

@@ -1,5 +1,7 @@
 import picocolors from 'picocolors';
 
+export { count } from '../formats/count.js';
+
 /** What every command takes. */
 export interface CommonOptions {
   readonly json?: boolean;
@@ -46,10 +48,6 @@ export function json(options: CommonOptions, document: unknown): void {
   if (!options.json) return;
   // Infinity (the SNR of a lossless coding) has no JSON; null stands for it.
   process.stdout.write(`${JSON.stringify(document, undefined, 2)}\n`);
-}
-
-export function count(n: number): string {
-  return n.toLocaleString('en-US');
 }
 
 export function decibel(snr: number | undefined): string {

@@ -1,5 +1,9 @@
-import { SingleBar } from 'cli-progress';
-import type { CommonOptions } from './output.js';
+import { createRequire } from 'node:module';
+import type * as CliProgress from 'cli-progress';
+import { type CommonOptions, count } from './output.js';
+
+/** Loaded for the first bar alone. */
+const load = (): typeof CliProgress => createRequire(import.meta.url)('cli-progress');
 
 export interface Progress {
   update(done: number, total: number): void;
@@ -31,7 +35,7 @@ export function progress(
 ): Progress {
   if (options.quiet) return { update: () => undefined, stop: () => undefined };
   if (!host.stream.isTTY) return progressLines(label, unit, host);
-  const bar = new SingleBar({
+  const bar = new (load().SingleBar)({
     format: `${label} {bar} {percentage}% | {value}/{total} ${unit} | {eta_formatted} left`,
     stream: host.stream,
     barsize: Math.max(10, Math.min(40, (host.stream.columns || 80) - 60)),
@@ -68,7 +72,7 @@ function progressLines(label: string, unit: string, { stream, now }: ProgressHos
       last = time;
       const share = total > 0 ? Math.min(1, done / total) : 0;
       const left = share > 0 ? `, about ${duration(((time - start) * (1 / share - 1)) / 1000)} left` : '';
-      const counts = `${done.toLocaleString('en-US')} of ${total.toLocaleString('en-US')} ${unit}`;
+      const counts = `${count(done)} of ${count(total)} ${unit}`;
       stream.write(`${label}: ${Math.floor(100 * share)} %, ${counts}${left}\n`);
     },
     stop: () => undefined,

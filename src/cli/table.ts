@@ -1,5 +1,9 @@
-import Table from 'cli-table3';
+import { createRequire } from 'node:module';
+import type * as CliTable from 'cli-table3';
 import { colour, printable } from './output.js';
+
+/** Loaded for the first table alone. */
+const load = (): typeof CliTable.default => createRequire(import.meta.url)('cli-table3');
 
 /** Rows that are laid out at once: cli-table3 takes time that grows with their square. */
 const ROWS = 100;
@@ -29,7 +33,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 }
 
 function grid(head: string[], rows: string[][]): string {
-  const layout = new Table({
+  const layout = new (load())({
     head,
     style: { head: [], border: [], compact: true, 'padding-left': 0 },
     chars: {

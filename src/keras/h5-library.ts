@@ -82,6 +82,33 @@ export async function loadLibrary(): Promise<typeof H5wasm> {
   return loaded;
 }
 
+/**
+ * Runs calls of the library. What HDF5 throws leaves the frames of its C functions on the stack, so that a thousand
+ * faults, no name where one was asked for among them, would use it up for good: Emscripten's `ccall` puts the stack back
+ * behind a call that was given an array, and this one ends without a throw.
+ */
+export function withStack<T>(module: H5Module, run: () => T): T {
+  const open = module as unknown as {
+    _guarded: () => number;
+    ccall(name: 'guarded', result: null, types: readonly ['array'], values: readonly [Uint8Array]): void;
+  };
+  let outcome: { readonly value: T } | { readonly error: unknown } | undefined;
+  open._guarded = () => {
+    try {
+      outcome = { value: run() };
+    } catch (error) {
+      outcome = { error };
+    }
+    return 0;
+  };
+  open.ccall('guarded', null, ['array'], [ONE_BYTE]);
+  const done = outcome as unknown as { readonly value: T } | { readonly error: unknown };
+  if ('error' in done) throw done.error;
+  return done.value;
+}
+
+const ONE_BYTE = new Uint8Array(1);
+
 function openStreams(module: H5Module): Stream[] {
   const { streams } = module.FS as unknown as FileSystem;
   return streams.filter((stream): stream is Stream => stream != null && stream.fd > 2);

@@ -1,13 +1,14 @@
 // What is taken for a fault of an HDF5 file, or for reason to refuse it.
 import { BitnibbleError } from '../errors.js';
 import { checkName } from '../formats/names.js';
+import { sizeOf } from '../shape.js';
 import type { Filter } from './h5-library.js';
 
 /** Largest dataset that is read as a whole: above it a size is taken for a fault of the file. */
 export const MAX_TENSOR_BYTES = 8 * 2 ** 30;
 /** Deflate packs no tighter; a chunk that is not in the file at all would. */
-export const MAX_RATIO = 1032;
-export const SMALL_TENSOR_BYTES = 64 * 2 ** 20;
+const MAX_RATIO = 1032;
+const SMALL_TENSOR_BYTES = 64 * 2 ** 20;
 /** Read in pieces of this many bytes: HDF5's heap stops at 2 GiB, and a small one is soon reused. */
 export const BOX_BYTES = 4 * 2 ** 20;
 /** Filters compiled into the library: deflate, shuffle, fletcher32, szip, nbit, scale-offset. */
@@ -56,4 +57,43 @@ export function requireKnownFilters(filters: readonly Filter[], what: string): v
 export function plainPath(path: string): string {
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
   return `/${parts.join('/')}`;
+}
+
+/** Most bytes that datasets of a file of `size` bytes can hold. */
+export const mostBytes = (size: number): number => Math.max(SMALL_TENSOR_BYTES, size * MAX_RATIO);
+
+/** What `checkClaims` of an HDF5 file does. @throws BitnibbleError `corrupt-file` */
+export function checkClaims(
+  datasets: Iterable<{ readonly path: string; readonly bytes: number }>,
+  size: number,
+  file: string,
+): void {
+  const most = mostBytes(size);
+  let total = 0;
+  for (const { path, bytes } of datasets) {
+    total += bytes;
+    if (total <= most) continue;
+    const what = total === bytes ? 'claims' : 'and those before it claim';
+    throw new BitnibbleError(
+      'corrupt-file',
+      `${file}: dataset ${path} ${what} ${total} bytes, expected at most ${most}`,
+    );
+  }
+}
+
+/** Whether values of `bytes` bytes fit into a dataset from element `from` on. @throws BitnibbleError `shape-mismatch` */
+export function checkFits(
+  file: string,
+  path: string,
+  shape: readonly number[],
+  size: number,
+  bytes: number,
+  from: number,
+): void {
+  const to = from + bytes / size;
+  if (Number.isInteger(to) && to <= sizeOf(shape)) return;
+  throw new BitnibbleError(
+    'shape-mismatch',
+    `${file}: dataset ${path} holds [${shape}] of ${size}-byte numbers, expected ${from * size + bytes} bytes`,
+  );
 }

@@ -1,6 +1,7 @@
 import { BitnibbleError } from '../errors.js';
 import type { Dtype } from '../model.js';
 import type { Metadata } from './h5-library.js';
+import type { H5Dataset } from './hdf5.js';
 import type { ByteSource } from './source.js';
 import { superblockAt } from './superblock.js';
 
@@ -98,13 +99,10 @@ function layoutOf(message: DataView): FloatLayout | undefined {
   return { bytes, exponentBits, bias: message.getUint32(16, true), mantissaBits, isPlain };
 }
 
-/** What a dataset is, without its values. */
-export interface H5Dataset {
-  readonly path: string;
-  readonly shape: readonly number[];
-  readonly dtype: Dtype | undefined;
-  /** What it holds where that is no array of our number types, for messages. */
-  readonly other?: string;
+/** The number type of the floats that a datatype message of class 1 tells of; undefined where none of ours is so. */
+export function floatDtype(message: DataView): Dtype | undefined {
+  const layout = layoutOf(message);
+  return layout && dtypeOfLayout(layout);
 }
 
 /** The layouts of floats in a file's datasets, which do not change: asking takes 200 microseconds. */

@@ -13,30 +13,27 @@ import {
   noteFault,
   session,
   withMemory,
+  withStack,
 } from './h5-library.js';
 import {
   BOX_BYTES,
+  checkClaims,
+  checkFits,
   checkNames,
   MAX_OBJECTS,
-  MAX_RATIO,
   MAX_STEPS,
   MAX_TENSOR_BYTES,
+  mostBytes,
   plainPath,
   requireKnownFilters,
   requireLossless,
-  SMALL_TENSOR_BYTES,
 } from './h5-limits.js';
-import { describe, FLOAT, FloatLayouts, type H5Dataset } from './h5-types.js';
+import { describe, FLOAT, FloatLayouts } from './h5-types.js';
+import type { H5Attribute, H5Dataset, Hdf5 } from './hdf5.js';
 import type { ByteSource } from './source.js';
-import { isHdf5 } from './superblock.js';
 
-export type { H5Dataset } from './h5-types.js';
-
-/** An attribute value: text, or a list of it, or numbers. */
-export type H5Attribute = string | string[] | number | bigint | ArrayLike<number | bigint>;
-
-/** An open HDF5 file. Every fault is a {@link BitnibbleError} that names the file and the object. */
-export class H5File {
+/** An HDF5 file that HDF5 itself reads and writes. */
+export class H5File implements Hdf5 {
   readonly #library: Library;
   readonly #module: H5Module;
   readonly #id: bigint;
@@ -45,6 +42,8 @@ export class H5File {
   readonly #checked = new Set<string>();
   /** Where each object lies in the file, and the path that led there. */
   readonly #places = new Map<bigint, string>();
+  /** Names in groups that something was looked for in. */
+  readonly #names = new Map<string, ReadonlySet<string>>();
   #objects = 0;
   #steps = 0;
   /** Of datasets that were looked at, whose types and filters do not change: asking takes 60 microseconds each time. */
@@ -73,19 +72,16 @@ export class H5File {
   }
 
   /**
-   * @throws BitnibbleError `not-hdf5` without the signature, `corrupt-file` where HDF5 refuses it
+   * @throws BitnibbleError `corrupt-file` where HDF5 refuses it
    */
   static async open(name: string, source: ByteSource): Promise<H5File> {
-    if (!isHdf5(source)) {
-      throw new BitnibbleError('not-hdf5', `${name}: expected an HDF5 file, its signature is missing`);
-    }
     const library = await loadLibrary();
     const module = library.Module;
     const path = mount(module, source);
     const mode = source.write ? module.H5F_ACC_RDWR : module.H5F_ACC_RDONLY;
     let id: bigint;
     try {
-      id = module.open(path, mode, false, -1, -1);
+      id = withStack(module, () => module.open(path, mode, false, -1, -1));
     } catch (error) {
       noteFault(error);
       module.FS.unlink(path);
@@ -94,7 +90,6 @@ export class H5File {
     return new H5File(name, source, library, id, path);
   }
 
-  /** Releases the library's handle; the source stays open. */
   close(): void {
     try {
       if (this.#session === session()) this.#guard('/', () => this.#module.close_file(this.#id));
@@ -104,11 +99,6 @@ export class H5File {
     }
   }
 
-  /**
-   * What a path leads to; undefined where there is nothing.
-   * @throws BitnibbleError `corrupt-file` where it leads over a soft or external link, or to an object that another
-   *   path led to: Keras writes no such links, they can form cycles, and what is written to one name changes the other
-   */
   kind(given: string): 'group' | 'dataset' | undefined {
     const path = plainPath(given);
     if (path === '/') return 'group';
@@ -133,7 +123,16 @@ export class H5File {
     }
   }
 
+  /** Its names are looked through before HDF5 is asked for one, since no such name is a fault for HDF5. */
   #typeOf(path: string): 'group' | 'dataset' | undefined {
+    const cut = path.lastIndexOf('/');
+    const group = path.slice(0, cut) || '/';
+    let names = this.#names.get(group);
+    if (!names) {
+      names = new Set(this.keys(group));
+      this.#names.set(group, names);
+    }
+    if (!names.has(path.slice(cut + 1))) return undefined;
     if (!this.#isSoftLink(path)) {
       const type = this.#guard(path, () => this.#module.get_type(this.#id, path));
       if (type === this.#module.H5G_GROUP) return 'group';
@@ -178,17 +177,13 @@ export class H5File {
   /** No where there is no such name, a fault for HDF5. */
   #ask(question: () => boolean): boolean {
     try {
-      return question();
+      return withStack(this.#module, question);
     } catch (error) {
       noteFault(error);
       return false;
     }
   }
 
-  /**
-   * Names in a group, in the order that HDF5 keeps.
-   * @throws BitnibbleError `too-large` for a name beyond {@link MAX_NAME}, `corrupt-file` for too many
-   */
   keys(path: string): string[] {
     const names = this.#guard(path, () => this.#module.get_names(this.#id, path, false) as string[]);
     return checkNames(names, this.name, path);
@@ -198,7 +193,6 @@ export class H5File {
     return this.#guard(path, () => this.#module.get_attribute_names(this.#id, path));
   }
 
-  /** An attribute's value; undefined where the object has no such attribute. */
   attribute(path: string, name: string): H5Attribute | undefined {
     return this.#guard(`${path}@${name}`, () => {
       if (this.#attributes?.path !== path) {
@@ -225,13 +219,6 @@ export class H5File {
     return describe(path, metadata, this.#layouts);
   }
 
-  /**
-   * The values of a dataset as little-endian bytes, C order; HDF5 turns big-endian ones round.
-   *
-   * @param range elements from and to, in C order; all of them unless given
-   * @param out memory to fill; new unless given
-   * @throws BitnibbleError `unsupported-filter`, or `corrupt-file` for sizes out of all reason and damaged data
-   */
   readBytes(path: string, range?: readonly [from: number, to: number], out?: Uint8Array): Uint8Array {
     const { shape, size } = this.#data(path);
     const [from, to] = range ?? [0, sizeOf(shape)];
@@ -245,10 +232,6 @@ export class H5File {
     return target;
   }
 
-  /**
-   * The values of a box of a dataset as little-endian bytes, C order: a few MB at most.
-   * @throws BitnibbleError as {@link readBytes}
-   */
   readBox(path: string, offset: readonly number[], count: readonly number[]): Uint8Array {
     const bytes = sizeOf(count) * this.#data(path).size;
     const [counts, offsets, strides] = [count.map(BigInt), offset.map(BigInt), count.map(() => 1n)];
@@ -262,21 +245,11 @@ export class H5File {
     );
   }
 
-  /**
-   * Overwrites a dataset in place, from one element on, with little-endian bytes, C order; everything else of the file
-   * stays.
-   * @throws BitnibbleError `shape-mismatch`; `unsupported-filter`, also for a filter that would store other values
-   */
   writeBytes(path: string, values: Uint8Array, from = 0): void {
     const { shape, size } = this.#data(path);
     requireLossless(this.#filters(path), this.name, path);
+    checkFits(this.name, path, shape, size, values.length, from);
     const to = from + values.length / size;
-    if (!Number.isInteger(to) || to > sizeOf(shape)) {
-      throw new BitnibbleError(
-        'shape-mismatch',
-        `${this.name}: dataset ${path} holds [${shape}] of ${size}-byte numbers, expected ${from * size + values.length} bytes`,
-      );
-    }
     this.#eachBox(path, shape, size, from, to, (pointer, count, offset, at, length) => {
       this.#module.HEAPU8.set(values.subarray(at, at + length), pointer);
       const strides = count && shape.map(() => 1n);
@@ -291,7 +264,7 @@ export class H5File {
     this.#filters(path);
     if (type === FLOAT) this.#layouts.require(path, this.name);
     const bytes = sizeOf(shape ?? []) * size;
-    const most = Math.min(MAX_TENSOR_BYTES, this.#mostBytes);
+    const most = Math.min(MAX_TENSOR_BYTES, mostBytes(this.source.size));
     if (bytes <= most) return { shape: shape ?? [], size };
     throw new BitnibbleError(
       'corrupt-file',
@@ -299,26 +272,8 @@ export class H5File {
     );
   }
 
-  get #mostBytes(): number {
-    return Math.max(SMALL_TENSOR_BYTES, this.source.size * MAX_RATIO);
-  }
-
-  /**
-   * Holds what datasets claim together against what a file of this size can hold; one that is listed twice counts twice.
-   * @throws BitnibbleError `corrupt-file`
-   */
   checkClaims(datasets: Iterable<{ readonly path: string; readonly bytes: number }>): void {
-    const most = this.#mostBytes;
-    let total = 0;
-    for (const { path, bytes } of datasets) {
-      total += bytes;
-      if (total <= most) continue;
-      const what = total === bytes ? 'claims' : 'and those before it claim';
-      throw new BitnibbleError(
-        'corrupt-file',
-        `${this.name}: dataset ${path} ${what} ${total} bytes, expected at most ${most}`,
-      );
-    }
+    checkClaims(datasets, this.source.size, this.name);
   }
 
   #metadata(path: string): Metadata {
@@ -385,7 +340,7 @@ export class H5File {
   #guard<T>(path: string, run: () => T): T {
     this.#requireSession();
     try {
-      return run();
+      return withStack(this.#module, run);
     } catch (error) {
       if (error instanceof BitnibbleError) throw error;
       noteFault(error);

@@ -3,7 +3,7 @@ import { toFloat32 } from '../formats/dtypes.js';
 import { DTYPE_BYTES, type JsonObject, type ModelSource, type WeightInfo } from '../model.js';
 import { sizeOf } from '../shape.js';
 import type { LayerNode } from './config.js';
-import type { H5File } from './h5.js';
+import type { Hdf5 } from './hdf5.js';
 import type { KerasWeight, LeftOut } from './keras-weight.js';
 import { CodedReader, storedArrays } from './quantized/coded-array.js';
 import type { ByteSource } from './source.js';
@@ -32,7 +32,7 @@ export interface KerasFiles {
   /** Bytes of all files of a folder. */
   readonly bytes?: number;
   /** The HDF5 files: the same, a member of it, or the shards. @internal */
-  readonly h5: readonly H5File[];
+  readonly h5: readonly Hdf5[];
 }
 
 /** A trained Keras model in a file that stays open: weights are read when asked for. Close it when done. */
@@ -118,7 +118,7 @@ export class KerasModel implements ModelSource {
   readBytes(id: string, range?: readonly [from: number, to: number], out?: Uint8Array): Uint8Array {
     const { file, path, shape, coded } = this.weight(id);
     if (coded) return this.#coded.read(coded, range ?? [0, sizeOf(shape)], out);
-    return (this.files.h5[file] as H5File).readBytes(path, range, out);
+    return (this.files.h5[file] as Hdf5).readBytes(path, range, out);
   }
 
   /** The whole file, as it was opened. */

@@ -6,8 +6,8 @@ import { UniqueNames } from '../formats/unique.js';
 import type { JsonObject } from '../model.js';
 import { checkShape } from './check-shapes.js';
 import { configOf, isObject, type LayerNode, layersOfWeights, listedLayers } from './config.js';
-import type { H5Attribute, H5File } from './h5.js';
 import { plainPath } from './h5-limits.js';
+import type { H5Attribute, Hdf5 } from './hdf5.js';
 import type { KerasContents } from './keras-model.js';
 import type { KerasWeight } from './keras-weight.js';
 import { type Owner, ownerOf, ownersOf } from './owners.js';
@@ -22,7 +22,7 @@ function text(value: H5Attribute | undefined): string | undefined {
 }
 
 /** `name`, or `name0`, `name1`, ... where Keras split a list of over 64 KB into chunks. */
-function nameList(file: H5File, group: string, name: string): string[] | undefined {
+function nameList(file: Hdf5, group: string, name: string): string[] | undefined {
   const list = (value: H5Attribute | undefined): string[] | undefined => {
     if (value === undefined) return undefined;
     const items = typeof value === 'string' ? [value] : Array.from(value as ArrayLike<unknown>, String);
@@ -40,7 +40,7 @@ function nameList(file: H5File, group: string, name: string): string[] | undefin
   }
 }
 
-function config(file: H5File, name: string): JsonObject | undefined {
+function config(file: Hdf5, name: string): JsonObject | undefined {
   const source = text(file.attribute('/', name));
   if (source === undefined) return undefined;
   const parsed = parseJson(source, `${file.name}: attribute ${name}`);
@@ -51,7 +51,7 @@ function config(file: H5File, name: string): JsonObject | undefined {
 }
 
 /** Whether an HDF5 file lists its layers as the writers before Keras 3, and Keras 3's legacy one, do. */
-export function isLegacy(file: H5File): boolean {
+export function isLegacy(file: Hdf5): boolean {
   const names = file.attributeNames('/');
   return (
     file.kind('/model_weights') === 'group' ||
@@ -66,7 +66,7 @@ export function isLegacy(file: H5File): boolean {
  *   (listed and not there), `corrupt-file`, `unsupported-dtype` (a weight that is not an array of numbers),
  *   `shape-mismatch` (with the architecture)
  */
-export function readLegacy(file: H5File): KerasContents {
+export function readLegacy(file: Hdf5): KerasContents {
   const architecture = config(file, 'model_config');
   const layers = architecture && listedLayers(architecture, file.name);
   const root = file.kind('/model_weights') === 'group' ? '/model_weights' : '/';
@@ -120,7 +120,7 @@ class Reader {
   readonly #paths = new Set<string>();
 
   constructor(
-    readonly file: H5File,
+    readonly file: Hdf5,
     readonly root: string,
     layers: readonly LayerNode[] | undefined,
   ) {

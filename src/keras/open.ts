@@ -4,9 +4,10 @@ import { safetensorsMetadata } from '../formats/safetensors.js';
 import { checkCalls } from '../network/order.js';
 import { isZip, type KerasMembers, openArchive, openFolder, WEIGHTS_MEMBER } from './archive.js';
 import { layersOfWeights, listedLayers } from './config.js';
-import { H5File } from './h5.js';
+import type { Hdf5 } from './hdf5.js';
 import { type KerasContents, type KerasFiles, KerasModel } from './keras-model.js';
 import { isLegacy, readLegacy } from './legacy.js';
+import { openHdf5 } from './open-hdf5.js';
 import { floatView } from './quantized/view.js';
 import { isJsonObject, readShardList } from './shards.js';
 import { type ByteSource, bytesSource } from './source.js';
@@ -83,7 +84,7 @@ export function whatElse(source: ByteSource): string {
 }
 
 async function openH5(source: ByteSource, name: string): Promise<KerasModel> {
-  const file = await H5File.open(name, source);
+  const file = await openHdf5(name, source);
   try {
     const contents = isLegacy(file) ? withFloats(readLegacy(file), name) : readWeights([file], name);
     return new KerasModel({ name, container: 'h5', source, h5: [file] }, contents);
@@ -99,7 +100,7 @@ function withFloats(contents: KerasContents, name: string): KerasContents {
 }
 
 /** Keras 3's weights without an architecture. */
-function readWeights(files: readonly H5File[], name: string): KerasContents {
+function readWeights(files: readonly Hdf5[], name: string): KerasContents {
   const stored = placeVariables(readVarsTree(files), undefined, name);
   requireVariables(stored, name);
   const { weights, leftOut } = floatView(stored, undefined, name);
@@ -122,7 +123,7 @@ async function openMembers(members: KerasMembers, files: Omit<KerasFiles, 'h5'>)
   const { name } = files;
   const { weights: member, architecture, trainingConfig, kerasVersion } = members;
   const listed = listedLayers(architecture, name);
-  const file = await H5File.open(`${name}/${WEIGHTS_MEMBER}`, member);
+  const file = await openHdf5(`${name}/${WEIGHTS_MEMBER}`, member);
   try {
     const stored = placeVariables(readVarsTree([file]), listed, name, kerasVersion.startsWith('2.'));
     const { weights, leftOut } = floatView(stored, architecture, name);
@@ -175,12 +176,12 @@ async function openShards(
     );
   }
   const sources: ByteSource[] = [];
-  const files: H5File[] = [];
+  const files: Hdf5[] = [];
   try {
     for (const shard of list.files) {
       const bytes = openShard(shard);
       sources.push(bytes);
-      files.push(await H5File.open(shard, bytes));
+      files.push(await openHdf5(shard, bytes));
     }
     return new KerasModel({ name, container: 'shards', source, h5: files }, readWeights(files, name));
   } catch (error) {

@@ -4,8 +4,9 @@ import { replaceMember } from '../formats/zip-write.js';
 import type { JsonObject } from '../model.js';
 import { sizeOf } from '../shape.js';
 import { WEIGHTS_MEMBER } from './archive.js';
-import { H5File } from './h5.js';
+import type { Hdf5 } from './hdf5.js';
 import type { KerasModel } from './keras-model.js';
+import { openHdf5 } from './open-hdf5.js';
 import { requireWritable } from './quantized/view.js';
 import { type ByteSource, GrowingBytes } from './source.js';
 import { withoutUserBlock } from './superblock.js';
@@ -68,10 +69,10 @@ export async function writeWeights(
   target: ByteSource | readonly ByteSource[],
 ): Promise<void> {
   const targets = Array.isArray(target) ? (target as readonly ByteSource[]) : [target as ByteSource];
-  const copies: H5File[] = [];
+  const copies: Hdf5[] = [];
   try {
     for (const [i, bytes] of targets.entries())
-      copies.push(await H5File.open(model.files.h5[i]?.name ?? model.file, bytes));
+      copies.push(await openHdf5(model.files.h5[i]?.name ?? model.file, bytes));
     for (const [id, values] of weights) {
       const weight = model.weight(id);
       requireWritable(weight, model.file);
@@ -85,7 +86,7 @@ export async function writeWeights(
         if (dtype === 'F16' || dtype === 'BF16')
           requireInRange(piece, bytes, dtype, `${model.file}: tensor ${id}`);
         for (const { file, path } of [weight, ...weight.copies])
-          (copies[file] as H5File).writeBytes(path, bytes, from);
+          (copies[file] as Hdf5).writeBytes(path, bytes, from);
       }
       if (done !== size) {
         throw new BitnibbleError(
@@ -139,7 +140,7 @@ export async function saveModelWeights(model: KerasModel, weights: NewWeights): 
     );
   }
   requireNoFolder(model);
-  const file = (h5[0] as H5File).source;
+  const file = (h5[0] as Hdf5).source;
   const copy = new GrowingBytes(wholeSource(withoutUserBlock(file)));
   await writeWeights(model, weightEntries(weights), copy);
   if (container === 'h5') return copy.bytes;

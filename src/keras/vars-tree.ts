@@ -1,7 +1,7 @@
 import { BitnibbleError } from '../errors.js';
 import { checkName } from '../formats/names.js';
 import type { Dtype } from '../model.js';
-import type { H5File } from './h5.js';
+import type { Hdf5 } from './hdf5.js';
 
 /** Groups within groups deeper than this are taken for a fault of the file. */
 const MAX_DEPTH = 64;
@@ -47,7 +47,7 @@ function byKey(a: StoredVariable, b: StoredVariable): number {
  *
  * @throws BitnibbleError `corrupt-file` for links, cycles and variables stored twice; `unsupported-dtype`
  */
-export function readVarsTree(files: readonly H5File[]): VarsNode {
+export function readVarsTree(files: readonly Hdf5[]): VarsNode {
   const root = emptyNode();
   files.forEach((file, index) => {
     const fail = (path: string, fault: string): never => {

@@ -1,7 +1,7 @@
+export { count } from '../formats/count.js';
+
 import type { ReportRow } from '../pipeline/report/types.js';
 import type { SchemeName } from '../schemes/types.js';
-
-export const count = (n: number): string => n.toLocaleString('en-US');
 
 export const percent = (share: number, digits = 2): string => `${(100 * share).toFixed(digits)}\u00a0%`;
 

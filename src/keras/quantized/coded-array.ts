@@ -3,7 +3,7 @@ import { bytesOf, toFloat32 } from '../../formats/dtypes.js';
 import { DTYPE_BYTES, type Dtype } from '../../model.js';
 import { sizeOf } from '../../shape.js';
 import { boxes } from '../boxes.js';
-import type { H5File } from '../h5.js';
+import type { Hdf5 } from '../hdf5.js';
 
 /** An array of the file. */
 export interface StoredArray {
@@ -81,7 +81,7 @@ export class CodedReader {
 
   constructor(
     readonly name: string,
-    readonly files: readonly H5File[],
+    readonly files: readonly Hdf5[],
   ) {}
 
   /**
@@ -128,8 +128,8 @@ export class CodedReader {
     return parameters;
   }
 
-  #file({ file }: StoredArray): H5File {
-    return this.files[file] as H5File;
+  #file({ file }: StoredArray): Hdf5 {
+    return this.files[file] as Hdf5;
   }
 
   #bytes(stored: StoredArray, range: readonly [number, number]): Uint8Array {

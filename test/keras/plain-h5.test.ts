@@ -1,0 +1,143 @@
+// The short way into HDF5 files takes what h5py writes for Keras and nothing else, and says what HDF5 itself says.
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import fc from 'fast-check';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { BitnibbleError } from '../../src/errors.js';
+import { openArchive } from '../../src/keras/archive.js';
+import { H5File } from '../../src/keras/h5.js';
+import type { Hdf5 } from '../../src/keras/hdf5.js';
+import { openHdf5 } from '../../src/keras/open-hdf5.js';
+import { PlainH5 } from '../../src/keras/plain-h5.js';
+import { type ByteSource, bytesSource, GrowingBytes } from '../../src/keras/source.js';
+import { isHdf5 } from '../../src/keras/superblock.js';
+import { dense, h5 } from '../support/crafted-h5.js';
+import { root } from '../support/needs.js';
+import { assertSameHdf5 } from '../support/same-hdf5.js';
+import { throws } from '../support/throws.js';
+
+const FOLDERS = ['containers', 'keras', 'quantized', 'tfjs'].map((name) => `test/fixtures/${name}`);
+
+function wholeOf(source: ByteSource): Uint8Array {
+  const bytes = new Uint8Array(source.size);
+  source.read(bytes, 0);
+  return bytes;
+}
+
+function* files(): Generator<[name: string, bytes: Uint8Array]> {
+  for (const folder of [...FOLDERS, 'examples/digits', 'examples/cifar10']) {
+    for (const name of readdirSync(path.join(root, folder))) {
+      if (!/\.(h5|keras)$/.test(name)) continue;
+      const bytes = new Uint8Array(readFileSync(path.join(root, folder, name)));
+      if (isHdf5(bytesSource(bytes))) yield [`${folder}/${name}`, bytes];
+      else yield [`${folder}/${name}`, wholeOf(openArchive(bytesSource(bytes), name).weights)];
+    }
+  }
+}
+
+test('every file that it takes is the same to HDF5', async () => {
+  const taken: string[] = [];
+  for (const [name, bytes] of files()) if (await assertSameHdf5(bytes, name)) taken.push(name);
+  for (const name of ['examples/digits/digits.h5', 'examples/cifar10/cifar10.h5'])
+    assert.ok(taken.includes(name), name);
+  assert.ok(taken.filter((name) => name.endsWith('.keras')).length >= 10, taken.join('\n'));
+  assert.ok(taken.filter((name) => name.endsWith('.h5')).length >= 30, taken.join('\n'));
+});
+
+const small = () =>
+  h5((file) => {
+    file.create_attribute('layer_names', ['first', 'second']);
+    file.create_attribute('keras_version', '3.15.1');
+    dense(file, 'first');
+    dense(file, 'second').create_attribute('name', 'second');
+    file.create_group('empty');
+  });
+
+test('a file with damaged bytes is left to HDF5, or it is the same to HDF5', async () => {
+  const bytes = await small();
+  assert.ok(await assertSameHdf5(bytes, 'small.h5'));
+  const change = fc.record({ at: fc.nat(bytes.length - 1), to: fc.nat(255) });
+  let taken = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), async (changes) => {
+      const damaged = bytes.slice();
+      for (const { at, to } of changes) damaged[at] = to;
+      if (await assertSameHdf5(damaged, 'damaged.h5')) taken++;
+    }),
+    { numRuns: 200 },
+  );
+  assert.ok(taken > 20 && taken < 200, `${taken} of 200`);
+});
+
+const made = (build: Parameters<typeof h5>[0]) => async () => {
+  const bytes = await h5(build);
+  return PlainH5.open('made.h5', bytesSource(bytes)) !== undefined;
+};
+const floats = Float32Array.of(1, 2, 3, 4);
+const values = (dtype: string, more = {}) =>
+  made((file) => {
+    file.create_dataset({ name: 'a', data: floats, shape: [2, 2], dtype, ...more } as never);
+  });
+
+for (const [what, isTaken, open] of [
+  ['float32', true, values('<f4')],
+  ['float64', true, values('<f8')],
+  ['int32', true, values('<i4')],
+  ['chunks', false, values('<f4', { chunks: [1, 2] })],
+  ['gzip', false, values('<f4', { chunks: [2, 2], compression: 4 })],
+  ['a soft link', false, made((file) => file.create_soft_link('/nowhere', 'a'))],
+  ['a link to another file', false, made((file) => file.create_external_link('b.h5', '/', 'a'))],
+  [
+    'an object of two names',
+    false,
+    made((file) => {
+      dense(file, 'first');
+      file.create_hard_link('/first', 'again');
+    }),
+  ],
+  ['a name in another alphabet', false, made((file) => dense(file, 'größe'))],
+] as const) {
+  test(`${what}: ${isTaken ? 'taken' : 'left to HDF5'}`, async () => assert.is(await open(), isTaken));
+}
+
+test('files behind a user block and of later versions are left to HDF5, and open', async () => {
+  const block = new Uint8Array(Buffer.concat([new Uint8Array(512), await small()]));
+  const later = new Uint8Array(readFileSync(path.join(root, 'test/fixtures/tfjs/unet.h5')));
+  for (const bytes of [block, later]) {
+    assert.is(PlainH5.open('other.h5', bytesSource(bytes)), undefined);
+    const file = await openHdf5('other.h5', bytesSource(bytes));
+    assert.ok(file.keys('/').length > 0);
+    file.close();
+  }
+});
+
+test('what is written is the same file to the byte', async () => {
+  const bytes = await small();
+  const written = async (open: (source: GrowingBytes) => Promise<Hdf5> | Hdf5) => {
+    const copy = new GrowingBytes(bytes);
+    const file = await open(copy);
+    file.writeBytes('/first/vars/0', new Uint8Array(Float32Array.of(7, 8).buffer), 3);
+    throws(() => file.writeBytes('/first/vars/0', new Uint8Array(8), 5), BitnibbleError, 'expected 28 bytes');
+    file.close();
+    throws(() => file.kind('/first'), Error, 'read after close()');
+    return copy.bytes;
+  };
+  const plain = await written((source) => PlainH5.open('w.h5', source) as PlainH5);
+  assert.equal(plain, await written((source) => H5File.open('w.h5', source)));
+  assert.not.equal(plain, bytes);
+});
+
+test('thousands of faults leave HDF5 as it was', async () => {
+  const bytes = await small();
+  for (let n = 0; n < 4000; ) {
+    const file = await H5File.open('small.h5', bytesSource(bytes));
+    for (const end = n + 1000; n < end; n++)
+      throws(() => file.attributeNames(`/nothing_${n}`), BitnibbleError, 'damaged HDF5 object /nothing');
+    assert.equal(file.keys('/'), ['empty', 'first', 'second']);
+    file.close();
+  }
+  assert.ok(await assertSameHdf5(bytes, 'small.h5'));
+});
+
+test.run();
