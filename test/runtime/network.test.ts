@@ -1,14 +1,19 @@
 // A loaded network: what goes in and comes out, batches, refusals, memory.
 
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BitnibbleError } from '../../src/errors.js';
 import { loadKernels } from '../../src/kernels/index.js';
 import type { JsonObject, ModelSource } from '../../src/model.js';
+import { openKeras } from '../../src/node/models.js';
 import { type PackedWeight, packedBytes, QuantizedModel } from '../../src/packed/index.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
 import { loadNetwork } from '../../src/runtime/index.js';
+import { root } from '../support/needs.js';
 import { names, quantized } from '../tfjs/support.js';
 import { generator } from './support.js';
 
@@ -397,6 +402,31 @@ test('a module made elsewhere', async () => {
   const size = network.inputs[0]?.shape.reduce((n, d) => n * d, 1) as number;
   const x = generator(5).floats(size);
   assert.equal([...network.run(x)], [...other.run(x)]);
+});
+
+test('runs take no memory but that of some small objects', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const model = await openKeras(path.join(root, 'examples/cifar10/cifar10.h5'));
+  const { model: packed } = quantizeModel(model, { default: { scheme: 'int4' } }, { kernels });
+  const network = await loadNetwork(packedBytes(packed));
+  model.close();
+  const [x, scores] = [generator(6).floats(32 * 32 * 3), new Float32Array(10)];
+  const run = (times: number) => {
+    for (let n = 0; n < times; n++) network.runInto(x, scores);
+  };
+  run(40);
+  collect();
+  const before = process.memoryUsage();
+  run(40);
+  const after = process.memoryUsage();
+  // The results of the first layer alone have 512 KiB.
+  const perRun = (after.heapUsed - before.heapUsed) / 40;
+  assert.ok(perRun < 32 * 1024, `${perRun} bytes of objects for each run`);
+  assert.ok(
+    after.arrayBuffers <= before.arrayBuffers,
+    `${after.arrayBuffers - before.arrayBuffers} bytes of buffers`,
+  );
 });
 
 test.run();
