@@ -7,10 +7,10 @@ import { loadKernels } from '../kernels/index.js';
 import type { Kernels } from '../kernels/types.js';
 import type { QuantizableModel } from '../model.js';
 import { readFile } from '../node/files.js';
-import { requireEnding, saveQuantized } from '../node/models.js';
+import { isPackedName, quantizeToFile, requireEnding, saveQuantized } from '../node/models.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
 import { writePacked } from '../packed/write.js';
-import { type QuantizeReport, quantizeModel } from '../pipeline/quantize.js';
+import { type QuantizeModelOptions, type QuantizeReport, quantizeModel } from '../pipeline/quantize.js';
 import { decide, parseRecipe, type Recipe } from '../pipeline/recipe.js';
 import { equalize } from '../pipeline/transform/equalize.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
@@ -146,22 +146,12 @@ async function quantizeFile(
     trace(flags, `${model.file}: ${model.files.container}, ${model.layers.length} layers, opened`);
     if (keepsLayers(output)) requireWritableWeights(model, recipe);
     const { source, folded, equalized } = transform(model, output, flags);
-    const { model: quantized, report } = quantizeModel(source, recipe, { kernels, onProgress: bar.update });
-    bar.stop();
-    trace(flags, `${report.tensors.length} weights, quantized`);
-    if (report.quantizedParameters === 0 && !recipe.rules?.length) {
-      const first = report.tensors.find(({ shape }) => shape.length > 1) ?? report.tensors[0];
-      const found = first
-        ? `got ${first.dtype} (tensor ${first.id}: ${first.reason})`
-        : 'it holds no weights';
-      throw new BitnibbleError(
-        'unsupported-dtype',
-        `${model.file}: no floating-point kernel to quantize, ${found}`,
-      );
-    }
+    requireKernels(source, recipe);
     const inputBytes = modelBytes(model);
     if (replaces) noteReplaced(flags, output);
-    const outputBytes = await save(quantized, model, output);
+    const options = { kernels, onProgress: bar.update };
+    const { report, outputBytes } = await quantizeTo(output, source, recipe, options, model);
+    bar.stop();
     trace(flags, `${output === PIPE ? 'standard output' : output}: written`);
     say(flags, () => reportTable(report));
     for (const line of quantizedLines(model)) say(flags, line);
@@ -177,6 +167,34 @@ async function quantizeFile(
     bar.stop();
     model.close();
   }
+}
+
+/** Straight into a packed file; by way of memory into others. */
+async function quantizeTo(
+  output: string,
+  source: QuantizableModel,
+  recipe: Recipe,
+  options: QuantizeModelOptions,
+  model: KerasModel,
+): Promise<{ report: QuantizeReport; outputBytes: number }> {
+  if (output !== PIPE && isPackedName(output)) {
+    const report = await quantizeToFile(source, recipe, options, model, output);
+    return { report, outputBytes: writtenBytes(output) };
+  }
+  const { model: quantized, report } = quantizeModel(source, recipe, options);
+  return { report, outputBytes: await save(quantized, model, output) };
+}
+
+/** Refuses a model of which nothing would be quantized, unless rules say so. @throws BitnibbleError `unsupported-dtype` */
+function requireKernels({ weights, file }: QuantizableModel, recipe: Recipe): void {
+  const decisions = decide(parseRecipe(recipe), weights, file);
+  if (recipe.rules?.length || [...decisions.values()].some((decision) => !('keep' in decision))) return;
+  const first = weights.find(({ shape }) => shape.length > 1) ?? weights[0];
+  const decision = first && decisions.get(first.id);
+  const found = first
+    ? `got ${first.dtype} (tensor ${first.id}: ${decision && 'keep' in decision ? decision.keep : 'no rule'})`
+    : 'it holds no weights';
+  throw new BitnibbleError('unsupported-dtype', `${file}: no floating-point kernel to quantize, ${found}`);
 }
 
 /** How many weights have how many bits. */

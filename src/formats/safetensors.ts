@@ -213,11 +213,15 @@ function readEntry(name: string, value: Record<string, unknown>, what: string): 
   return { name, dtype: dtype as Dtype, shape, start, end };
 }
 
-/** A tensor to be written; its bytes are asked for when their turn comes. */
-export interface SafetensorsTensor {
+/** What a file has of a tensor beside its values. */
+export interface TensorHead {
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
+}
+
+/** A tensor to be written; its bytes are asked for when their turn comes. */
+export interface SafetensorsTensor extends TensorHead {
   bytes(): Uint8Array;
 }
 
@@ -232,26 +236,43 @@ function utf8Bytes(text: string): number {
   return bytes;
 }
 
+/** Where everything of a safetensors file lies. */
+export interface SafetensorsLayout<T extends TensorHead = TensorHead> {
+  /** The length of the header, and the header. */
+  readonly head: Uint8Array;
+  /** In the order in which they lie behind it. */
+  readonly ordered: readonly T[];
+  /** The first byte of each tensor in the file, by its name. */
+  readonly places: ReadonlyMap<string, number>;
+  /** Bytes in all. */
+  readonly size: number;
+}
+
+const bytesOfTensor = ({ dtype, shape }: TensorHead): number => sizeOf(shape) * DTYPE_BYTES[dtype];
+
 /**
- * Writes a safetensors file as a sequence of pieces: the header, then each tensor's bytes.
+ * Lays out a safetensors file, whose header comes first, before any value is known.
  *
  * Tensors are ordered by falling size of their type and otherwise as given, and the header is padded with spaces
  * to a multiple of 8, so that every tensor is aligned to its type.
  *
- * @throws RangeError for a name given twice, bytes that do not fit their shape, a header that no reader takes
+ * @throws RangeError for a name given twice, a header that no reader takes
  */
-export function* writeSafetensors(
-  tensors: readonly SafetensorsTensor[],
+export function layoutSafetensors<T extends TensorHead>(
+  tensors: readonly T[],
   metadata: Iterable<readonly [string, string]>,
-): Generator<Uint8Array> {
+): SafetensorsLayout<T> {
   const ordered = [...tensors].sort((a, b) => DTYPE_BYTES[b.dtype] - DTYPE_BYTES[a.dtype]);
   const header: Record<string, unknown> = Object.create(null);
   header.__metadata__ = Object.fromEntries(metadata);
+  const starts: [name: string, at: number][] = [];
   let at = 0;
-  for (const { name, dtype, shape } of ordered) {
+  for (const tensor of ordered) {
+    const { name, dtype, shape } = tensor;
     if (name in header) throw new RangeError(`tensor name ${JSON.stringify(name)} is used twice`);
-    const end = at + sizeOf(shape) * DTYPE_BYTES[dtype];
+    const end = at + bytesOfTensor(tensor);
     header[name] = { dtype, shape, data_offsets: [at, end] };
+    starts.push([name, at]);
     at = end;
   }
   const json = JSON.stringify(header);
@@ -264,10 +285,26 @@ export function* writeSafetensors(
   prefix.setUint32(0, padded, true);
   prefix.setUint32(4, 0, true);
   new TextEncoder().encodeInto(json, head.subarray(8));
+  const places = new Map(starts.map(([name, start]) => [name, head.length + start]));
+  return { head, ordered, places, size: head.length + at };
+}
+
+/**
+ * Writes a safetensors file as a sequence of pieces: the header, then each tensor's bytes, as {@link layoutSafetensors}
+ * has them.
+ *
+ * @throws RangeError also for bytes that do not fit their shape
+ */
+export function* writeSafetensors(
+  tensors: readonly SafetensorsTensor[],
+  metadata: Iterable<readonly [string, string]>,
+): Generator<Uint8Array> {
+  const { head, ordered } = layoutSafetensors(tensors, metadata);
   yield head;
-  for (const { name, bytes, dtype, shape } of ordered) {
-    const data = bytes();
-    if (data.length !== sizeOf(shape) * DTYPE_BYTES[dtype]) {
+  for (const tensor of ordered) {
+    const data = tensor.bytes();
+    if (data.length !== bytesOfTensor(tensor)) {
+      const { name, shape, dtype } = tensor;
       throw new RangeError(
         `tensor ${name} has ${data.length} bytes, its shape [${shape}] of ${dtype} needs others`,
       );

@@ -5,7 +5,14 @@
 export { cacheFolder, type IdxPaths, type OpenDatasetOptions, openDataset, type Split } from './datasets.js';
 export type { Remote } from './download.js';
 export { fileSource } from './files.js';
-export { type OpenModel, openKeras, openModel, saveModelWeights, saveQuantized } from './models.js';
+export {
+  type OpenModel,
+  openKeras,
+  openModel,
+  quantizeToFile,
+  saveModelWeights,
+  saveQuantized,
+} from './models.js';
 export { loadNetwork } from './networks.js';
 export { saveOnnx } from './onnx.js';
 export { type LoadedTensorFlow, type LoadTensorFlowOptions, loadTensorFlow } from './tfjs.js';

@@ -20,11 +20,17 @@ import { isJsonObject, readShardList } from '../keras/shards.js';
 import { type ByteSource, bytesSource } from '../keras/source.js';
 import { isHdf5, withoutUserBlock } from '../keras/superblock.js';
 import type { Decoder } from '../kernels/types.js';
-import type { Json, JsonObject, ModelSource } from '../model.js';
+import type { Json, JsonObject, ModelSource, QuantizableModel } from '../model.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
 import { openPackedSource } from '../packed/read-source.js';
 import { writePacked } from '../packed/write.js';
-import { decodedWeights } from '../pipeline/quantize.js';
+import {
+  decodedWeights,
+  type QuantizeModelOptions,
+  type QuantizeReport,
+  quantizeInto,
+} from '../pipeline/quantize.js';
+import type { Recipe } from '../pipeline/recipe.js';
 import type { LayersModelFiles } from '../tfjs/artifacts.js';
 import { Draft } from './drafts.js';
 import { writeSet } from './file-set.js';
@@ -295,6 +301,33 @@ export async function saveQuantized(
     if (weight.kind === 'quantized' || weight.changed)
       requireWritable(original.weight(weight.id), original.file);
   await saveEntries(original, decodedWeights(quantized), path);
+}
+
+/**
+ * Quantizes a model into a packed file tensor by tensor: no more than some slices of a tensor are in memory, however large
+ * the model is. The file is that of {@link saveQuantized}.
+ *
+ * @param model the original, or what a transform made of it
+ * @param original the model's file, still open
+ * @param path ends in `.safetensors`
+ * @throws BitnibbleError as `quantizeModel`, and `same-file`, `not-writable`; RangeError for another ending
+ */
+export async function quantizeToFile(
+  model: QuantizableModel,
+  recipe: Recipe,
+  options: QuantizeModelOptions,
+  original: KerasModel,
+  path: string,
+): Promise<QuantizeReport> {
+  requireOtherFile(original.file, path);
+  if (!isPackedName(path)) {
+    throw new RangeError(`"output" expected a name ending in .safetensors, got ${JSON.stringify(path)}`);
+  }
+  let report: QuantizeReport | undefined;
+  await makeFile(path, (draft) => {
+    report = quantizeInto(model, recipe, options, (bytes, at) => draft.write(bytes, at));
+  });
+  return report as QuantizeReport;
 }
 
 /** A Keras file keeps its layers, so values that belong to other layers would make another model of it. */

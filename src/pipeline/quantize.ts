@@ -3,11 +3,19 @@ import type { NewValues } from '../keras/save.js';
 import type { Difference, Kernels } from '../kernels/types.js';
 import { DTYPE_BYTES, type QuantizableModel, type WeightInfo } from '../model.js';
 import { type PackedWeight, QuantizedModel } from '../packed/quantized-model.js';
-import { dequantizeTensor, quantizedBytes, quantizeTensor } from '../schemes/quantize.js';
-import { decodedSlices, isLarge, quantizeInSlices } from '../schemes/slices.js';
+import { codesOf, layoutPacked, type PlannedWeight, scaleBytes, scalesOf } from '../packed/write.js';
+import { codeBytes, codingOf } from '../schemes/decode.js';
+import { dequantizeTensor, layoutOf, quantizedBytes, quantizeTensor } from '../schemes/quantize.js';
+import {
+  type CodedTensor,
+  codeInSlices,
+  decodedSlices,
+  isLarge,
+  type WriteCodes,
+} from '../schemes/slices.js';
 import type { Coding, QuantizedTensor, QuantizeOptions, SchemeName } from '../schemes/types.js';
 import { sizeOf } from '../shape.js';
-import { decide, parseRecipe, type Recipe } from './recipe.js';
+import { type Decision, decide, parseRecipe, type Recipe } from './recipe.js';
 
 /** What became of one tensor. */
 export interface TensorReport {
@@ -63,59 +71,158 @@ export interface QuantizeModelOptions {
 export function quantizeModel(
   model: QuantizableModel,
   recipe: Recipe,
-  { kernels, onProgress }: QuantizeModelOptions,
+  options: QuantizeModelOptions,
 ): { model: QuantizedModel; report: QuantizeReport } {
-  const decisions = decide(parseRecipe(recipe), model.weights, model.file);
-  const total = model.parameters;
   const packed: PackedWeight[] = [];
+  const report = eachWeight(model, planOf(model, recipe), options, {
+    kept(weight) {
+      const changed = model.changed?.has(weight.id) ? { changed: true } : {};
+      packed.push({ ...weight, ...changed, bytes: () => model.readBytes(weight.id) });
+    },
+    whole: (weight, tensor) => packed.push({ ...weight, tensor }),
+    codes(weight) {
+      const { coding } = weight.tensor;
+      const codes = new Uint8Array(codeBytes(weight.shape, coding.scheme));
+      return {
+        write: (part, at) => codes.set(part, at),
+        end: (tensor) => packed.push({ ...weight, tensor: { ...tensor, codes } }),
+      };
+    },
+  });
+  return { model: new QuantizedModel(model, packed, options.kernels), report };
+}
+
+/** Takes a file's bytes in any order. */
+export type WriteAt = (bytes: Uint8Array, position: number) => void;
+
+/**
+ * Quantizes a model straight into a packed file, which holds at any time no more than some slices of a tensor in memory. The
+ * bytes are those of `writePacked(quantizeModel(...).model)`.
+ *
+ * @param write is given every byte of the file once
+ * @throws BitnibbleError as {@link quantizeModel}
+ */
+export function quantizeInto(
+  model: QuantizableModel,
+  recipe: Recipe,
+  options: QuantizeModelOptions,
+  write: WriteAt,
+): QuantizeReport {
+  const plan = planOf(model, recipe);
+  const { head, places } = layoutPacked(
+    model,
+    plan.map(({ weight }) => weight),
+  );
+  write(head, 0);
+  const place = (name: string): number => places.get(name) as number;
+  const writeScales = ({ id }: WeightInfo, { scales, coding }: Pick<QuantizedTensor, 'scales' | 'coding'>) =>
+    write(scaleBytes(scales, coding), place(scalesOf(id)));
+  return eachWeight(model, plan, options, {
+    kept(weight) {
+      const size = sizeOf(weight.shape);
+      const width = DTYPE_BYTES[weight.dtype];
+      for (let from = 0; from < size; from += KEPT_SLICE) {
+        const to = Math.min(size, from + KEPT_SLICE);
+        write(model.readBytes(weight.id, [from, to]), place(weight.id) + from * width);
+      }
+    },
+    whole(weight, tensor) {
+      writeScales(weight, tensor);
+      write(tensor.codes, place(codesOf(weight.id)));
+    },
+    codes: (weight) => ({
+      write: (part, at) => write(part, place(codesOf(weight.id)) + at),
+      end: (tensor) => writeScales(weight, tensor),
+    }),
+  });
+}
+
+/** Elements of kept tensors that are copied at once. */
+const KEPT_SLICE = 2 ** 20;
+
+/** How each weight will be stored. */
+interface Planned {
+  readonly weight: PlannedWeight;
+  readonly decision: Decision | undefined;
+}
+
+function planOf(model: QuantizableModel, recipe: Recipe): Planned[] {
+  const decisions = decide(parseRecipe(recipe), model.weights, model.file);
+  return model.weights.map((own) => {
+    const weight = infoOf(own);
+    const decision = decisions.get(weight.id);
+    if (!decision || 'keep' in decision)
+      return { weight: { ...weight, kind: 'kept', reason: decision?.keep ?? 'no rule' }, decision };
+    const { shape } = weight;
+    const context = contextOf(weight, model);
+    const coding = codingOf(decision.options, shape.length, context);
+    const layout = layoutOf(shape, coding, context);
+    return { weight: { ...weight, kind: 'quantized', tensor: { coding, layout } }, decision };
+  });
+}
+
+const contextOf = ({ id }: WeightInfo, { file }: QuantizableModel): string => `tensor ${id} of ${file}`;
+
+type Kept = PlannedWeight & { readonly kind: 'kept' };
+type Quantized = PlannedWeight & { readonly kind: 'quantized' };
+
+/** What becomes of each weight. */
+interface Target {
+  kept(weight: Kept): void;
+  /** A tensor of which all is in memory. */
+  whole(weight: Quantized, tensor: QuantizedTensor): void;
+  /** A tensor whose codes come in parts. */
+  codes(weight: Quantized): { write: WriteCodes; end(tensor: CodedTensor): void };
+}
+
+function eachWeight(
+  model: QuantizableModel,
+  plan: readonly Planned[],
+  { kernels, onProgress }: QuantizeModelOptions,
+  target: Target,
+): QuantizeReport {
+  const total = model.parameters;
   const tensors: TensorReport[] = [];
   let done = 0;
-  for (const weight of model.weights.map(infoOf)) {
-    const decision = decisions.get(weight.id);
-    if (!decision || 'keep' in decision) {
-      const reason = decision?.keep ?? 'no rule';
-      const changed = model.changed?.has(weight.id) ? { changed: true } : {};
-      packed.push({ ...weight, kind: 'kept', reason, ...changed, bytes: () => model.readBytes(weight.id) });
+  for (const { weight, decision } of plan) {
+    const size = sizeOf(weight.shape);
+    if (weight.kind === 'kept' || !decision || 'keep' in decision) {
+      const { reason } = weight as Kept;
+      target.kept(weight as Kept);
       tensors.push({ ...rowOf(weight), result: 'kept', reason, bytesAfter: bytesOf(weight) });
     } else {
-      const context = `tensor ${weight.id} of ${model.file}`;
-      const size = sizeOf(weight.shape);
       const onSlice = (share: number) => onProgress?.(done + Math.floor(size * share), total, weight.id);
-      const { tensor, difference } = quantizeWeight(
-        model,
-        weight,
-        kernels,
-        decision.options,
-        context,
-        onSlice,
-      );
+      const { options, guess } = decision;
+      const { tensor, difference } = quantizeWeight(model, weight, kernels, options, target, onSlice);
       const { signal, noise, maxError } = difference;
-      packed.push({ ...weight, kind: 'quantized', tensor });
+      const { coding } = tensor;
       tensors.push({
         ...rowOf(weight),
-        result: tensor.coding.scheme,
-        coding: tensor.coding,
-        ...(decision.guess ? { guess: true } : {}),
+        result: coding.scheme,
+        coding,
+        ...(guess ? { guess: true } : {}),
         bytesAfter: quantizedBytes(tensor),
         snrDb: 10 * Math.log10(signal / noise),
         maxError,
       });
     }
-    done += sizeOf(weight.shape);
+    done += size;
     onProgress?.(done, total, weight.id);
   }
-  return { model: new QuantizedModel(model, packed, kernels), report: reportOf(tensors) };
+  return reportOf(tensors);
 }
 
 /** Whole where it is small, else slice by slice: no more than a few slices of any tensor are in memory. */
 function quantizeWeight(
   model: QuantizableModel,
-  { id, shape, dtype }: WeightInfo,
+  weight: Quantized,
   kernels: Kernels,
   options: QuantizeOptions,
-  context: string,
+  target: Target,
   onSlice: (done: number) => void,
-): { tensor: QuantizedTensor; difference: Difference } {
+): { tensor: CodedTensor; difference: Difference } {
+  const { id, shape, dtype } = weight;
+  const context = contextOf(weight, model);
   if (isLarge(shape)) {
     let memory = new Uint8Array(0);
     const read = (from: number, to: number): Float32Array => {
@@ -123,10 +230,14 @@ function quantizeWeight(
       if (memory.length < bytes) memory = new Uint8Array(bytes);
       return toFloat32(model.readBytes(id, [from, to], memory), dtype);
     };
-    return quantizeInSlices(kernels, read, shape, options, context, onSlice);
+    const { write, end } = target.codes(weight);
+    const result = codeInSlices(kernels, read, shape, options, write, context, onSlice);
+    end(result.tensor);
+    return result;
   }
   const values = model.read(id);
   const tensor = quantizeTensor(kernels, values, shape, options, context);
+  target.whole(weight, tensor);
   return { tensor, difference: kernels.difference(values, dequantizeTensor(kernels, tensor)) };
 }
 

@@ -41,6 +41,10 @@ export const SCHEMES: Readonly<Record<SchemeName, Scheme>> = {
   },
 };
 
+/** Bytes of the codes of a tensor. */
+export const codeBytes = (shape: readonly number[], scheme: SchemeName): number =>
+  Math.ceil((sizeOf(shape) * SCHEMES[scheme].bits) / 8);
+
 /** `binary, int2 or int4`, for messages. */
 export const SCHEME_NAMES = Object.keys(SCHEMES)
   .join(', ')

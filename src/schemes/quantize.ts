@@ -1,8 +1,8 @@
 import { expected } from '../errors.js';
 import { floatToHalf, halfToFloat } from '../formats/float16.js';
 import type { Kernels } from '../kernels/types.js';
-import { blockLayout, sizeOf } from '../shape.js';
-import { codingOf } from './decode.js';
+import { type BlockLayout, blockLayout, sizeOf } from '../shape.js';
+import { codeBytes, codingOf } from './decode.js';
 import { fitAbsMax, fitMean, fitNone, scalesAbsMax, scalesMean, scalesNone } from './fit/closed.js';
 import { fitHalfQuadratic, halfQuadraticPasses, scalesHalfQuadratic } from './fit/hqq.js';
 import { fitLeastSquares, leastSquaresPasses, scalesLeastSquares } from './fit/lsq.js';
@@ -89,16 +89,15 @@ export function quantizeTensor(
     );
   }
   const coding = codingOf(options, shape.length, context);
-  const axes = shape.length === 0 ? [] : coding.axes;
-  const layout = blockLayout(
-    shape,
-    shape.length === 0 ? 'tensor' : coding.granularity,
-    axes,
-    coding.groupSize,
-    context,
-  );
+  const layout = layoutOf(shape, coding, context);
   const { scales, codes } = fitTensor(weights, coding, { kernels, layout, context });
   return { coding, shape: [...shape], layout, codes, scales };
+}
+
+/** The blocks of a tensor; a scalar is one. @throws RangeError */
+export function layoutOf(shape: readonly number[], coding: Coding, context?: string): BlockLayout {
+  if (shape.length === 0) return blockLayout(shape, 'tensor', [], undefined, context);
+  return blockLayout(shape, coding.granularity, coding.axes, coding.groupSize, context);
 }
 
 /**
@@ -137,6 +136,6 @@ export function storedScales(
 }
 
 /** Bytes of codes and scales together, as stored. */
-export function quantizedBytes({ codes, scales, coding }: QuantizedTensor): number {
-  return codes.length + scales.length * (coding.scaleDtype === 'F16' ? 2 : 4);
+export function quantizedBytes({ shape, scales, coding }: Omit<QuantizedTensor, 'codes'>): number {
+  return codeBytes(shape, coding.scheme) + scales.length * (coding.scaleDtype === 'F16' ? 2 : 4);
 }

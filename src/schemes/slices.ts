@@ -1,13 +1,15 @@
 import type { Decoder, Difference, Kernels } from '../kernels/types.js';
 import { type BlockLayout, blockCount, blockLayout, blockShape, layoutSize, sizeOf } from '../shape.js';
-import { codingOf, SCHEMES } from './decode.js';
+import { codeBytes, codingOf, SCHEMES } from './decode.js';
 import { inverseOf } from './grids.js';
 import { ENCODERS, fitTensor, ruleOf, storedScales } from './quantize.js';
 import type { EachPiece, QuantizedTensor, QuantizeOptions } from './types.js';
 
 /** Weights per slice: 4 MiB of float32. */
 const SLICE_WEIGHTS = 2 ** 20;
-/** Weights of a tensor that is still handled whole: 64 MiB. */
+/** Weights of a tensor that is still handled whole: 16 MiB. */
+const WHOLE = 2 ** 22;
+/** Weights of the largest slice: 64 MiB. */
 const LARGE = 2 ** 24;
 
 /** A run of a tensor's elements, `[from, to)` in C order, that is a tensor of its own: whole bytes of codes. */
@@ -78,23 +80,21 @@ function slicesOf(layout: BlockLayout, most: number): Slice[] {
   return slices;
 }
 
-/** Whether a tensor is so large that it is better handled in slices: above 64 MiB of float32. */
+/** Whether a tensor is so large that it is better handled in slices: above 16 MiB of float32. */
 export function isLarge(shape: readonly number[]): boolean {
-  return sizeOf(shape) > LARGE;
+  return sizeOf(shape) > WHOLE;
 }
 
 /** Reads elements `[from, to)`; the memory may be used again for the next. */
 export type ReadSlice = (from: number, to: number) => Float32Array;
 
-/**
- * Quantizes a tensor that is too large to hold. Where slices hold whole blocks, each is read once; where a block spans
- * them all, they are read once for each pass of the rule for scales (1, for least squares 5, half-quadratic 28), and once for the codes.
- *
- * The result is that of `quantizeTensor`, but for the last bit of sums where 64 rows are more than 64 MiB.
- *
- * @param onSlice called with the share of the work done, 0 to 1
- * @throws BitnibbleError `not-finite`; RangeError as `quantizeTensor`
- */
+/** A tensor whose codes went elsewhere. */
+export type CodedTensor = Omit<QuantizedTensor, 'codes'>;
+
+/** Takes codes of a tensor, and the first of its bytes that they are; the memory may be used again for the next. */
+export type WriteCodes = (codes: Uint8Array, at: number) => void;
+
+/** {@link codeInSlices}, with the codes. */
 export function quantizeInSlices(
   kernels: Kernels,
   read: ReadSlice,
@@ -104,6 +104,44 @@ export function quantizeInSlices(
   onSlice: (share: number) => void = () => undefined,
   sliceWeights = SLICE_WEIGHTS,
 ): { tensor: QuantizedTensor; difference: Difference } {
+  let codes = new Uint8Array(0);
+  const write: WriteCodes = (part, at) => {
+    if (codes.length === 0) codes = new Uint8Array(codeBytes(shape, options.scheme));
+    codes.set(part, at);
+  };
+  const { tensor, difference } = codeInSlices(
+    kernels,
+    read,
+    shape,
+    options,
+    write,
+    context,
+    onSlice,
+    sliceWeights,
+  );
+  return { tensor: { ...tensor, codes }, difference };
+}
+
+/**
+ * Quantizes a tensor that is too large to hold. Where slices hold whole blocks, each is read once; where a block spans
+ * them all, they are read once for each pass of the rule for scales (1, for least squares 5, half-quadratic 28), and once for the codes.
+ *
+ * The result is that of `quantizeTensor`, but for the last bit of sums where 64 rows are more than 64 MiB.
+ *
+ * @param write is given the codes of each slice
+ * @param onSlice called with the share of the work done, 0 to 1
+ * @throws BitnibbleError `not-finite`; RangeError as `quantizeTensor`
+ */
+export function codeInSlices(
+  kernels: Kernels,
+  read: ReadSlice,
+  shape: readonly number[],
+  options: QuantizeOptions,
+  write: WriteCodes,
+  context = 'tensor',
+  onSlice: (share: number) => void = () => undefined,
+  sliceWeights = SLICE_WEIGHTS,
+): { tensor: CodedTensor; difference: Difference } {
   const coding = codingOf(options, shape.length, context);
   const layout = blockLayout(shape, coding.granularity, coding.axes, coding.groupSize, context);
   const slices = slicesOf(layout, sliceWeights);
@@ -112,14 +150,12 @@ export function quantizeInSlices(
   const { packInto } = ENCODERS[coding.scheme];
   const rule = ruleOf(coding, context);
   const scales = new Float32Array(blockCount(layout));
-  const codes = new Uint8Array(Math.ceil((size * bits) / 8));
-  const tensor: QuantizedTensor = { coding, shape: [...shape], layout, codes, scales };
 
-  let packSlice = (weights: Float32Array, slice: Slice, out: Uint8Array): void => {
+  let packSlice = (weights: Float32Array, slice: Slice, _memory: Uint8Array): Uint8Array => {
     const stats = { kernels, layout: slice.layout, context, first: slice.from };
     const fit = fitTensor(weights, coding, stats);
-    out.set(fit.codes);
     for (const [block, scale] of fit.scales.entries()) scales[slice.blockOf(block)] = scale;
+    return fit.codes;
   };
   let pass = 0;
   let passes = 1;
@@ -136,35 +172,37 @@ export function quantizeInSlices(
     scales.set(storedScales(found.scales, coding, context));
     const given = coding.scaleDtype === 'F32' ? found.inverses : undefined;
     const inverses = given ?? scales.map(inverseOf);
-    packSlice = (weights, slice, out) => packInto(kernels, weights, inverses, slice.layout, out);
+    packSlice = (weights, slice, memory) => packInto(kernels, weights, inverses, slice.layout, memory);
   }
 
-  const decoded = new Float32Array(Math.max(0, ...slices.map(({ from, to }) => to - from)));
+  const largest = Math.max(0, ...slices.map(({ from, to }) => to - from));
+  const decoded = new Float32Array(largest);
+  const memory = new Uint8Array(Math.ceil((largest * bits) / 8));
   let [signal, noise, maxError] = [0, 0, 0];
   for (const slice of slices) {
     const weights = read(slice.from, slice.to);
-    packSlice(weights, slice, codes.subarray((slice.from * bits) / 8, Math.ceil((slice.to * bits) / 8)));
-    const part = kernels.difference(weights, decode(kernels, tensor, slice, decoded));
+    const at = (slice.from * bits) / 8;
+    const codes = packSlice(weights, slice, memory.subarray(0, Math.ceil((slice.to * bits) / 8) - at));
+    write(codes, at);
+    const part = kernels.difference(weights, decode(kernels, { coding, scales }, slice, codes, decoded));
     signal += part.signal;
     noise += part.noise;
     maxError = Math.max(maxError, part.maxError);
     onSlice((passes - 1 + slice.to / size) / passes);
   }
-  return { tensor, difference: { signal, noise, maxError } };
+  return { tensor: { coding, shape: [...shape], layout, scales }, difference: { signal, noise, maxError } };
 }
 
-/** The values of one slice, in `memory`. */
+/** The values of one slice with these codes, in `memory`. */
 function decode(
   kernels: Decoder,
-  tensor: QuantizedTensor,
+  { scales, coding }: Pick<QuantizedTensor, 'scales' | 'coding'>,
   { from, to, layout, blockOf }: Slice,
+  codes: Uint8Array,
   memory: Float32Array,
 ): Float32Array {
-  const { codes, scales, coding } = tensor;
-  const perByte = 8 / SCHEMES[coding.scheme].bits;
   const own = Float32Array.from({ length: blockCount(layout) }, (_, i) => scales[blockOf(i)] as number);
-  const part = codes.subarray(from / perByte, Math.ceil(to / perByte));
-  return SCHEMES[coding.scheme].unpackInto(kernels, part, own, layout, memory.subarray(0, to - from));
+  return SCHEMES[coding.scheme].unpackInto(kernels, codes, own, layout, memory.subarray(0, to - from));
 }
 
 /**
@@ -178,7 +216,9 @@ export function* decodedSlices(
 ): Generator<{ readonly from: number; readonly values: Float32Array }> {
   const slices = slicesOf(tensor.layout, sliceWeights);
   const memory = new Float32Array(Math.max(0, ...slices.map(({ from, to }) => to - from)));
+  const perByte = 8 / SCHEMES[tensor.coding.scheme].bits;
   for (const slice of slices) {
-    yield { from: slice.from, values: decode(kernels, tensor, slice, memory) };
+    const codes = tensor.codes.subarray(slice.from / perByte, Math.ceil(slice.to / perByte));
+    yield { from: slice.from, values: decode(kernels, tensor, slice, codes, memory) };
   }
 }

@@ -28,9 +28,9 @@ function readsOf(shape: readonly number[], options: QuantizeOptions, most: numbe
   return reads;
 }
 
-test('a tensor above 2^24 weights, 64 MiB, is large', () => {
-  assert.is(isLarge([2 ** 12, 2 ** 12]), false);
-  assert.is(isLarge([2 ** 24 + 1]), true);
+test('a tensor above 2^22 weights, 16 MiB, is large', () => {
+  assert.is(isLarge([2 ** 11, 2 ** 11]), false);
+  assert.is(isLarge([2 ** 22 + 1]), true);
   assert.is(isLarge([]), false);
 });
 
