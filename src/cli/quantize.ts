@@ -7,10 +7,16 @@ import { loadKernels } from '../kernels/index.js';
 import type { Kernels } from '../kernels/types.js';
 import type { QuantizableModel } from '../model.js';
 import { readFile } from '../node/files.js';
-import { isPackedName, quantizeToFile, requireEnding, saveQuantized } from '../node/models.js';
+import {
+  isPackedName,
+  type QuantizeToFileOptions,
+  quantizeToFile,
+  requireEnding,
+  saveQuantized,
+} from '../node/models.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
 import { writePacked } from '../packed/write.js';
-import { type QuantizeModelOptions, type QuantizeReport, quantizeModel } from '../pipeline/quantize.js';
+import { type QuantizeReport, quantizeModel } from '../pipeline/quantize.js';
 import { decide, parseRecipe, type Recipe } from '../pipeline/recipe.js';
 import { equalize } from '../pipeline/transform/equalize.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
@@ -148,10 +154,16 @@ async function quantizeFile(
     const { source, folded, equalized } = transform(model, output, flags);
     requireKernels(source, recipe);
     const inputBytes = modelBytes(model);
-    if (replaces) noteReplaced(flags, output);
-    const options = { kernels, onProgress: bar.update };
+    const options = {
+      kernels,
+      onProgress: bar.update,
+      onWritten: () => {
+        bar.stop();
+        trace(flags, `${source.weights.length} weights, quantized`);
+        if (replaces) noteReplaced(flags, output);
+      },
+    };
     const { report, outputBytes } = await quantizeTo(output, source, recipe, options, model);
-    bar.stop();
     trace(flags, `${output === PIPE ? 'standard output' : output}: written`);
     say(flags, () => reportTable(report));
     for (const line of quantizedLines(model)) say(flags, line);
@@ -174,7 +186,7 @@ async function quantizeTo(
   output: string,
   source: QuantizableModel,
   recipe: Recipe,
-  options: QuantizeModelOptions,
+  options: QuantizeToFileOptions,
   model: KerasModel,
 ): Promise<{ report: QuantizeReport; outputBytes: number }> {
   if (output !== PIPE && isPackedName(output)) {
@@ -182,6 +194,7 @@ async function quantizeTo(
     return { report, outputBytes: writtenBytes(output) };
   }
   const { model: quantized, report } = quantizeModel(source, recipe, options);
+  options.onWritten?.();
   return { report, outputBytes: await save(quantized, model, output) };
 }
 

@@ -9,6 +9,7 @@ export {
   type OpenModel,
   openKeras,
   openModel,
+  type QuantizeToFileOptions,
   quantizeToFile,
   saveModelWeights,
   saveQuantized,

@@ -303,6 +303,12 @@ export async function saveQuantized(
   await saveEntries(original, decodedWeights(quantized), path);
 }
 
+/** What quantizing a model into a file needs. */
+export interface QuantizeToFileOptions extends QuantizeModelOptions {
+  /** Called when all is quantized, before it takes the place of a file that is there. */
+  readonly onWritten?: () => void;
+}
+
 /**
  * Quantizes a model into a packed file tensor by tensor: no more than some slices of a tensor are in memory, however large
  * the model is. The file is that of {@link saveQuantized}.
@@ -315,7 +321,7 @@ export async function saveQuantized(
 export async function quantizeToFile(
   model: QuantizableModel,
   recipe: Recipe,
-  options: QuantizeModelOptions,
+  options: QuantizeToFileOptions,
   original: KerasModel,
   path: string,
 ): Promise<QuantizeReport> {
@@ -326,6 +332,7 @@ export async function quantizeToFile(
   let report: QuantizeReport | undefined;
   await makeFile(path, (draft) => {
     report = quantizeInto(model, recipe, options, (bytes, at) => draft.write(bytes, at));
+    options.onWritten?.();
   });
   return report as QuantizeReport;
 }
