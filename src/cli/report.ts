@@ -28,6 +28,7 @@ interface Flags extends DataFlags {
 
 const PARTS: Readonly<Record<ReportPart, readonly [label: string, unit: string]>> = {
   float: ['float model', 'samples'],
+  first: ['one row calibrated', 'layers'],
   rounding: ['rounded without data', 'samples'],
   sensitivity: ['each layer alone', 'layers'],
   calibration: ['calibrated and mixed', 'samples'],
@@ -127,7 +128,10 @@ export async function report(file: string, flags: Flags): Promise<void> {
         ? { calibration: { dataset: held.dataset, samples: held.samples, ...(tf ? { tf } : {}) } }
         : {}),
       onEstimate: (seconds) =>
-        say(flags, `The float model is evaluated; the rest takes about ${duration(seconds)}.`),
+        say(
+          flags,
+          `The float model is evaluated${held ? ' and one row calibrated' : ''}; the rest takes about ${duration(seconds)}.`,
+        ),
       onProgress: bar.update,
     });
     bar.stop();

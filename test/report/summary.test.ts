@@ -86,12 +86,13 @@ test('where no answer turned, the row says what is known: three over the number 
   assert.match(rowTable(report(200, [row('one', 5000, [1, 0], 200)])).text, '−0.50 ± 0.50');
 });
 
-test('how long a report takes: rows without data as often as the float model, calibrated ones longer', () => {
-  const work = { seconds: 1, samples: 1000, rounded: 15, calibrated: 0, fitted: 0 };
+test('how long a report takes: each row is evaluated, and calibrated ones take what one calibration took', () => {
+  const work = { evaluation: 1, rounded: 15 };
   assert.is(estimateSeconds(work), 15);
-  const whole = estimateSeconds({ ...work, calibrated: 7, fitted: 512 });
-  assert.ok(Math.abs(whole - (22 + 10 * 10 * 0.512)) < 1e-9, String(whole));
-  assert.ok(estimateSeconds({ ...work, calibrated: 7, fitted: 1024 }) > whole);
+  const calibration = { seconds: 20, rows: 6 };
+  // 21 evaluations, 6 calibrations and the sensitivity of each layer.
+  assert.is(estimateSeconds({ ...work, calibration }), 21 + 20 * (6 + 2));
+  assert.is(estimateSeconds({ ...work, calibration: { ...calibration, seconds: 40 } }), 21 + 40 * (6 + 2));
 });
 
 test('legends go from the most bits to the fewest', () => {

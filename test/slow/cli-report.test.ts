@@ -92,6 +92,16 @@ test('a table for people; no samples to calibrate with', async () => {
   assert.not.match(readFileSync(at('bare.html'), 'utf8'), /Sensitivity of each layer/);
 });
 
+test('how long it takes is said when one row was calibrated, before the others are', async () => {
+  const { stdout } = await done([
+    ...[model, '--data', digits, '--limit', '50', '--calibrate', images, '--samples', '16', '--mixes', '0'],
+    ...['-o', at('said.html')],
+  ]);
+  const said = /^The float model is evaluated and one row calibrated; the rest takes about \d+ (s|min)\.$/m;
+  assert.match(stdout, said);
+  assert.ok(stdout.search(said) < stdout.indexOf('calibrated per channel'));
+});
+
 test('without --calibrate samples are held back, and it is said', async () => {
   const { stdout, stderr } = await done([
     model,

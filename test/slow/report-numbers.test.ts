@@ -29,6 +29,7 @@ import {
   confusionOf,
   movedCounts,
 } from '../../src/pipeline/report/classes.js';
+import { estimateSeconds } from '../../src/pipeline/report/estimate.js';
 import { paretoFront } from '../../src/pipeline/report/pareto.js';
 import { distanceOf, predictAll } from '../../src/pipeline/report/predict.js';
 import { rangeOf } from '../../src/pipeline/report/ranges.js';
@@ -98,14 +99,17 @@ test('nothing is left behind, and it is JSON as it stands', () => {
 });
 
 test('progress of each part goes up to its end', () => {
-  const parts = ['float', 'rounding', 'sensitivity', 'calibration', 'activations', 'histograms'];
+  const parts = ['float', 'first', 'rounding', 'sensitivity', 'calibration', 'activations', 'histograms'];
   assert.equal([...seen.keys()], parts);
-  // How long it takes is said once, when nothing but the float model has been evaluated.
+  // How long it takes is said once, when the float model and one calibrated row have been measured and nothing else.
   assert.equal(
     estimates.map(({ before }) => before),
-    [['float']],
+    [['float', 'first']],
   );
-  assert.ok((estimates[0]?.seconds ?? 0) > (report.rows[0]?.seconds.evaluate ?? Infinity));
+  const { quantize, evaluate } = rowNamed(report, 'int4, calibrated per channel').seconds;
+  const calibration = { seconds: quantize, rows: 2 + 4 };
+  const rounded = VARIANTS.length - 1;
+  assert.is(estimates[0]?.seconds, estimateSeconds({ evaluation: evaluate, rounded, calibration }));
   for (const [part, shares] of seen) {
     assert.is(shares.at(-1), 1, part);
     assert.ok(

@@ -18,11 +18,18 @@ import { foldBatchNorm } from '../transform/fold.js';
 import { measureActivations } from './activations.js';
 import { estimateSeconds } from './estimate.js';
 import { type Predictions, predictAll } from './predict.js';
-import { finite, RowMeasure, type RowVariant } from './rows.js';
+import { finite, RowMeasure, type RowVariant, type Unplaced } from './rows.js';
 import type { Report, ReportCalibration, ReportSensitivity, ReportWeight, Task } from './types.js';
 
 /** Parts of the work, in their order. */
-export type ReportPart = 'float' | 'rounding' | 'sensitivity' | 'calibration' | 'activations' | 'histograms';
+export type ReportPart =
+  | 'float'
+  | 'first'
+  | 'rounding'
+  | 'sensitivity'
+  | 'calibration'
+  | 'activations'
+  | 'histograms';
 
 /** What a report measures, and with what. */
 export interface ReportOptions {
@@ -49,7 +56,10 @@ export interface ReportOptions {
   readonly mixes?: number;
   /** Bins of a histogram. Default 64. */
   readonly bins?: number;
-  /** Told once, when the float model was evaluated: about how many seconds the rest takes. */
+  /**
+   * Told once about how many seconds the rest takes: when the float model was evaluated and, with `calibration`, the first
+   * row calibrated and evaluated, which is what tells.
+   */
   readonly onEstimate?: (seconds: number) => void;
   /** Of the positions that calibration samples. Default 0. */
   readonly seed?: number;
@@ -115,21 +125,21 @@ export async function measureReport(
     isMain: !calibration && MAIN_DATA_FREE.includes(variant.name),
   }));
   const { source, folded } = foldBatchNorm(model);
-  options.onEstimate?.(
-    estimateSeconds({
-      ...{ seconds: float.seconds, samples: float.samples, rounded: rounded.length },
-      calibrated: calibration ? CALIBRATED_VARIANTS.length + mixes : 0,
-      fitted: Math.min(calibration?.samples ?? 2048, calibration?.dataset.count ?? 0),
-    }),
-  );
 
-  let part: ReportPart = 'rounding';
+  let part: ReportPart = 'first';
   let done = 0;
   let total = rounded.length * float.samples;
   const measure = new RowMeasure(backend, model, float, {
     ...{ dataset, task, outputs },
-    predict: { ...predict, onProgress: (own) => onProgress?.(part, done + own, total) },
-    apply: { ...{ kernels, seed }, ...given, ...(calibration ? { calibration } : {}) },
+    predict: {
+      ...predict,
+      onProgress: (own) => part !== 'first' && onProgress?.(part, done + own, total),
+    },
+    apply: {
+      ...{ kernels, seed, ...given, ...(calibration ? { calibration } : {}) },
+      // Of one row the layers are shown, of several the samples.
+      onProgress: (own, all) => part === 'first' && onProgress?.(part, own, all),
+    },
   });
   const addAll = async (variants: readonly RowVariant[]) => {
     total = variants.length * float.samples;
@@ -138,6 +148,18 @@ export async function measureReport(
       for (const warning of await measure.add(variant)) warnings.add(warning);
     }
   };
+  const [first, ...others] = CALIBRATED_VARIANTS.map(
+    (variant): RowVariant => ({ ...variant, kind: 'calibrated', isMain: true }),
+  );
+  if (calibration && first) await timed('first calibrated row', () => addAll([first]));
+  const { quantize, evaluate } = (measure.rows.at(-1) as Unplaced).seconds;
+  options.onEstimate?.(
+    estimateSeconds({
+      ...{ evaluation: evaluate, rounded: rounded.length },
+      ...(calibration ? { calibration: { seconds: quantize, rows: others.length + mixes } } : {}),
+    }),
+  );
+  part = 'rounding';
   await timed('rounded without data', () => addAll(rounded));
 
   let calibrated: ReportCalibration | undefined;
@@ -159,12 +181,7 @@ export async function measureReport(
       sensitivity: sensitivity.map(jsonOf),
     };
     part = 'calibration';
-    await timed('calibrated, and mixed', () =>
-      addAll([
-        ...CALIBRATED_VARIANTS.map((own): RowVariant => ({ ...own, kind: 'calibrated', isMain: true })),
-        ...mixedVariants(sensitivity, mixes),
-      ]),
-    );
+    await timed('calibrated, and mixed', () => addAll([...others, ...mixedVariants(sensitivity, mixes)]));
     activations = await timed('ranges of activations', () =>
       measureActivations(tf, source, {
         ...samples,

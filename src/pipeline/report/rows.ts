@@ -22,7 +22,11 @@ export interface RowOptions {
   readonly apply: VariantOptions;
 }
 
-type Unplaced = Omit<ReportRow, 'isPareto'>;
+/** A row before all rows are there. */
+export type Unplaced = Omit<ReportRow, 'isPareto'>;
+
+/** In the order of a report, whatever was measured first. */
+const KINDS: readonly ReportRow['kind'][] = ['float', 'data-free', 'calibrated', 'mixed'];
 
 /** Measures rows one by one, each against the float model. */
 export class RowMeasure {
@@ -80,14 +84,15 @@ export class RowMeasure {
     return made.notes;
   }
 
-  /** All rows with the Pareto front marked. */
+  /** All rows by their kind, each kind as it was measured, with the Pareto front marked. */
   finish(): ReportRow[] {
-    const placed = this.rows.map(({ bytes, classes, divergence }) => ({
+    const rows = [...this.rows].sort((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind));
+    const placed = rows.map(({ bytes, classes, divergence }) => ({
       bytes,
       quality: classes ? classes.top1 : divergence === null ? Number.NaN : -divergence,
     }));
     const front = paretoFront(placed);
-    return this.rows.map((row, i) => ({ ...row, isPareto: front[i] === true }));
+    return rows.map((row, i) => ({ ...row, isPareto: front[i] === true }));
   }
 
   #classes(predictions: Predictions): { classes?: ClassResults } {
