@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Keras: a model that calls a model that a model inside it calls too is saved, and cannot be loaded again
+# Keras: a model that calls another model, both directly and inside a third model, is saved and cannot be loaded again
 #
 # keras 3.15.1 on jax 0.10.2.
 #
