@@ -88,7 +88,7 @@ withBoth(
   'a Vite app: built without configuration, it reads digits of images',
   async ({ bundlers, chromium }) => {
     const page = 'examples/vite/README.md';
-    const commands = commandsOf(page, 'checkout that it lies in');
+    const commands = commandsOf(page, 'Start in the root');
     assert.equal(commands, [
       'npm run build',
       'cd examples/vite',
