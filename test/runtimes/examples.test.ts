@@ -1,4 +1,4 @@
-// The examples as their READMEs run them: scripts in Node.js from what is published, the Vite app in Chromium.
+// The examples as their READMEs run them: scripts in Node.js from what is published, the Vite app in Chromium; and the notebook.
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { suite } from 'uvu';
@@ -63,6 +63,33 @@ test('a folder of images: accuracy and bytes, and a packed file that answers', a
   });
   assert.is(refused.status, 1);
   assert.match(refused.stderr, /strange\.png: expected 28 x 28 pixels, got \d+ x \d+/);
+});
+
+test('the notebook: signs lose the network, scales and calibration keep it, each tensor has its error', async () => {
+  // What Keras and NumPy measured: examples/digits/measure.py.
+  const lines = await runScript(root, 'examples/notebook.ts');
+  const accuracyOf = (name: string) => {
+    const line = lines.find((own) => own.startsWith(`${name}  `)) ?? '';
+    return Number(/accuracy (\d\.\d{4})/.exec(line)?.[1] ?? Number.NaN);
+  };
+  assert.is(accuracyOf('as trained'), 0.989);
+  assert.is(accuracyOf('every array to +1 and -1'), 0.239);
+  assert.is(accuracyOf('1 bit, one scale per channel (mean |w|)'), 0.585);
+  const kernels = ['conv1', 'conv2', 'conv3', 'conv4', 'conv5', 'dense1', 'digit'];
+  for (const scheme of ['int4', 'int2', 'binary']) {
+    const name = `${scheme}, calibrated`;
+    assert.ok(accuracyOf(name) > 0.97, `${name}: ${accuracyOf(name)}`);
+    const from = lines.findIndex((line) => line.startsWith(name)) + 2;
+    const rows = lines.slice(from, from + kernels.length).map((line) => line.trim().split(/ {2,}/));
+    assert.equal(
+      rows.map(([id]) => id),
+      kernels.map((layer) => `${layer}/kernel`),
+    );
+    for (const [, lost = '', ratio = ''] of rows) {
+      assert.match(lost, /^\d+\.\d\d %$/);
+      assert.match(ratio, /^-?\d+\.\d dB$/);
+    }
+  }
 });
 
 test('a network that takes tokens: its table says what the README says, and it knows its lines', async () => {
