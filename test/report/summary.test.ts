@@ -91,8 +91,8 @@ test('how long a report takes: each row is evaluated, and calibrated ones take w
   assert.is(estimateSeconds(work), 15);
   const calibration = { seconds: 20, rows: 6 };
   // 21 evaluations, 6 calibrations and the sensitivity of each layer.
-  assert.is(estimateSeconds({ ...work, calibration }), 21 + 20 * (6 + 2));
-  assert.is(estimateSeconds({ ...work, calibration: { ...calibration, seconds: 40 } }), 21 + 40 * (6 + 2));
+  assert.is(estimateSeconds({ ...work, calibration }), 21 + 20 * (6 + 3));
+  assert.is(estimateSeconds({ ...work, calibration: { ...calibration, seconds: 40 } }), 21 + 40 * (6 + 3));
 });
 
 test('legends go from the most bits to the fewest', () => {

@@ -14,11 +14,11 @@ export interface Work {
 }
 
 /**
- * The sensitivity of each layer takes as long as so many calibrations. It fits every layer at three schemes, but computes a
- * layer's moments once for all three; the rest of the network runs for each fit. Measured: 1.2 to 1.4 on the digits network,
- * 2.5 on the 17 layers of the CIFAR-10 network.
+ * The sensitivity of each layer takes as long as so many calibrations: it fits every layer at three schemes, and the rest of the
+ * network runs for each fit. Measured: 3 on the 17 layers of the CIFAR-10 network, 1.2 to 1.4 on the digits network, which is
+ * soon done in any case.
  */
-const SENSITIVITY = 2;
+const SENSITIVITY = 3;
 
 /** About how long the rest of a report takes, in seconds. */
 export function estimateSeconds({ evaluation, rounded, calibration }: Work): number {
