@@ -12,6 +12,7 @@ import {
   loadTensorFlow,
 } from '../node/tfjs.js';
 import type { Backend } from '../pipeline/backend.js';
+import { storedRange } from '../pipeline/input-range.js';
 import { checkLabels, checkSamples } from '../pipeline/inputs.js';
 import { prepare } from '../tfjs/load.js';
 import type { TensorFlow } from '../tfjs/types.js';
@@ -39,7 +40,8 @@ export async function openData(flags: DataFlags, model: ModelSource): Promise<Da
   // Layers that nobody can run are named before data is downloaded and TensorFlow.js loaded.
   prepare(model);
   const dataset = await openSamples(flags, flags.data, flags.split);
-  const { preprocess, preprocessing } = scalingOf(flags, model, dataset.dtype);
+  checkSamples(model, dataset);
+  const { preprocess, preprocessing } = scalingOf(flags, model, () => storedRange(dataset));
   const samples = Math.min(flags.limit ?? dataset.count, dataset.count);
   checkSamples(model, dataset, preprocess);
   const description = `${dataset.name}, ${count(samples)} samples of [${dataset.inputShape}], ${preprocessing}`;

@@ -166,7 +166,7 @@ export function scaleOptions(command: Command): Command {
   return command
     .option(
       '--scale <factor>',
-      'inputs times this (default: 1/255 for 8-bit data, 1 where the model scales by itself or takes token ids)',
+      'inputs times this (default: for 8-bit data 1/255, or 1 where the layers at the input expect 0 to 255 or indices)',
       preprocessing('scale'),
     )
     .option('--mean <list>', 'then minus this: one number or one per channel', preprocessing('mean'))

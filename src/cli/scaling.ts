@@ -1,6 +1,6 @@
 import { type Preprocess, parsePreprocess } from '../data/index.js';
 import type { ModelSource } from '../model.js';
-import { scalesItself, takesIndices } from '../pipeline/inputs.js';
+import { firstRange, type StoredRange, scaleFor } from '../pipeline/input-range.js';
 
 /** What becomes of inputs, as it was typed. */
 export interface ScaleFlags {
@@ -16,16 +16,25 @@ export interface Scaling {
   readonly preprocessing: string;
 }
 
+/** `1/255` where it is that. */
+export const factorText = (scale: number): string => (scale === 1 / 255 ? '1/255' : String(scale));
+
 /**
- * Settles how inputs are scaled: 8-bit data by 1/255, unless a factor was typed, the model scales by itself or takes indices.
- * @param dtype of the data; undefined where no factor is taken by default
+ * Settles how inputs are scaled: as typed, else as `scaleFor` finds it from the model's constants and the data.
+ *
+ * @param data undefined where no factor is taken by default
+ * @throws BitnibbleError `data-mismatch` where it is unclear
  */
-export function scalingOf(flags: ScaleFlags, model: ModelSource, dtype: string | undefined): Scaling {
+export function scalingOf(
+  flags: ScaleFlags,
+  model: ModelSource,
+  data: (() => StoredRange) | undefined,
+): Scaling {
   const given = parsePreprocess(flags);
-  const isRaw = dtype === 'uint8' && !scalesItself(model) && !takesIndices(model);
-  const scale = given.scale ?? (isRaw ? 1 / 255 : 1);
-  const factor = scale === 1 / 255 ? '1/255' : String(scale);
-  const steps = [`inputs x ${factor}${given.scale === undefined ? ' (by default)' : ''}`];
+  const found = given.scale === undefined && data ? scaleFor(model, firstRange(model), data()) : undefined;
+  const scale = given.scale ?? found?.scale ?? 1;
+  const byDefault = found && found.why !== '' ? ` (by default), since ${found.why}` : ' (by default)';
+  const steps = [`inputs x ${factorText(scale)}${given.scale === undefined ? byDefault : ''}`];
   if (flags.mean !== undefined) steps.push(`- ${flags.mean}`);
   if (flags.std !== undefined) steps.push(`/ ${flags.std}`);
   return { preprocess: { ...given, scale }, preprocessing: steps.join(' ') };

@@ -47,10 +47,10 @@ function valuesOf({ data, dtype }: NdArray, name: string): Uint8Array | Float32A
   return values;
 }
 
-/** Images `[n, h, w]` are samples `[h, w, 1]`; any other shape is kept. */
-function sampleShape(shape: readonly number[]): number[] {
+/** Shape of a sample: of IDX images `[n, h, w]` it is `[h, w, 1]`, else as it is stored. */
+function sampleShape(shape: readonly number[], isIdx: boolean): number[] {
   const sample = shape.slice(1);
-  return sample.length === 2 ? [...sample, 1] : sample;
+  return isIdx && sample.length === 2 ? [...sample, 1] : sample;
 }
 
 /** Classes as integers: of shape `[n]` or `[n, 1]`, or one-hot `[n, classes]`. */
@@ -87,13 +87,14 @@ function hotColumn(at: (i: number) => number, start: number, width: number): num
 
 function dataset(
   images: { array: NdArray; name: string },
-  labels?: { array: NdArray; name: string },
+  labels: { array: NdArray; name: string } | undefined,
+  isIdx: boolean,
 ): Dataset {
   const { array, name } = images;
   if (array.shape.length < 2 || array.data.length === 0) {
     mismatch(name, `expected samples along the first of two axes or more, got shape [${array.shape}]`);
   }
-  const inputShape = sampleShape(array.shape);
+  const inputShape = sampleShape(array.shape, isIdx);
   const y = labels && labelsOf(labels.array, array.shape[0]!, labels.name);
   return arrayDataset({ name, inputShape, values: valuesOf(array, name), ...(y ? { labels: y } : {}) });
 }
@@ -103,14 +104,15 @@ function datasetInPlace(
   stored: StoredArray,
   source: RandomAccess,
   name: string,
-  labels?: { array: NdArray; name: string },
+  labels: { array: NdArray; name: string } | undefined,
+  isIdx: boolean,
 ): Dataset {
   const { dtype, shape, littleEndian, start } = stored;
   if (stored.fortranOrder) {
     const fault = `an array of shape [${shape}] in Fortran order, which cannot be read sample by sample`;
     throw new BitnibbleError('too-large', `${name}: ${fault}: save it in C order`);
   }
-  const inputShape = sampleShape(shape);
+  const inputShape = sampleShape(shape, isIdx);
   const bytes = sizeOf(inputShape) * itemSize(dtype);
   if (shape.length < 2 || bytes === 0 || bytes > IN_PLACE)
     mismatch(name, `expected samples along the first of two axes or more, got shape [${shape}]`);
@@ -162,13 +164,14 @@ export function readIdxDataset(
 ): Dataset {
   const read = ({ name, bytes }: NamedBytes) => ({ array: readIdx(bytes, { ...options, name }), name });
   return withFile(images, () => {
-    if (!isOpen(images)) return { dataset: dataset(read(images), labels && read(labels)), inPlace: false };
+    if (!isOpen(images))
+      return { dataset: dataset(read(images), labels && read(labels), true), inPlace: false };
     const { name, source } = images;
     const size = Math.min(source.size, IN_PLACE);
     const head = bytesAt(source, 0, Math.min(3, size), name);
     if (source.size > IN_PLACE && !isGzip(head)) {
       const stored = readIdxHeader(source, name);
-      return { dataset: datasetInPlace(stored, source, name, labels && read(labels)), inPlace: true };
+      return { dataset: datasetInPlace(stored, source, name, labels && read(labels), true), inPlace: true };
     }
     if (source.size > IN_PLACE)
       throw new BitnibbleError(
@@ -176,14 +179,14 @@ export function readIdxDataset(
         `${name}: ${source.size} bytes of gzip data, expected at most ${IN_PLACE}: unpack it`,
       );
     const whole = { name, bytes: bytesAt(source, 0, size, name) };
-    return { dataset: dataset(read(whole), labels && read(labels)), inPlace: false };
+    return { dataset: dataset(read(whole), labels && read(labels), true), inPlace: false };
   });
 }
 
 /**
  * An `.npz` file with `x` and `y`, or `x_test` and `y_test` (`x_train`, `y_train`) as `keras.datasets` has them; the
  * pair of the split is preferred. Labels are class numbers, of shape `[n]` or `[n, 1]`, or one-hot `[n, classes]`;
- * without them the data is unlabelled. Images `[n, h, w]` become samples `[h, w, 1]`.
+ * without them the data is unlabelled. Samples keep the shape that they have.
  *
  * @throws BitnibbleError `not-zip`, `not-npy`, `unsupported-dtype`, `corrupt-file` for bytes that are no whole `.npz` archive; `data-mismatch`, naming the array, where arrays are missing or do
  *   not fit
@@ -215,7 +218,7 @@ function npzDataset(
   const stored = isOpen(given) ? file.stored(x) : undefined;
   if (stored && stored.size > IN_PLACE) {
     const header = readNpyHeader(stored, `${name}: ${x}.npy`);
-    return { dataset: datasetInPlace(header, stored, name, labels), inPlace: true };
+    return { dataset: datasetInPlace(header, stored, name, labels, false), inPlace: true };
   }
-  return { dataset: dataset({ array: file.read(x), name }, labels), inPlace: false };
+  return { dataset: dataset({ array: file.read(x), name }, labels, false), inPlace: false };
 }

@@ -3,47 +3,33 @@ import { BitnibbleError } from '../errors.js';
 import type { ModelSource } from '../model.js';
 import { readNetwork, type Shape } from '../network/index.js';
 import { sizeOf } from '../shape.js';
+import { firstRange, type InputRange, rangeWarning } from './input-range.js';
 import { outputKind } from './outputs.js';
 
-/** Larger inputs than this look as if nobody had scaled them. */
-const LARGEST = 30;
-
-/** Whether the model scales its own inputs: a Rescaling or Normalization layer. */
-export function scalesItself(model: ModelSource): boolean {
-  return readNetwork(model).nodes.some(({ operation }) => /^(Rescaling|Normalization)$/.test(operation));
-}
-
-/** Layers whose inputs are numbers of things: rows of a table, categories. */
-const INDEXED = /^(?:[\w.]+>)?(Embedding|CategoryEncoding|IntegerLookup|Hashing|Discretization)$/;
-
-/** Names of the inputs that are token ids or the like: an Embedding takes them as they come. */
-export function indexedInputs(model: ModelSource): Set<string> {
-  const { nodes, inputs } = readNetwork(model);
-  const taken = new Set(nodes.flatMap((node) => (INDEXED.test(node.operation) ? node.inputs : [])));
-  return new Set(inputs.filter(({ value }) => taken.has(value)).map(({ name }) => name));
-}
-
-/** Whether some of the model's inputs are {@link indexedInputs}. */
-export const takesIndices = (model: ModelSource): boolean => indexedInputs(model).size > 0;
-
-/** What looks wrong about inputs as large as `most` in magnitude, or nothing. */
-export function unscaled(model: ModelSource, most: number): string | undefined {
-  if (!(most > LARGEST) || scalesItself(model) || takesIndices(model)) return undefined;
-  return `inputs reach ${most.toPrecision(3)}: they look unscaled; most networks expect 0 to 1, or a deviation of 1`;
-}
-
-/** Looks at inputs as they go by and warns once, as soon as one is too large. */
+/**
+ * Looks at inputs as they go by and warns once, as soon as some are too large, or at the end too small, for what the network
+ * expects.
+ */
 export function inputWatch(
   model: ModelSource,
   onWarning: ((text: string) => void) | undefined,
 ): (x: Float32Array) => void {
   let isDone = onWarning === undefined;
+  let range: InputRange | undefined;
+  let isKnown = false;
   return (x) => {
     if (isDone) return;
-    const most = x.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-    if (!(most > LARGEST)) return;
-    isDone = true;
-    const warning = unscaled(model, most);
+    let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    for (const value of x) {
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+    if (!isKnown) {
+      range = firstRange(model);
+      isKnown = true;
+    }
+    const warning = rangeWarning(range, low, high);
+    isDone = warning !== undefined;
     if (warning) onWarning?.(warning);
   };
 }
@@ -58,10 +44,14 @@ export function sampleShape(
   data: readonly number[],
 ): number[] | undefined {
   const wanted = model.slice(1);
-  if (wanted.length === data.length && wanted.every((n, i) => n === null || n === data[i])) return [...data];
-  const longer = (shape: readonly (number | null)[]) => shape.filter((n) => n !== 1).join();
-  const isFlat = wanted.length === 1 && wanted[0] === sizeOf(data);
-  return isFlat || longer(wanted) === longer(data) ? (wanted as number[]) : undefined;
+  const fits = (own: readonly (number | null)[], other: readonly number[]) =>
+    own.length === other.length && own.every((n, i) => n === null || n === other[i]);
+  if (fits(wanted, data)) return [...data];
+  if (wanted.length === 1 && wanted[0] === sizeOf(data)) return [sizeOf(data)];
+  const [own, long] = [wanted.filter((n) => n !== 1), data.filter((n) => n !== 1)];
+  if (!fits(own, long)) return undefined;
+  let next = 0;
+  return wanted.map((n) => (n === 1 ? 1 : (long[next++] as number)));
 }
 
 /** `[None,8]`: axes of any length as Keras names them. */

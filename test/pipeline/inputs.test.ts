@@ -5,13 +5,13 @@ import * as assert from 'uvu/assert';
 import { arrayDataset } from '../../src/data/index.js';
 import { BitnibbleError } from '../../src/errors.js';
 import { openKeras } from '../../src/node/models.js';
+import { firstRange, indexedInputs, rangeWarning } from '../../src/pipeline/input-range.js';
 import {
   checkLabels,
   checkSamples,
   inputWatch,
   requireSampleShape,
-  takesIndices,
-  unscaled,
+  sampleShape,
 } from '../../src/pipeline/inputs.js';
 import { root } from '../support/needs.js';
 
@@ -29,7 +29,7 @@ test('models whose inputs an Embedding takes, Keras 1 and 3, Sequential and func
     'encoder_decoder',
   ]) {
     const model = await open(`tfjs/${name}.h5`);
-    found[name] = takesIndices(model);
+    found[name] = indexedInputs(model).size > 0;
     model.close();
   }
   const [tokens, others] = [
@@ -43,7 +43,7 @@ test('large inputs look unscaled, but for token ids and models that scale by the
   const warnings: Record<string, (string | undefined)[]> = {};
   for (const name of ['cifar10', 'lstm_tagger', 'efficientnet']) {
     const model = await open(`tfjs/${name}.h5`);
-    warnings[name] = [unscaled(model, 255), unscaled(model, 30), unscaled(model, Number.NaN)];
+    warnings[name] = [255, 30, Number.NaN].map((most) => rangeWarning(firstRange(model), 0, most));
     model.close();
   }
   const [first, ...rest] = warnings.cifar10 ?? [];
@@ -97,6 +97,16 @@ test('labels that no output has are refused by the architecture alone', async ()
     await faultOf('tfjs/graph_shared_outputs.h5', [0]),
     /expected a model with one output, got \d/,
   );
+});
+
+test('axes of length 1 may be more or fewer, lengths that are free too', () => {
+  const shapeOf = (wanted: (number | null)[], data: number[]) => sampleShape([null, ...wanted], data)?.join();
+  assert.is(shapeOf([28, 28, 1], [28, 28]), '28,28,1');
+  assert.is(shapeOf([null, null, 1], [28, 28]), '28,28,1');
+  assert.is(shapeOf([null, 8], [5, 8, 1]), '5,8');
+  assert.is(shapeOf([784], [28, 28]), '784');
+  assert.is(shapeOf([null, 8], [5, 7]), undefined);
+  assert.is(shapeOf([null, null, 3], [28, 28]), undefined);
 });
 
 test('samples that do not fit are refused by the architecture alone', async () => {

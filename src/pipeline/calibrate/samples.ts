@@ -3,7 +3,7 @@ import { BitnibbleError } from '../../errors.js';
 import type { ModelSource } from '../../model.js';
 import type { LayersModel, Tensor, TensorFlow } from '../../tfjs/types.js';
 import { inputShapeOf } from '../evaluate.js';
-import { unscaled } from '../inputs.js';
+import { firstRange, rangeWarning } from '../input-range.js';
 
 /** Unlabelled samples to calibrate with. */
 export interface SampleOptions {
@@ -34,13 +34,14 @@ export function sampleBatches(
   const shape = inputShapeOf(model, file, dataset);
   const count = Math.min(samples, dataset.count);
   const warnings: string[] = [];
-  let most = 0;
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   const inputs: Tensor[] = [];
   try {
     for (const { x, size } of dataset.batches({ batchSize, limit: count, preprocess })) {
       for (const value of x) {
         if (!Number.isFinite(value)) throw mismatch(`expected finite samples, got ${value}`);
-        most = Math.max(most, Math.abs(value));
+        if (value < low) low = value;
+        if (value > high) high = value;
       }
       inputs.push(tf.tensor(x, [size, ...shape]));
     }
@@ -48,7 +49,7 @@ export function sampleBatches(
     tf.dispose(inputs);
     throw error;
   }
-  const warning = unscaled(source, most);
+  const warning = rangeWarning(firstRange(source), low, high);
   if (warning) warnings.push(warning);
   if (count < 64) warnings.push(`${count} samples are few: 256 to 2048 are usual`);
   return { inputs, count, warnings };
