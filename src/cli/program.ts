@@ -234,7 +234,7 @@ function addCompare(program: Command): void {
     .command('compare')
     .description('one table: the float model and every scheme, with bytes and accuracy')
     .argument('<file>', KERAS)
-    .option('--calibrate <where>', 'training samples, labels not needed: adds calibrated rows')
+    .option('--calibrate <where...>', 'training samples, labels not needed: adds calibrated rows')
     .option('--samples <n>', 'samples to calibrate with (default: 2048)', positive('--samples'))
     .option(
       '--tune [steps]',
@@ -261,7 +261,7 @@ function addReport(program: Command): void {
       ending('--output', /\.html?$/i, '.html'),
     )
     .option(
-      '--calibrate <where>',
+      '--calibrate <where...>',
       'samples to calibrate with, labels not needed, or none (default: the training samples of --data, else some of its samples, which are not evaluated then)',
     )
     .option('--samples <n>', 'samples to calibrate with (default: 1024)', positive('--samples'))

@@ -1,4 +1,4 @@
-import type { Dataset } from '../data/index.js';
+import { arraysOf, type Dataset, inputsOf } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import type { ModelSource } from '../model.js';
 import { type NetworkNode, openNetwork, operationOf, readNetwork } from '../network/index.js';
@@ -284,33 +284,69 @@ export function rangeWarning(range: InputRange | undefined, low: number, high: n
 }
 
 /** Whether the model scales bytes by itself: constants at its first input that expect 0 to 255. */
-export function scalesItself(model: ModelSource): boolean {
-  const { inputs } = readNetwork(model);
-  return inputRanges(model).get(inputs[0]?.name ?? '')?.kind === 'bytes';
+export const scalesItself = (model: ModelSource): boolean => firstRange(model)?.kind === 'bytes';
+
+/** The least and the largest. */
+export function extremesOf(values: ArrayLike<number>): [low: number, high: number] {
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
 }
 
 /** Samples that are looked at, spread over all. */
 const LOOKED_AT = 256;
 
 /**
- * The least and the largest value of up to 256 samples.
+ * The least and the largest value of up to 256 samples, of each array that they are made of.
  * @throws BitnibbleError `data-mismatch` for NaN and infinity
  */
-export function storedRange(dataset: Dataset): StoredRange {
-  const { name, dtype, count } = dataset;
+export function storedRanges(dataset: Dataset): StoredRange[] {
+  const { name, count } = dataset;
   const taken = Math.min(count, LOOKED_AT);
   const indices = Uint32Array.from({ length: taken }, (_, i) => Math.floor((i * count) / taken));
-  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (const { x } of dataset.batches({ indices, batchSize: 32 }))
-    for (const value of x) {
-      if (value < low) low = value;
-      if (value > high) high = value;
+  const ranges = inputsOf(dataset).map(() => [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]);
+  for (const batch of dataset.batches({ indices, batchSize: 32 }))
+    for (const [i, values] of arraysOf(batch).entries()) {
+      const [low, high] = extremesOf(values);
+      const [least, most] = ranges[i] as [number, number];
+      ranges[i] = [Math.min(low, least), Math.max(high, most)];
     }
-  return { name, dtype, range: [low, high] };
+  return inputsOf(dataset).map(({ dtype, name: own }, i) => ({
+    ...{ name: own === undefined ? name : `${name}: ${own}`, dtype },
+    range: ranges[i] as [number, number],
+  }));
+}
+
+/** What is said of each of a model's inputs, in their order. */
+export function rangesInOrder(model: ModelSource): (InputRange | undefined)[] {
+  const ranges = inputRanges(model);
+  return readNetwork(model).inputs.map(({ name }) => ranges.get(name));
 }
 
 /** What is said of a model's first input. */
-export function firstRange(model: ModelSource): InputRange | undefined {
-  const [input] = readNetwork(model).inputs;
-  return input && inputRanges(model).get(input.name);
+export const firstRange = (model: ModelSource): InputRange | undefined => rangesInOrder(model)[0];
+
+/**
+ * The factor of each array of a dataset where nobody states one, in the order of the arrays: {@link scaleFor} of each.
+ *
+ * @param bound which input each array belongs to
+ * @param isOpen which arrays are asked for; the others get 1
+ * @throws BitnibbleError `data-mismatch`
+ */
+export function scalesFor(
+  model: ModelSource,
+  dataset: Dataset,
+  bound: readonly { readonly name: string; readonly from: number }[],
+  isOpen: (array: number) => boolean = () => true,
+): InputScale[] {
+  const ranges = inputRanges(model);
+  return storedRanges(dataset).map((stored, i) => {
+    const own = bound.find(({ from }) => from === i);
+    if (!isOpen(i)) return { scale: 1, why: '' };
+    return scaleFor(model, own && ranges.get(own.name), stored);
+  });
 }

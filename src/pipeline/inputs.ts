@@ -1,36 +1,32 @@
-import type { Dataset, Preprocess } from '../data/index.js';
+import { arraysOf, type Batch, type Dataset, type Preprocessing, type SampleInput } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import type { ModelSource } from '../model.js';
 import { readNetwork, type Shape } from '../network/index.js';
 import { sizeOf } from '../shape.js';
-import { firstRange, type InputRange, rangeWarning } from './input-range.js';
+import { extremesOf, type InputRange, rangesInOrder, rangeWarning } from './input-range.js';
 import { outputKind } from './outputs.js';
 
 /**
- * Looks at inputs as they go by and warns once, as soon as some are too large, or at the end too small, for what the network
- * expects.
+ * Looks at inputs as they go by and warns of each once, as soon as some are too large or too small for what the network expects.
+ *
+ * @returns takes the arrays of a batch in the order of the network's inputs
  */
 export function inputWatch(
   model: ModelSource,
   onWarning: ((text: string) => void) | undefined,
-): (x: Float32Array) => void {
-  let isDone = onWarning === undefined;
-  let range: InputRange | undefined;
-  let isKnown = false;
-  return (x) => {
-    if (isDone) return;
-    let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-    for (const value of x) {
-      if (value < low) low = value;
-      if (value > high) high = value;
+): (arrays: readonly Float32Array[]) => void {
+  const warned = new Set<number>();
+  let ranges: readonly (InputRange | undefined)[] | undefined;
+  return (arrays) => {
+    if (!onWarning || warned.size === arrays.length) return;
+    ranges ??= rangesInOrder(model);
+    for (const [i, values] of arrays.entries()) {
+      if (warned.has(i)) continue;
+      const warning = rangeWarning(ranges[i], ...extremesOf(values));
+      if (!warning) continue;
+      warned.add(i);
+      onWarning(warning);
     }
-    if (!isKnown) {
-      range = firstRange(model);
-      isKnown = true;
-    }
-    const warning = rangeWarning(range, low, high);
-    isDone = warning !== undefined;
-    if (warning) onWarning?.(warning);
   };
 }
 
@@ -57,26 +53,80 @@ export function sampleShape(
 /** `[None,8]`: axes of any length as Keras names them. */
 const shapeText = (shape: Shape) => `[${shape.map((n) => n ?? 'None')}]`;
 
+/** An input of a network. */
+export interface WantedInput {
+  readonly name: string;
+  /** With the axis of the batch. */
+  readonly shape: Shape;
+}
+
+/** An input of a network with the array of the data that it takes. */
+export interface BoundInput {
+  readonly name: string;
+  /** Which of the data's arrays. */
+  readonly from: number;
+  /** Of a sample as the network takes it. */
+  readonly shape: number[];
+}
+
 /**
- * {@link sampleShape}, or an error that names both.
+ * The inputs of a network with what each takes of the data: the array of its name; where the data has no names, or only one array
+ * and one input are there, those in the same place.
  *
- * @param wanted of each input of the model, with the axis of the batch
- * @throws BitnibbleError `data-mismatch`
+ * @throws BitnibbleError `data-mismatch`, naming inputs and arrays
  */
-export function requireSampleShape(
-  wanted: readonly Shape[],
+export function bindInputs(
+  wanted: readonly WantedInput[],
   file: string,
-  dataset: Pick<Dataset, 'name' | 'inputShape'>,
-): number[] {
+  dataset: Pick<Dataset, 'name' | 'inputShape' | 'inputs'>,
+): BoundInput[] {
+  const given: readonly Omit<SampleInput, 'dtype'>[] = dataset.inputs ?? [{ shape: dataset.inputShape }];
   const mismatch = (fault: string) =>
     new BitnibbleError('data-mismatch', `${file} and ${dataset.name}: ${fault}`);
-  const [input] = wanted;
-  if (wanted.length !== 1 || !input) throw mismatch(`expected a model with one input, got ${wanted.length}`);
-  const shape = sampleShape(input, dataset.inputShape);
-  if (shape) return shape;
-  throw mismatch(
-    `the model expects inputs of shape ${shapeText(input.slice(1))}, the data has ${shapeText(dataset.inputShape)}`,
-  );
+  const isNamed = given.every(({ name }) => name !== undefined);
+  const byName = isNamed && wanted.every(({ name }) => given.some((own) => own.name === name));
+  if (!byName && (given.length !== wanted.length || (isNamed && wanted.length > 1))) {
+    const names = wanted.map(({ name }) => name).join(', ');
+    const got = isNamed ? given.map(({ name }) => name).join(', ') : `${given.length}`;
+    throw mismatch(
+      wanted.length === 1
+        ? `the model has one input, ${names}, the data has ${given.length} arrays`
+        : `expected an array for each of ${wanted.length} inputs, ${names}, got ${got}`,
+    );
+  }
+  return wanted.map(({ name, shape: own }, i): BoundInput => {
+    const from = byName ? given.findIndex((array) => array.name === name) : i;
+    const { shape: data } = given[from] as { readonly shape: readonly number[] };
+    const shape = sampleShape(own, data);
+    if (shape) return { name, from, shape };
+    const which = wanted.length > 1 ? ` for ${name}` : '';
+    throw mismatch(
+      `the model expects inputs of shape ${shapeText(own.slice(1))}${which}, the data has ${shapeText(data)}`,
+    );
+  });
+}
+
+/** The arrays of a batch in the order of the network's inputs. */
+export const boundArrays = (bound: readonly BoundInput[], batch: Batch): readonly Float32Array[] =>
+  bound.map(({ from }) => arraysOf(batch)[from] as Float32Array);
+
+/** {@link boundArrays} by the names of the inputs. */
+export const arraysByName = (
+  bound: readonly BoundInput[],
+  batch: Batch,
+): Readonly<Record<string, Float32Array>> => {
+  const arrays = boundArrays(bound, batch);
+  return Object.fromEntries(bound.map(({ name }, i) => [name, arrays[i] as Float32Array]));
+};
+
+/** The inputs of a network as its architecture has them; undefined where it does not say what shapes they have. */
+export function wantedInputs(model: ModelSource): WantedInput[] | undefined {
+  const { inputs, values } = readNetwork(model);
+  const wanted = inputs.flatMap(({ name, value }) => {
+    const shape = values[value]?.shape;
+    return shape ? [{ name, shape }] : [];
+  });
+  return wanted.length === 0 || wanted.length < inputs.length ? undefined : wanted;
 }
 
 /**
@@ -85,16 +135,11 @@ export function requireSampleShape(
  *
  * @throws BitnibbleError `data-mismatch`, `no-model-config`
  */
-export function checkSamples(model: ModelSource, dataset: Dataset, preprocess?: Preprocess): void {
+export function checkSamples(model: ModelSource, dataset: Dataset, preprocess?: Preprocessing): void {
   // Lists of means and deviations are held against the channels at the call.
   dataset.batches({ limit: 1, ...(preprocess ? { preprocess } : {}) });
-  const { inputs, values } = readNetwork(model);
-  const wanted = inputs.flatMap(({ value }) => {
-    const shape = values[value]?.shape;
-    return shape ? [shape] : [];
-  });
-  if (wanted.length === 0 || wanted.length < inputs.length) return;
-  requireSampleShape(wanted, model.file, dataset);
+  const wanted = wantedInputs(model);
+  if (wanted) bindInputs(wanted, model.file, dataset);
 }
 
 /**

@@ -96,7 +96,7 @@ export async function measureSensitivity(
   const float = loaded.model;
   const other = await loadNetwork(tf, model);
   const quantized = other.model;
-  let inputs: Tensor[] = [];
+  let inputs: Tensor[][] = [];
   let activations: Activations | undefined;
   const wanted: Tensor[][] = [];
   try {
@@ -111,7 +111,7 @@ export async function measureSensitivity(
     for (const x of inputs) {
       if (heard >= compared) break;
       wanted.push(tf.tidy(() => [float.predict(x)].flat() as Tensor[]));
-      heard += x.shape[0] as number;
+      heard += (x[0] as Tensor).shape[0] as number;
     }
     activations = new Activations(tf, network, twins, inputs, {
       bytes: activationBytes,

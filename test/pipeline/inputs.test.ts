@@ -6,13 +6,7 @@ import { arrayDataset } from '../../src/data/index.js';
 import { BitnibbleError } from '../../src/errors.js';
 import { openKeras } from '../../src/node/models.js';
 import { firstRange, indexedInputs, rangeWarning } from '../../src/pipeline/input-range.js';
-import {
-  checkLabels,
-  checkSamples,
-  inputWatch,
-  requireSampleShape,
-  sampleShape,
-} from '../../src/pipeline/inputs.js';
+import { bindInputs, checkLabels, checkSamples, inputWatch, sampleShape } from '../../src/pipeline/inputs.js';
 import { root } from '../support/needs.js';
 
 const open = (file: string) => openKeras(path.join(root, 'test/fixtures', file));
@@ -57,10 +51,10 @@ test('inputs are watched until the first that is too large', async () => {
   const model = await open('tfjs/cifar10.h5');
   const said: string[] = [];
   const watch = inputWatch(model, (text) => said.push(text));
-  watch(Float32Array.of(0.5, -1));
+  watch([Float32Array.of(0.5, -1)]);
   assert.is(said.length, 0);
-  watch(Float32Array.of(0.5, -200));
-  watch(Float32Array.of(300));
+  watch([Float32Array.of(0.5, -200)]);
+  watch([Float32Array.of(300)]);
   assert.is(said.length, 1);
   assert.match(said[0] ?? '', /inputs reach 200:/);
   model.close();
@@ -97,6 +91,44 @@ test('labels that no output has are refused by the architecture alone', async ()
     await faultOf('tfjs/graph_shared_outputs.h5', [0]),
     /expected a model with one output, got \d/,
   );
+});
+
+test('arrays go to the inputs of their names, or in their order', () => {
+  const wanted = [
+    { name: 'a', shape: [null, 2] },
+    { name: 'b', shape: [null, 3, 1] },
+  ];
+  const array = (shape: number[], name?: string) => ({
+    ...{ shape, dtype: 'float32' as const },
+    ...(name === undefined ? {} : { name }),
+  });
+  const bind = (...inputs: ReturnType<typeof array>[]) =>
+    bindInputs(wanted, 'm', { name: 'd', inputShape: inputs[0]?.shape ?? [], inputs });
+  const faultOf = (...inputs: ReturnType<typeof array>[]) => {
+    try {
+      bind(...inputs);
+    } catch (error) {
+      assert.is((error as BitnibbleError).code, 'data-mismatch');
+      return (error as Error).message;
+    }
+    return '';
+  };
+  assert.equal(
+    bind(array([3], 'b'), array([9], 'c'), array([2], 'a')).map(({ from, shape }) => [from, shape]),
+    [
+      [2, [2]],
+      [0, [3, 1]],
+    ],
+  );
+  assert.equal(
+    bind(array([2]), array([3])).map(({ from }) => from),
+    [0, 1],
+  );
+  assert.match(faultOf(array([2])), 'm and d: expected an array for each of 2 inputs, a, b, got 1');
+  assert.match(faultOf(array([2], 'a'), array([3], 'c')), 'inputs, a, b, got a, c');
+  assert.match(faultOf(array([2]), array([4])), 'inputs of shape [3,1] for b, the data has [4]');
+  const one = { name: 'd', inputShape: [2], inputs: [array([2], 'other')] };
+  assert.is(bindInputs([{ name: 'a', shape: [null, 2] }], 'm', one)[0]?.from, 0);
 });
 
 test('axes of length 1 may be more or fewer, lengths that are free too', () => {
@@ -136,7 +168,9 @@ test('samples that do not fit are refused by the architecture alone', async () =
   assert.match(channels?.message ?? '', /^"mean" expected 1 or 3 numbers, got 2/);
   image.close();
   // Axes of any length are named as Keras names them.
-  const free = faultOf(() => requireSampleShape([[null, null, 8]], 'm', { name: 'd', inputShape: [4, 6] }));
+  const free = faultOf(() =>
+    bindInputs([{ name: 'x', shape: [null, null, 8] }], 'm', { name: 'd', inputShape: [4, 6] }),
+  );
   assert.match(
     free?.message ?? '',
     'm and d: the model expects inputs of shape [None,8], the data has [4,6]',

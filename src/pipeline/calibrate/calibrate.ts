@@ -92,7 +92,7 @@ export async function calibrateModel(
   const float = loaded.model;
   const other = await loadNetwork(tf, base.model);
   const quantized = other.model;
-  let inputs: Tensor[] = [];
+  let inputs: Tensor[][] = [];
   let activations: Activations | undefined;
   try {
     const pairs = loaded.own;

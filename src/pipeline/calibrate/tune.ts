@@ -91,7 +91,7 @@ export async function tuneModel(
   } = options;
   const teacher = await loadLayersModel(tf, float);
   const student = await loadLayersModel(tf, quantized);
-  let inputs: Tensor[] = [];
+  let inputs: Tensor[][] = [];
   let tunables: ReadonlyMap<string, Tunable> = new Map();
   const optimizers = [tf.train.adam(latentRate), tf.train.adam(rate)] as const;
   try {
@@ -105,15 +105,21 @@ export async function tuneModel(
         `${options.dataset.name}: expected two samples to tune with, got 1`,
       );
     const kind = outputKind(float);
-    const isImage = inputs[0]?.rank === 4;
+    const [first] = inputs as [Tensor[]];
+    const isImage = first.length === 1 && first[0]?.rank === 4;
     const kinds = options.augment ?? (isImage ? (['flip', 'cutmix'] as const) : []);
     if (kinds.length > 0 && !isImage) {
       throw new BitnibbleError(
         'data-mismatch',
-        `${float.file}: expected images to ${kinds.join(' and ')}, got samples of shape [${inputs[0]?.shape.slice(1)}]`,
+        `${float.file}: expected images to ${kinds.join(' and ')}, got samples of shape ${first.map(({ shape }) => `[${shape.slice(1)}]`).join(', ')}`,
       );
     }
-    const samples = tf.concat(inputs, 0);
+    const samples = first.map((_, i) =>
+      tf.concat(
+        inputs.map((batch) => batch[i] as Tensor),
+        0,
+      ),
+    );
     tf.dispose(inputs);
     inputs = [samples];
     tunables = tunablesOf(tf, student, float, quantized, kernels);
@@ -124,13 +130,16 @@ export async function tuneModel(
     for (let step = 0; step < steps; step++) {
       const chosen = sample(tuned, Math.min(stepSize, tuned), random);
       const [x, wanted] = tf.tidy(() => {
-        const own = tf.gather(samples, tf.tensor1d(Int32Array.from(chosen), 'int32'));
-        const changed = augment(tf, own as Tensor4D, kinds, random);
+        const places = tf.tensor1d(Int32Array.from(chosen), 'int32');
+        const own = samples.map((values) => tf.gather(values, places));
+        const changed = kinds.length === 0 ? own : [augment(tf, own[0] as Tensor4D, kinds, random)];
         return [changed, [teacher.predict(changed)].flat() as Tensor[]];
-      }) as [Tensor, Tensor[]];
+      }) as [Tensor[], Tensor[]];
       for (const tunable of all) tunable.begin();
       const { value, grads } = gradientsOf(tf, float.file, [...latents, ...others], () => {
-        const outputs = [student.apply(x, { training: false })].flat() as Tensor[];
+        const outputs = [
+          student.apply(x.length === 1 ? (x[0] as Tensor) : x, { training: false }),
+        ].flat() as Tensor[];
         return lossOf(tf, wanted, outputs, kind);
       });
       // Adam's first steps move every latent weight by the whole rate, all of them downhill at once.
@@ -147,10 +156,10 @@ export async function tuneModel(
       onProgress?.(step + 1, steps);
     }
     const result = assembleTuned(quantized, tunables);
-    const check = tf.slice(samples, tuned, checked);
+    const check = samples.map((values) => tf.slice(values, tuned, checked));
     const before = await outputDivergence(tf, teacher, quantized, check, kind);
     const after = await outputDivergence(tf, teacher, result, check, kind);
-    check.dispose();
+    tf.dispose(check);
     const keptUntuned = !(after < before);
     return {
       model: keptUntuned ? quantized : result,
@@ -356,7 +365,7 @@ async function outputDivergence(
   tf: TensorFlow,
   teacher: LayersModel,
   model: QuantizedModel,
-  x: Tensor,
+  x: Tensor[],
   kind: OutputKind,
 ): Promise<number> {
   const own = await loadLayersModel(tf, model);

@@ -31,7 +31,7 @@ export async function measureActivations(
 ): Promise<ActivationRange[]> {
   const loaded = await loadNetwork(tf, model);
   const float = loaded.model;
-  let inputs: Tensor[] = [];
+  let inputs: Tensor[][] = [];
   let activations: Activations | undefined;
   try {
     const network = callsOf(loaded);
@@ -44,7 +44,10 @@ export async function measureActivations(
       const count = tensors.reduce((sum, { shape }) => sum + (shape[0] as number), 0);
       if (range) rows.push({ layer, className, ...range, samples: count });
     };
-    take(inputs, 'input', 'InputLayer');
+    for (const [i, { name }] of loaded.network.inputs.entries()) {
+      const own = inputs.map((batch) => batch[i] as Tensor);
+      take(own, loaded.network.inputs.length === 1 ? 'input' : name, 'InputLayer');
+    }
     for (const [index, { node, outputs }] of calls.entries()) {
       activations.hold(index, index + 1);
       activations.run(index);
