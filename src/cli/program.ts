@@ -32,7 +32,12 @@ type Work = (...args: never[]) => Promise<void>;
 /** What commander would print by itself: one line, and with `--json` a document, as for every other error. */
 function leave(error: CommanderError): never {
   const isHelp = error.exitCode === 0 || error.code === 'commander.help';
-  throw isHelp ? error : new UsageError(`${error.message.replace(/^error: /, '')} ${HINT}`);
+  // `--data a.npy model.h5` takes both names as data.
+  const isTaken = error.code === 'commander.missingArgument' && process.argv.includes('--data');
+  const hint = isTaken
+    ? '(it stands before --data, which takes several names; add --help for the options)'
+    : HINT;
+  throw isHelp ? error : new UsageError(`${error.message.replace(/^error: /, '')} ${hint}`);
 }
 
 /** Where an error and what caused it come from. */
