@@ -22,6 +22,7 @@ export interface ImageOptions {
   readonly channels?: 1 | 3;
   /** Samples `[channels, height, width]`. Default: channels last. */
   readonly channelsFirst?: boolean;
+  /** What the classes are called, in the order of their numbers. Default: not said. */
   readonly classNames?: readonly string[];
 }
 

@@ -107,6 +107,70 @@ export class Activations {
     for (const values of this.#held) this.#step(index, values);
   }
 
+  /**
+   * What calls of a layer from `index` on take whose inputs are not known yet, as both networks are by now: they are run ahead to
+   * these calls, through layers that are still rounded without data, and through the layer itself where it is called on what it made.
+   * The tensors are the caller's. Fewer batches where these would be more than a quarter of the bytes.
+   */
+  ahead(index: number, layer: Layer): Batches[][] {
+    const { calls } = this.#float;
+    const later = calls.flatMap((call, at) => {
+      const isOpen = at > index && call.layer === layer && call.inputs.some((value) => !this.of(value));
+      return isOpen ? [at] : [];
+    });
+    const last = later.at(-1);
+    if (last === undefined) return [];
+    const found: Tensor[][] = [];
+    let room = this.#options.bytes / 4;
+    for (const held of this.#held) {
+      const taken = this.#tf.tidy(() => this.#runAhead(held, index, later));
+      found.push(taken);
+      const bytes = Float32Array.BYTES_PER_ELEMENT * taken.reduce((sum, { size }) => sum + size, 0);
+      room -= bytes;
+      if (room < bytes) break;
+    }
+    let next = 0;
+    return later.map((at) =>
+      (calls[at] as Network['calls'][number]).inputs.map(() => {
+        const place = next;
+        next += 2;
+        return {
+          float: found.map((batch) => batch[place] as Tensor),
+          quantized: found.map((batch) => batch[place + 1] as Tensor),
+        };
+      }),
+    );
+  }
+
+  /** The inputs of the calls `later` of one batch, each in the float network and in the quantized one. */
+  #runAhead(held: ReadonlyMap<number, Twin<Tensor>>, index: number, later: readonly number[]) {
+    const values = new Map(held);
+    const taken: Tensor[] = [];
+    const last = later.at(-1) as number;
+    for (let at = index; at <= last; at++) {
+      const { layer, inputs, outputs } = this.#float.calls[at] as Network['calls'][number];
+      const own = inputs.map((value) => values.get(value) as Twin<Tensor>);
+      if (later.includes(at))
+        for (const { float, quantized } of own) taken.push(float.clone(), quantized.clone());
+      if (at === last) break;
+      const twin = (this.#twins.calls[at] as Network['calls'][number]).layer;
+      const exact = runCall(
+        this.#tf,
+        layer,
+        own.map(({ float }) => float),
+      );
+      const rounded = runCall(
+        this.#tf,
+        twin,
+        own.map(({ quantized }) => quantized),
+      );
+      outputs.forEach((value, i) => {
+        values.set(value, { float: exact[i] as Tensor, quantized: rounded[i] as Tensor });
+      });
+    }
+    return taken;
+  }
+
   dispose(): void {
     for (const values of this.#held.splice(0)) disposeOf(this.#tf, values, this.#float);
   }

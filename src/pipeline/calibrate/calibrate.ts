@@ -14,9 +14,10 @@ import { turns } from '../turns.js';
 import { Activations, type Batches } from './activations.js';
 import { algebraFor } from './algebra.js';
 import { divergence, requireFiniteOutputs } from './divergence.js';
-import { fitLayer, planOf } from './layer.js';
+import { fitLayer, planOf, type Tools } from './layer.js';
 import { randomNumbers } from './linear.js';
 import { type SampleOptions, sampleBatches } from './samples.js';
+import { stateless } from './stateless.js';
 import type { CallData, LayerFit, LayerPlan } from './types.js';
 
 /** What calibration uses, and how much of it. */
@@ -70,7 +71,7 @@ export interface CalibrationReport extends QuantizeReport {
  * Quantizes a model layer by layer in the order of its graph, each layer fitted to what it gets in the network quantized
  * so far and to what the float layer gives: see `fitCalibrated`. `docs/CALIBRATION.md` has a table of the classes; other
  * kernels are fitted without data and listed, with the reason.
- * A shared layer is fitted once, on all of its calls whose inputs are known by then.
+ * A shared layer is fitted once, on all of its calls.
  *
  * Never worse than without data on the samples given: where it is, the data-free result is returned, and the report says so.
  *
@@ -88,9 +89,9 @@ export async function calibrateModel(
   const decisions = decide(parseRecipe(recipe), model.weights, model.file);
   const base = quantizeModel(model, recipe, { kernels });
   const tools = { tf, kernels, algebra: await algebraFor(tf, options) };
-  const loaded = await loadNetwork(tf, model);
+  const loaded = await loadNetwork(tf, stateless(model));
   const float = loaded.model;
-  const other = await loadNetwork(tf, base.model);
+  const other = await loadNetwork(tf, stateless(base.model));
   const quantized = other.model;
   let inputs: Tensor[][] = [];
   let activations: Activations | undefined;
@@ -122,7 +123,7 @@ export async function calibrateModel(
         const found =
           typeof plan === 'string'
             ? plan
-            : await fitLayer(tools, plan, dataOf(activations, calls, layer), options, random);
+            : await fitCalls(tools, activations, calls, index, plan, options, random);
         fits.set(layer, found);
         rows.push(...rowsOf(kernelsOf(layer, pairs, decisions), found));
       }
@@ -138,7 +139,7 @@ export async function calibrateModel(
     const outputs = network.outputs.map((value) => activations?.of(value) as Batches);
     requireFiniteOutputs(tf, outputs, `${model.file} and ${options.dataset.name}`);
     const calibrated = divergence(outputs, kind);
-    const plain = await loadLayersModel(tf, base.model);
+    const plain = await loadLayersModel(tf, stateless(base.model));
     const predicted = outputs.map(({ float: exact }, i) => ({
       float: exact,
       quantized: inputs.map((x) => tf.tidy(() => [plain.predict(x)].flat()[i] as Tensor)),
@@ -173,6 +174,36 @@ export async function calibrateModel(
     float.dispose();
     quantized.dispose();
   }
+}
+
+/**
+ * Fits a layer that is due, to all of its calls. What calls behind others take depends on the layer itself where it is called on its own
+ * outputs, and on layers that are not fitted yet: these calls are run ahead, and once more when the layer is fitted.
+ */
+async function fitCalls(
+  tools: Tools,
+  activations: Activations,
+  calls: readonly NodeCall[],
+  index: number,
+  plan: LayerPlan,
+  options: CalibrationOptions,
+  random: (n: number) => number,
+): Promise<LayerFit | string> {
+  const { layer } = calls[index] as NodeCall;
+  let found: LayerFit | string = '';
+  for (let round = 0; round < 2; round++) {
+    const later = activations.ahead(index, layer);
+    try {
+      const data = [...dataOf(activations, calls, layer), ...later];
+      found = await fitLayer(tools, plan, data, options, random);
+    } finally {
+      tools.tf.dispose(
+        later.flatMap((call) => call.flatMap(({ float, quantized }) => [...float, ...quantized])),
+      );
+    }
+    if (later.length === 0) break;
+  }
+  return found;
 }
 
 /** Why kernels that no call of a layer was seen to use are fitted without data. */

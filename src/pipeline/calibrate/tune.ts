@@ -17,6 +17,7 @@ import { type Augmentation, augment } from './augment.js';
 import { divergence, isClassifier, klSum } from './divergence.js';
 import { randomNumbers, sample } from './linear.js';
 import { type SampleOptions, sampleBatches } from './samples.js';
+import { stateless } from './stateless.js';
 import type { TuneReport } from './types.js';
 
 export type { TuneReport } from './types.js';
@@ -89,8 +90,8 @@ export async function tuneModel(
     seed = 0,
     onProgress,
   } = options;
-  const teacher = await loadLayersModel(tf, float);
-  const student = await loadLayersModel(tf, quantized);
+  const teacher = await loadLayersModel(tf, stateless(float));
+  const student = await loadLayersModel(tf, stateless(quantized));
   let inputs: Tensor[][] = [];
   let tunables: ReadonlyMap<string, Tunable> = new Map();
   const optimizers = [tf.train.adam(latentRate), tf.train.adam(rate)] as const;
@@ -368,7 +369,7 @@ async function outputDivergence(
   x: Tensor[],
   kind: OutputKind,
 ): Promise<number> {
-  const own = await loadLayersModel(tf, model);
+  const own = await loadLayersModel(tf, stateless(model));
   const predict = (network: LayersModel) =>
     tf.tidy(() => [network.predict(x, { batchSize: 64 })].flat() as Tensor[]);
   const exact = predict(teacher);

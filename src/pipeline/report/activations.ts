@@ -5,6 +5,7 @@ import { callsOf } from '../../tfjs/run.js';
 import type { Tensor, TensorFlow } from '../../tfjs/types.js';
 import { Activations, type Batches } from '../calibrate/activations.js';
 import { type SampleOptions, sampleBatches } from '../calibrate/samples.js';
+import { stateless } from '../calibrate/stateless.js';
 import { rangeOf } from './ranges.js';
 import type { ActivationRange } from './types.js';
 
@@ -29,7 +30,7 @@ export async function measureActivations(
   model: ModelSource,
   { bytes, onProgress, ...samples }: ActivationRangeOptions,
 ): Promise<ActivationRange[]> {
-  const loaded = await loadNetwork(tf, model);
+  const loaded = await loadNetwork(tf, stateless(model));
   const float = loaded.model;
   let inputs: Tensor[][] = [];
   let activations: Activations | undefined;
