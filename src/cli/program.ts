@@ -19,6 +19,8 @@ import type { CommonOptions } from './output.js';
 
 /** Steps of tuning unless told otherwise; `test/slow/cli.test.ts` holds it to the library's. */
 const TUNING_STEPS = 300;
+/** What chooses between rounded, calibrated and tuned; the same test compares it. */
+const METRICS = ['divergence', 'accuracy', 'r2', 'mae'] as const;
 const AUGMENTATIONS = ['flip', 'shift', 'cutmix'] as const;
 
 /** Models by their files' names, or - for standard input. */
@@ -145,8 +147,8 @@ function addCalibrate(program: Command): void {
     .option('--scheme <name>', 'binary, int2 or int4', choice('--scheme', SCHEMES))
     .option(
       '--granularity <name>',
-      'one scale per channel or group (default: channel)',
-      choice('--granularity', ['channel', 'group']),
+      'one scale per tensor, channel or group (default: channel)',
+      choice('--granularity', GRANULARITIES),
     )
     .option('--group-size <n>', 'rows that share a scale, with --granularity group', positive('--group-size'))
     .option(
@@ -166,6 +168,15 @@ function addCalibrate(program: Command): void {
       some('--augment', AUGMENTATIONS, 'none'),
     )
     .option('--seed <n>', 'of the positions that are sampled', whole('--seed'), 0)
+    .option(
+      '--check <where...>',
+      'samples that nothing is fitted to, on which the form to keep is chosen (default: an eighth as many as --limit, behind these or of these)',
+    )
+    .option(
+      '--metric <name>',
+      `what chooses on them: ${METRICS.join(', ')}; all but the first need labels (default: divergence)`,
+      choice('--metric', METRICS),
+    )
     .option('--store-ranges', 'packed output: largest activations too, for bench and for run --ranges stored')
     .option('--no-fold', 'leave batch normalizations as they are');
   const load = async () => (await import('./calibrate.js')).calibrate;
@@ -176,6 +187,7 @@ function addCalibrate(program: Command): void {
       'calibrate model.h5 -o one-bit.safetensors --scheme binary --data samples.npz',
       'calibrate model.h5 -o model.safetensors --scheme binary --tune --data cifar10',
       'calibrate model.h5 -o model.safetensors --recipe recipe.json --data samples.npz --limit 512',
+      'calibrate model.h5 -o model.safetensors --scheme int2 --data train.npz --check test.npz --metric accuracy',
     ],
   );
 }

@@ -14,6 +14,8 @@ import { loadLayersModel, prepare } from '../../tfjs/load.js';
 import type { LayersModel, Tensor, Tensor2D, Tensor4D, TensorFlow, Variable } from '../../tfjs/types.js';
 import { type OutputKind, outputKind } from '../outputs.js';
 import { type Augmentation, augment } from './augment.js';
+import { predictHow } from './calibrate.js';
+import { Check, type CheckOptions } from './check.js';
 import { divergence, isClassifier, klSum } from './divergence.js';
 import { randomNumbers, sample } from './linear.js';
 import { type SampleOptions, sampleBatches } from './samples.js';
@@ -36,6 +38,11 @@ export interface TuneOptions extends SampleOptions {
   readonly rate?: number;
   /** Default: flip and cutmix for images, none for other samples. */
   readonly augment?: readonly Augmentation[];
+  /**
+   * Samples that nothing is tuned on: whether tuning is kept is decided on these, and all others are tuned on. Default: the last
+   * eighth of the samples given, by the divergence.
+   */
+  readonly check?: CheckOptions;
   /** Default 0. */
   readonly seed?: number;
   /** Called with steps done and in all. */
@@ -90,6 +97,9 @@ export async function tuneModel(
     seed = 0,
     onProgress,
   } = options;
+  const check = options.check
+    ? new Check(tf, float, { ...options.check, ...predictHow(options) })
+    : undefined;
   const teacher = await loadLayersModel(tf, stateless(float));
   const student = await loadLayersModel(tf, stateless(quantized));
   let inputs: Tensor[][] = [];
@@ -98,8 +108,8 @@ export async function tuneModel(
   try {
     const given = sampleBatches(tf, teacher, float, options);
     inputs = given.inputs;
-    const tuned = tunedSamples(given.count);
-    const checked = given.count - tuned;
+    const tuned = check ? given.count : tunedSamples(given.count);
+    const checked = check ? (options.check?.dataset.count ?? 0) : given.count - tuned;
     if (tuned === 0)
       throw new BitnibbleError(
         'data-mismatch',
@@ -157,17 +167,27 @@ export async function tuneModel(
       onProgress?.(step + 1, steps);
     }
     const result = assembleTuned(quantized, tunables);
-    const check = samples.map((values) => tf.slice(values, tuned, checked));
-    const before = await outputDivergence(tf, teacher, quantized, check, kind);
-    const after = await outputDivergence(tf, teacher, result, check, kind);
-    tf.dispose(check);
-    const keptUntuned = !(after < before);
+    let before: number;
+    let after: number;
+    let keptUntuned: boolean;
+    if (check) {
+      const [one, other] = [await check.add('calibrated', quantized), await check.add('tuned', result)];
+      [before, after] = [one.divergence, other.divergence];
+      keptUntuned = !check.isBetter(other, one);
+    } else {
+      const last = samples.map((values) => tf.slice(values, tuned, checked));
+      before = await outputDivergence(tf, teacher, quantized, last, kind);
+      after = await outputDivergence(tf, teacher, result, last, kind);
+      tf.dispose(last);
+      keptUntuned = !(after < before);
+    }
     return {
       model: keptUntuned ? quantized : result,
       report: {
         ...{ steps, augment: kinds, tuned, checked, keptUntuned },
         changedCodes: keptUntuned ? 0 : changedCodes(kernels, quantized, result),
         divergence: { before, after },
+        ...(check ? { check: check.report(keptUntuned ? 'calibrated' : 'tuned') } : {}),
         seconds: (performance.now() - start) / 1000,
       },
     };
