@@ -1,4 +1,4 @@
-import { Command, type CommanderError } from 'commander';
+import { Command } from 'commander';
 import {
   backendOption,
   choice,
@@ -16,6 +16,7 @@ import {
   whole,
 } from './options.js';
 import type { CommonOptions } from './output.js';
+import { leave, traceOf } from './usage.js';
 
 /** Steps of tuning unless told otherwise; `test/slow/cli.test.ts` holds it to the library's. */
 const TUNING_STEPS = 300;
@@ -27,26 +28,7 @@ const AUGMENTATIONS = ['flip', 'shift', 'cutmix'] as const;
 const KERAS = 'Keras .h5 or .keras; - for standard input';
 const ANY_MODEL = 'Keras .h5 or .keras, or packed .safetensors; - for standard input';
 
-const HINT = '(add --help for the options)';
-
 type Work = (...args: never[]) => Promise<void>;
-
-/** What commander would print by itself: one line, and with `--json` a document, as for every other error. */
-function leave(error: CommanderError): never {
-  const isHelp = error.exitCode === 0 || error.code === 'commander.help';
-  // `--data a.npy model.h5` takes both names as data.
-  const isTaken = error.code === 'commander.missingArgument' && process.argv.includes('--data');
-  const hint = isTaken
-    ? '(it stands before --data, which takes several names; add --help for the options)'
-    : HINT;
-  throw isHelp ? error : new UsageError(`${error.message.replace(/^error: /, '')} ${hint}`);
-}
-
-/** Where an error and what caused it come from. */
-function traceOf(error: unknown): string {
-  if (!(error instanceof Error)) return '';
-  return `${error.stack}\n${error.cause ? `caused by ${traceOf(error.cause)}` : ''}`;
-}
 
 /** The work of a command is loaded when it runs: `--help` and `--version` take none of it. */
 function runs(command: Command, load: () => Promise<Work>, examples: readonly string[]): Command {

@@ -1,9 +1,10 @@
 import { type LinearAlgebra, strideOf } from '../../kernels/linalg-types.js';
-import { type Grid, topOf } from '../grids.js';
+import type { Grid } from '../grids.js';
 import type { SchemeName } from '../types.js';
 import { descend, rescale } from './descend.js';
 import { factorUpper, type Matrix, solveUpper } from './factor.js';
-import { type Codebook, gptq, levelOf } from './gptq.js';
+import { firstScales } from './first-scales.js';
+import { type Codebook, gptq } from './gptq.js';
 
 /** Second moments of a linear layer on calibration data: `x` its inputs in the quantized network, `t` its float outputs. */
 export interface Moments {
@@ -309,48 +310,6 @@ function descendAll(
       levels[i * n + c] = own[i] as number;
     }
   }
-}
-
-/** Clips that are tried, as shares of the largest weight. */
-const CLIPS = Array.from({ length: 31 }, (_, i) => 0.25 + 0.025 * i);
-
-function firstScales(
-  w: Matrix,
-  diagonal: Float64Array,
-  n: number,
-  groups: number,
-  groupOf: Uint32Array,
-  scheme: SchemeName,
-  grid: Grid,
-): Float64Array {
-  const rowsOf: number[][] = Array.from({ length: groups }, () => []);
-  for (const [i, group] of groupOf.entries()) rowsOf[group]?.push(i);
-  const scales = new Float64Array(groups * n);
-  rowsOf.forEach((rows, g) => {
-    for (let c = 0; c < n; c++) {
-      const own = rows.map((i) => w.values[i * w.stride + c] as number);
-      const sum = own.reduce((total, x) => total + Math.abs(x), 0);
-      if (scheme === 'binary') {
-        scales[g * n + c] = sum / rows.length;
-        continue;
-      }
-      const max = own.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
-      let least = Number.POSITIVE_INFINITY;
-      for (const clip of CLIPS) {
-        const s = (clip * max) / topOf(scheme);
-        let error = 0;
-        own.forEach((x, i) => {
-          const lost = x - s * (grid.offset + grid.step * levelOf(grid, x, s));
-          error += (diagonal[rows[i] as number] as number) * lost * lost;
-        });
-        if (error < least) {
-          least = error;
-          scales[g * n + c] = s;
-        }
-      }
-    }
-  });
-  return scales;
 }
 
 /** `T ~ a Y + c`, `Y = X Q`, by the centred moments; a channel whose `Y` is constant keeps `a = 1`. */
