@@ -20,7 +20,7 @@ import { loadTensorFlow } from '../src/node/tfjs.js';
 import { TUNING_STEPS } from '../src/pipeline/calibrate/tune.js';
 import { applyVariant, MIXED_VARIANT, tunedVariant, type Variant } from '../src/pipeline/compare.js';
 import { evaluateModel } from '../src/pipeline/evaluate.js';
-import { scalesItself } from '../src/pipeline/inputs.js';
+import { scalesItself } from '../src/pipeline/input-range.js';
 import type { SchemeName } from '../src/schemes/types.js';
 
 const { values: flags } = parseArgs({

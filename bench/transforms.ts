@@ -15,7 +15,7 @@ import { openDataset } from '../src/node/datasets.js';
 import { openKeras } from '../src/node/models.js';
 import { loadTensorFlow } from '../src/node/tfjs.js';
 import { evaluateModel } from '../src/pipeline/evaluate.js';
-import { scalesItself } from '../src/pipeline/inputs.js';
+import { scalesItself } from '../src/pipeline/input-range.js';
 import { quantizeModel } from '../src/pipeline/quantize.js';
 import { equalize } from '../src/pipeline/transform/equalize.js';
 import { foldBatchNorm } from '../src/pipeline/transform/fold.js';

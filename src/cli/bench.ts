@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 import type { ModelSource } from '../model.js';
 import { readNetwork } from '../network/index.js';
 import { QuantizedModel } from '../packed/quantized-model.js';
-import { indexedInputs } from '../pipeline/inputs.js';
+import { indexedInputs } from '../pipeline/input-range.js';
 import { turns } from '../pipeline/turns.js';
 import { plainDecoder } from '../runtime/decoder.js';
 import {

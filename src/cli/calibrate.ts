@@ -5,14 +5,24 @@ import { isPackedName, requireEnding } from '../node/models.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
 import type { Augmentation } from '../pipeline/calibrate/augment.js';
 import { type CalibrationReport, calibrateModel } from '../pipeline/calibrate/calibrate.js';
+import {
+  type CheckOptions,
+  type CheckReport,
+  type HeldOut,
+  holdBack,
+  METRICS,
+  type Metric,
+  requireMetric,
+} from '../pipeline/calibrate/check.js';
 import { storeRanges } from '../pipeline/calibrate/ranges.js';
 import { rehearse } from '../pipeline/calibrate/rehearse.js';
 import { type TuneOptions, type TuneReport, tunedSamples, tuneModel } from '../pipeline/calibrate/tune.js';
+import { checkSamples } from '../pipeline/inputs.js';
 import { reportRow } from '../pipeline/quantize.js';
 import { decide, parseRecipe, type Recipe } from '../pipeline/recipe.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
 import type { TensorFlow } from '../tfjs/types.js';
-import { loadBackend, openData, requireTensorFlow } from './data.js';
+import { type Data, loadBackend, openData, openSamples, requireTensorFlow } from './data.js';
 import { checkPipes, keepsLayers, openKerasInput, PIPE } from './inputs.js';
 import { type CodingFlags, type DataFlags, UsageError } from './options.js';
 import { colour, count, json, note, say, trace } from './output.js';
@@ -30,6 +40,76 @@ interface Flags extends DataFlags, Omit<CodingFlags, 'scale'> {
   readonly tune?: number | true;
   readonly augment?: readonly Augmentation[];
   readonly storeRanges?: boolean;
+  /** Where the samples to check on are; absent: some of the data, or behind it. */
+  readonly check?: readonly string[];
+  readonly metric?: Metric;
+}
+
+/** Samples to fit to, samples to check on, and how these were chosen. */
+type Parts = Pick<HeldOut, 'fit' | 'how'> & { readonly check: CheckOptions | undefined };
+
+/**
+ * The samples to check on: those that were named, else some that are held back.
+ * @throws BitnibbleError `data-mismatch` where the metric cannot be taken of them
+ */
+async function partsOf(
+  flags: Flags,
+  model: QuantizableModel,
+  { dataset, preprocess }: Pick<Data, 'dataset' | 'preprocess'>,
+  samples: number,
+): Promise<Parts> {
+  const by = flags.metric ? { by: flags.metric } : {};
+  if (flags.check !== undefined) {
+    const own = await openSamples(flags, flags.check, 'test', model);
+    checkSamples(model, own, preprocess);
+    const check = { dataset: own, ...by };
+    requireMetric(model, check);
+    return { fit: dataset, check, how: own.name };
+  }
+  const held = holdBack(model, dataset, samples);
+  const check = held && { dataset: held.check, ...by };
+  if (check) requireMetric(model, check);
+  else if (flags.metric !== undefined && flags.metric !== 'divergence')
+    throw new UsageError(
+      `--metric ${flags.metric} needs samples to check on: too few are there; name others with --check`,
+    );
+  return { fit: held?.fit ?? dataset, check, how: held?.how ?? '' };
+}
+
+const METRIC_NAMES: Readonly<Record<Metric, string>> = {
+  divergence: 'divergence',
+  accuracy: 'accuracy',
+  r2: 'R2',
+  mae: 'mean error',
+};
+
+/** Every form of the model on the samples held back, and which was kept. */
+function choiceTable(choice: CheckReport, how: string): string {
+  const metrics = METRICS.filter((metric) => choice.candidates.some((own) => own[metric] !== undefined));
+  const shown = (value: number | undefined) => (value === undefined ? '' : value.toPrecision(4));
+  const rows = [
+    ['float', ...metrics.map((metric) => (metric === 'divergence' ? '0' : shown(choice.float[metric]))), ''],
+    ...choice.candidates.map((own) => [
+      own.name,
+      ...metrics.map((metric) => shown(own[metric])),
+      own.name === choice.kept ? `kept, by ${METRIC_NAMES[choice.by]}` : '',
+    ]),
+  ];
+  const title = `On ${count(choice.samples)} samples that nothing was fitted to (${how}):`;
+  return `${title}\n${table(['Model', ...metrics.map((metric) => METRIC_NAMES[metric]), 'Choice'], rows)}`;
+}
+
+/** A metric by which another form is better than the one that was kept. */
+function contradiction({ by, candidates, kept, float }: CheckReport): string | undefined {
+  const chosen = candidates.find(({ name }) => name === kept);
+  for (const metric of ['accuracy', 'r2'] as const) {
+    const best = candidates.reduce((a, b) => ((b[metric] ?? -Infinity) > (a[metric] ?? -Infinity) ? b : a));
+    if (metric === by || float[metric] === undefined || best.name === kept) continue;
+    const [own, other] = [chosen?.[metric] as number, best[metric] as number];
+    if (other - own > 0.01)
+      return `${kept} was kept by ${METRIC_NAMES[by]}, but ${best.name} has the better ${METRIC_NAMES[metric]}, ${other.toFixed(3)} against ${own.toFixed(3)}: --metric ${metric} chooses by that`;
+  }
+  return undefined;
 }
 
 /** Kernels, what they lost at their outputs, or why they were fitted without data. */
@@ -44,7 +124,7 @@ function calibrationTable(report: CalibrationReport): string {
 }
 
 /**
- * Refuses a recipe that leaves calibration nothing to fit: one scale per tensor is fitted without data.
+ * Refuses a recipe that leaves calibration nothing to fit.
  * @throws BitnibbleError `recipe`; what `decide` throws
  */
 function requireFittable({ weights, file }: QuantizableModel, recipe: Recipe, name: string): void {
@@ -53,11 +133,6 @@ function requireFittable({ weights, file }: QuantizableModel, recipe: Recipe, na
   );
   if (coded.length === 0)
     throw new BitnibbleError('recipe', `${name}: expected weights of ${file} to quantize, got none`);
-  if (coded.every(({ granularity }) => granularity === 'tensor'))
-    throw new BitnibbleError(
-      'recipe',
-      `${name}: "granularity" expected channel or group for some weight, got tensor for all: one scale per tensor is fitted without data, which quantize does`,
-    );
 }
 
 export async function calibrate(file: string, given: Flags): Promise<void> {
@@ -82,21 +157,26 @@ export async function calibrate(file: string, given: Flags): Promise<void> {
     requireFittable(source, recipe, flags.recipe ?? 'calibrate');
     requireTensorFlow(flags, 'calibrate fits each layer to what it computes');
     if (keepsLayers(flags.output)) requireWritableWeights(model, recipe, source);
-    const { dataset, preprocess, description } = await openData({ ...flags, limit: samples }, model);
+    const data = await openData({ ...flags, limit: samples }, model);
+    const { preprocess, description } = data;
+    const { fit: dataset, check, how } = await partsOf(flags, model, data, samples);
     const { tf, backend } = await loadBackend(flags);
     say(flags, `${model.file} with ${description}, without labels; backend ${backend}, seed ${seed}\n`);
     const options = { kernels, dataset, preprocess, seed, samples, batchSize: flags.batch };
+    const checked = check ? { check } : {};
     const changes = augment ? { augment } : {};
     // Calibration may take minutes: what tuning cannot do is found out before.
     if (flags.tune) await rehearse(tf, source, { ...options, ...changes });
     const { model: calibrated, report } = await calibrateModel(tf, source, recipe, {
       ...options,
-      ...(flags.tune ? { samples: tunedSamples(Math.min(samples, dataset.count)) } : {}),
+      ...checked,
+      ...(flags.tune && !check ? { samples: tunedSamples(Math.min(samples, dataset.count)) } : {}),
       onProgress: bar.update,
     });
     bar.stop();
     for (const warning of report.warnings) note(flags, warning);
-    const tuned = flags.tune && (await tune(tf, source, calibrated, flags, { ...options, ...changes }));
+    const tuned =
+      flags.tune && (await tune(tf, source, calibrated, flags, { ...options, ...changes, ...checked }));
     const made = tuned ? tuned.model : calibrated;
     const stored = flags.storeRanges ? await storeRanges(made, options) : undefined;
     const quantized = stored && 'model' in stored ? stored.model : made;
@@ -107,6 +187,9 @@ export async function calibrate(file: string, given: Flags): Promise<void> {
       );
     const ranges = stored && 'tensors' in stored ? stored.tensors : 0;
     const tensors = report.tensors.map((row) => reportRow(row, quantized, kernels, source.read(row.id)));
+    const choice = choiceOf(report.check, tuned ? tuned.report.check : undefined);
+    const against = choice && contradiction(choice);
+    if (against) note(flags, against);
     const inputBytes = modelBytes(model);
     if (replaces) noteReplaced(flags, flags.output);
     const outputBytes = await save(quantized, model, flags.output);
@@ -115,7 +198,10 @@ export async function calibrate(file: string, given: Flags): Promise<void> {
     json(flags, {
       ...{ input: file, output: flags.output, replaces, inputBytes, outputBytes },
       ...{ data: dataset.name, backend, seed, folded, ...report, tensors },
-      ...(tuned ? { tuning: tuned.report } : {}),
+      // Both are parts of the choice.
+      check: undefined,
+      ...(tuned ? { tuning: { ...tuned.report, check: undefined } } : {}),
+      ...(choice ? { choice: { ...choice, how } } : {}),
       activationRanges: ranges,
     });
     say(flags, calibrationTable(report));
@@ -126,6 +212,7 @@ export async function calibrate(file: string, given: Flags): Promise<void> {
         `(nats for classifiers), on the ${count(report.samples)} samples given; ${report.seconds.toFixed(0)} s`,
     );
     if (tuned) say(flags, tuningLine(tuned.report));
+    if (choice) say(flags, `\n${choiceTable(choice, how)}\n`);
     if (folded.length > 0) say(flags, foldingLine(folded.length));
     say(flags, weightsLine(report));
     if (ranges > 0) say(flags, `Ranges of ${count(ranges)} activations stored, for --ranges stored`);
@@ -135,6 +222,14 @@ export async function calibrate(file: string, given: Flags): Promise<void> {
     bar.stop();
     model.close();
   }
+}
+
+/** What calibration and tuning had to choose from, as one. */
+function choiceOf(fitted: CheckReport | undefined, tuned: CheckReport | undefined): CheckReport | undefined {
+  if (!fitted || !tuned) return fitted;
+  const own = tuned.candidates.filter(({ name }) => name === 'tuned');
+  const kept = tuned.kept === 'tuned' ? tuned.kept : fitted.kept;
+  return { ...fitted, candidates: [...fitted.candidates, ...own], kept };
 }
 
 async function tune(

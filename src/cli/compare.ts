@@ -34,7 +34,7 @@ const SAMPLES = 2048;
 
 export interface CompareFlags extends DataFlags {
   /** Where the samples to calibrate with are; absent: no calibrated rows. */
-  readonly calibrate?: string;
+  readonly calibrate?: readonly string[];
   /** Default 2048. */
   readonly samples?: number;
   /** Steps, or true for the usual number: adds a tuned row. */
@@ -56,7 +56,7 @@ export async function compareFile(file: string, flags: CompareFlags): Promise<vo
       flags.calibrate === undefined
         ? undefined
         : {
-            dataset: await openSamples(flags, flags.calibrate, 'train'),
+            dataset: await openSamples(flags, flags.calibrate, 'train', model),
             samples: flags.samples ?? SAMPLES,
           };
     if (calibration) checkSamples(model, calibration.dataset, preprocess);

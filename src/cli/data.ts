@@ -1,8 +1,9 @@
-import type { Dataset, Preprocess } from '../data/index.js';
+import { type Dataset, inputsOf, type Preprocessing } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import { count } from '../formats/count.js';
 import type { ModelSource } from '../model.js';
-import { openDataset } from '../node/datasets.js';
+import { readNetwork } from '../network/index.js';
+import { type NetworkInput, openDataset } from '../node/datasets.js';
 import {
   hasNativeTensorFlow,
   hasTensorFlow,
@@ -18,11 +19,11 @@ import type { TensorFlow } from '../tfjs/types.js';
 import type { DataFlags } from './options.js';
 import { note, trace } from './output.js';
 import { progress } from './progress.js';
-import { scalingOf } from './scaling.js';
+import { dataScaling } from './scaling.js';
 
 export interface Data {
   readonly dataset: Dataset;
-  readonly preprocess: Preprocess;
+  readonly preprocess: Preprocessing;
   /** `test_batch.bin, 10,000 samples [32,32,3], x 1/255`. */
   readonly description: string;
   /** The end of that: `inputs x 1/255 (by default)`. */
@@ -38,24 +39,38 @@ export interface Data {
 export async function openData(flags: DataFlags, model: ModelSource): Promise<Data> {
   // Layers that nobody can run are named before data is downloaded and TensorFlow.js loaded.
   prepare(model);
-  const dataset = await openSamples(flags, flags.data, flags.split);
-  const { preprocess, preprocessing } = scalingOf(flags, model, dataset.dtype);
+  const dataset = await openSamples(flags, flags.data, flags.split, model);
+  checkSamples(model, dataset);
+  const { preprocess, preprocessing } = dataScaling(flags, model, dataset);
   const samples = Math.min(flags.limit ?? dataset.count, dataset.count);
   checkSamples(model, dataset, preprocess);
-  const description = `${dataset.name}, ${count(samples)} samples of [${dataset.inputShape}], ${preprocessing}`;
+  const shapes = inputsOf(dataset)
+    .map(({ shape }) => `[${shape}]`)
+    .join(' and ');
+  const description = `${dataset.name}, ${count(samples)} samples of ${shapes}, ${preprocessing}`;
   trace(flags, `data: ${description}`);
   return { dataset, preprocess, description, preprocessing };
+}
+
+/** What files of data are looked through for. */
+export function networkInputs(model: ModelSource): NetworkInput[] {
+  const { inputs, values } = readNetwork(model);
+  return inputs.map(({ name, value }) => {
+    const shape = values[value]?.shape?.slice(1);
+    return { name, ...(shape ? { shape } : {}) };
+  });
 }
 
 /** Data, downloaded with a bar where it has to be. */
 export async function openSamples(
   flags: DataFlags,
-  where: string,
+  where: readonly string[],
   split: DataFlags['split'],
+  model: ModelSource,
 ): Promise<Dataset> {
   const bar = progress(flags, 'downloading', 'bytes');
   try {
-    return await openDataset(where, { split, onProgress: bar.update });
+    return await openDataset(where, { split, inputs: networkInputs(model), onProgress: bar.update });
   } finally {
     bar.stop();
   }
@@ -69,7 +84,7 @@ export async function openSamples(
  */
 export function requireLabels(model: ModelSource, dataset: Dataset, limit = dataset.count): void {
   if (!dataset.labels) {
-    const what = `${model.file} and ${dataset.name}: the data has no labels`;
+    const what = `${model.file} and ${dataset.name}: ${dataset.labelFault ?? 'the data has no labels'}`;
     throw new BitnibbleError('data-mismatch', what);
   }
   checkLabels(model, dataset, limit);

@@ -24,9 +24,9 @@ export async function demo(options: CommonOptions & Pick<DataFlags, 'backend'>):
     );
   await compareFile(path.join(digits, 'digits.h5'), {
     ...options,
-    ...{ data: digits, split: 'test', batch: 100 },
+    ...{ data: [digits], split: 'test', batch: 100 },
     ...(calibrates
-      ? { calibrate: path.join(digits, 'calibration-images-idx3-ubyte.gz'), samples: 512, tune: 20 }
+      ? { calibrate: [path.join(digits, 'calibration-images-idx3-ubyte.gz')], samples: 512, tune: 20 }
       : {}),
   });
   say(

@@ -1,6 +1,6 @@
 import { type Batch, type Dataset, samplesFrom } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
-import { openDataset } from '../node/datasets.js';
+import { type NetworkInput, openDataset } from '../node/datasets.js';
 
 /** Samples to calibrate with, others than those evaluated. */
 export interface HeldBack {
@@ -13,7 +13,9 @@ export interface HeldBack {
 }
 
 export interface HeldBackOptions {
-  readonly where: string;
+  readonly where: readonly string[];
+  /** Of the network. */
+  readonly inputs: readonly NetworkInput[];
   readonly split: string;
   /** What is evaluated, and how many samples of it at most. */
   readonly dataset: Dataset;
@@ -30,9 +32,9 @@ const FEWEST = 8;
  * samples behind those evaluated, and where there are too few, the last quarter of these, which is not evaluated then.
  */
 export async function heldBack(options: HeldBackOptions): Promise<HeldBack | undefined> {
-  const { where, split, dataset, limit, samples } = options;
+  const { where, split, dataset, limit, samples, inputs } = options;
   const evaluated = Math.min(limit, dataset.count);
-  const train = split === 'test' ? await trainingSamples(where, dataset) : undefined;
+  const train = split === 'test' ? await trainingSamples(where, dataset, inputs) : undefined;
   if (train) return { dataset: train, samples, evaluated };
   if (evaluated < FEWEST) return undefined;
   const quarter = Math.max(1, Math.min(samples, Math.floor(evaluated / 4)));
@@ -47,10 +49,14 @@ export async function heldBack(options: HeldBackOptions): Promise<HeldBack | und
   };
 }
 
-async function trainingSamples(where: string, dataset: Dataset): Promise<Dataset | undefined> {
+async function trainingSamples(
+  where: readonly string[],
+  dataset: Dataset,
+  inputs: readonly NetworkInput[],
+): Promise<Dataset | undefined> {
   let train: Dataset;
   try {
-    train = await openDataset(where, { split: 'train' });
+    train = await openDataset(where, { split: 'train', inputs });
   } catch (error) {
     if (error instanceof BitnibbleError && error.code === 'not-found') return undefined;
     if (error instanceof BitnibbleError && error.code === 'data-mismatch') return undefined;

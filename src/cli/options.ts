@@ -72,8 +72,11 @@ export function ending(option: string, pattern: RegExp, wanted: string): Parser<
 /** A number or list that the data's reader takes; kept as it was typed. */
 function preprocessing(part: 'scale' | 'mean' | 'std'): Parser<string> {
   return (text) => {
+    // Factors of several inputs: image=1/255,age=1.
+    const isNamed = part === 'scale' && text.includes('=');
+    const parts = isNamed ? text.split(',').map((pair) => pair.slice(pair.lastIndexOf('=') + 1)) : [text];
     try {
-      parsePreprocess({ [part]: text });
+      for (const own of parts) parsePreprocess({ [part]: own });
     } catch (error) {
       throw new UsageError((error as Error).message.replace(/^"(--\w+)"/, '$1'));
     }
@@ -143,7 +146,7 @@ const BACKENDS = ['node', 'wasm', 'bitnibble'] as const;
 const TENSORFLOW = ['node', 'wasm'] as const;
 
 export interface DataFlags extends CommonOptions, ScaleFlags {
-  readonly data: string;
+  readonly data: readonly string[];
   readonly split: 'test' | 'train';
   readonly limit?: number;
   readonly batch: number;
@@ -166,7 +169,7 @@ export function scaleOptions(command: Command): Command {
   return command
     .option(
       '--scale <factor>',
-      'inputs times this (default: 1/255 for 8-bit data, 1 where the model scales by itself or takes token ids)',
+      'inputs times this; of several inputs NAME=FACTOR,... (default: for 8-bit data 1/255, or 1 where the layers at the input expect 0 to 255 or indices)',
       preprocessing('scale'),
     )
     .option('--mean <list>', 'then minus this: one number or one per channel', preprocessing('mean'))
@@ -181,8 +184,8 @@ export function dataOptions(
   const data = scaleOptions(
     command
       .requiredOption(
-        '--data <where>',
-        'a folder with CIFAR-10 .bin or MNIST-style IDX files, an .npz file with x and y, or cifar10 or mnist to download',
+        '--data <where...>',
+        'a folder of PNG images, CIFAR-10 .bin or IDX files; an .npz, .npy, .safetensors or .csv file; a file for each input; or cifar10 or mnist to download (docs/DATA.md)',
       )
       .option('--split <name>', 'test or train', choice('--split', ['test', 'train']), split)
       .option('--limit <n>', `samples at most (default: ${limit})`, positive('--limit'))

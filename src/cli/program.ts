@@ -1,4 +1,4 @@
-import { Command, type CommanderError } from 'commander';
+import { Command } from 'commander';
 import {
   backendOption,
   choice,
@@ -16,30 +16,19 @@ import {
   whole,
 } from './options.js';
 import type { CommonOptions } from './output.js';
+import { leave, traceOf } from './usage.js';
 
 /** Steps of tuning unless told otherwise; `test/slow/cli.test.ts` holds it to the library's. */
 const TUNING_STEPS = 300;
+/** What chooses between rounded, calibrated and tuned; the same test compares it. */
+const METRICS = ['divergence', 'accuracy', 'r2', 'mae'] as const;
 const AUGMENTATIONS = ['flip', 'shift', 'cutmix'] as const;
 
 /** Models by their files' names, or - for standard input. */
 const KERAS = 'Keras .h5 or .keras; - for standard input';
 const ANY_MODEL = 'Keras .h5 or .keras, or packed .safetensors; - for standard input';
 
-const HINT = '(add --help for the options)';
-
 type Work = (...args: never[]) => Promise<void>;
-
-/** What commander would print by itself: one line, and with `--json` a document, as for every other error. */
-function leave(error: CommanderError): never {
-  const isHelp = error.exitCode === 0 || error.code === 'commander.help';
-  throw isHelp ? error : new UsageError(`${error.message.replace(/^error: /, '')} ${HINT}`);
-}
-
-/** Where an error and what caused it come from. */
-function traceOf(error: unknown): string {
-  if (!(error instanceof Error)) return '';
-  return `${error.stack}\n${error.cause ? `caused by ${traceOf(error.cause)}` : ''}`;
-}
 
 /** The work of a command is loaded when it runs: `--help` and `--version` take none of it. */
 function runs(command: Command, load: () => Promise<Work>, examples: readonly string[]): Command {
@@ -140,8 +129,8 @@ function addCalibrate(program: Command): void {
     .option('--scheme <name>', 'binary, int2 or int4', choice('--scheme', SCHEMES))
     .option(
       '--granularity <name>',
-      'one scale per channel or group (default: channel)',
-      choice('--granularity', ['channel', 'group']),
+      'one scale per tensor, channel or group (default: channel)',
+      choice('--granularity', GRANULARITIES),
     )
     .option('--group-size <n>', 'rows that share a scale, with --granularity group', positive('--group-size'))
     .option(
@@ -161,6 +150,15 @@ function addCalibrate(program: Command): void {
       some('--augment', AUGMENTATIONS, 'none'),
     )
     .option('--seed <n>', 'of the positions that are sampled', whole('--seed'), 0)
+    .option(
+      '--check <where...>',
+      'samples that nothing is fitted to, on which the form to keep is chosen (default: an eighth as many as --limit, behind these or of these)',
+    )
+    .option(
+      '--metric <name>',
+      `what chooses on them: ${METRICS.join(', ')}; all but the first need labels (default: divergence)`,
+      choice('--metric', METRICS),
+    )
     .option('--store-ranges', 'packed output: largest activations too, for bench and for run --ranges stored')
     .option('--no-fold', 'leave batch normalizations as they are');
   const load = async () => (await import('./calibrate.js')).calibrate;
@@ -171,6 +169,7 @@ function addCalibrate(program: Command): void {
       'calibrate model.h5 -o one-bit.safetensors --scheme binary --data samples.npz',
       'calibrate model.h5 -o model.safetensors --scheme binary --tune --data cifar10',
       'calibrate model.h5 -o model.safetensors --recipe recipe.json --data samples.npz --limit 512',
+      'calibrate model.h5 -o model.safetensors --scheme int2 --data train.npz --check test.npz --metric accuracy',
     ],
   );
 }
@@ -234,7 +233,7 @@ function addCompare(program: Command): void {
     .command('compare')
     .description('one table: the float model and every scheme, with bytes and accuracy')
     .argument('<file>', KERAS)
-    .option('--calibrate <where>', 'training samples, labels not needed: adds calibrated rows')
+    .option('--calibrate <where...>', 'training samples, labels not needed: adds calibrated rows')
     .option('--samples <n>', 'samples to calibrate with (default: 2048)', positive('--samples'))
     .option(
       '--tune [steps]',
@@ -261,7 +260,7 @@ function addReport(program: Command): void {
       ending('--output', /\.html?$/i, '.html'),
     )
     .option(
-      '--calibrate <where>',
+      '--calibrate <where...>',
       'samples to calibrate with, labels not needed, or none (default: the training samples of --data, else some of its samples, which are not evaluated then)',
     )
     .option('--samples <n>', 'samples to calibrate with (default: 1024)', positive('--samples'))

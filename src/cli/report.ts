@@ -7,7 +7,14 @@ import { checkSamples } from '../pipeline/inputs.js';
 import { measureReport, type ReportPart } from '../pipeline/report/measure.js';
 import type { ReportRow } from '../pipeline/report/types.js';
 import type { ReportDocument } from '../report/types.js';
-import { canCalibrate, chooseBackends, openData, openSamples, requireTensorFlow } from './data.js';
+import {
+  canCalibrate,
+  chooseBackends,
+  networkInputs,
+  openData,
+  openSamples,
+  requireTensorFlow,
+} from './data.js';
 import { heldBack } from './held-back.js';
 import { PIPE } from './inputs.js';
 import { type DataFlags, UsageError } from './options.js';
@@ -19,7 +26,7 @@ import { table } from './table.js';
 
 interface Flags extends DataFlags {
   readonly output?: string;
-  readonly calibrate?: string;
+  readonly calibrate?: readonly string[];
   readonly samples?: number;
   readonly mixes?: number;
   readonly seed: number;
@@ -36,6 +43,10 @@ const PARTS: Readonly<Record<ReportPart, readonly [label: string, unit: string]>
   histograms: ['histograms', 'kernels'],
 };
 
+/** `--calibrate none` */
+const isNone = (calibrate: readonly string[] | undefined) =>
+  calibrate?.length === 1 && calibrate[0] === 'none';
+
 type Renderer = (report: ReportDocument) => string;
 
 /** Loaded before the work: it would be a pity to miss it afterwards. */
@@ -46,7 +57,7 @@ async function loadRenderer(flags: Flags): Promise<Renderer> {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code !== 'ERR_MODULE_NOT_FOUND') throw error;
     // What calibration lacks as well is said at once.
-    const too = flags.calibrate === 'none' || canCalibrate(flags) ? '' : ` ${TENSORFLOW_PACKAGES}`;
+    const too = isNone(flags.calibrate) || canCalibrate(flags) ? '' : ` ${TENSORFLOW_PACKAGES}`;
     throw new BitnibbleError(
       'no-plot',
       `the figures need two packages that did not load (${message.split('\n', 1)[0]}): run "npm install @observablehq/plot linkedom${too}", or take the numbers alone with --json and without --output`,
@@ -90,7 +101,7 @@ export async function report(file: string, flags: Flags): Promise<void> {
   const { output } = flags;
   if (output === undefined && !flags.json)
     throw new UsageError('report expected --output FILE.html, or --json, or both');
-  if (flags.calibrate === 'none' && flags.samples !== undefined)
+  if (isNone(flags.calibrate) && flags.samples !== undefined)
     throw new UsageError('--samples and --calibrate none exclude each other');
   if (file === PIPE)
     throw new UsageError('report expected a file by its name: its page says of which file its numbers are');
@@ -102,20 +113,19 @@ export async function report(file: string, flags: Flags): Promise<void> {
   const bar = bars(flags);
   try {
     trace(flags, `${file}: opened`);
-    if (flags.calibrate !== 'none')
+    if (!isNone(flags.calibrate))
       requireTensorFlow(flags, 'report without --calibrate none calibrates layers');
     const { dataset, preprocess, description, preprocessing } = await openData(flags, model);
     const { calibrate, data: where, split } = flags;
     const limit = flags.limit ?? dataset.count;
-    const held =
-      calibrate === 'none'
-        ? undefined
-        : calibrate === undefined
-          ? await heldBack({ where, split, dataset, limit, samples })
-          : {
-              dataset: await openSamples(flags, calibrate, 'train'),
-              ...{ samples, evaluated: Math.min(limit, dataset.count) },
-            };
+    const held = isNone(calibrate)
+      ? undefined
+      : calibrate === undefined
+        ? await heldBack({ where, split, dataset, limit, samples, inputs: networkInputs(model) })
+        : {
+            dataset: await openSamples(flags, calibrate, 'train', model),
+            ...{ samples, evaluated: Math.min(limit, dataset.count) },
+          };
     if (held) checkSamples(model, held.dataset, preprocess);
     const { runner, backend, tf, how } = await chooseBackends(flags, model, held !== undefined);
     say(flags, `${file} on ${description}, backend ${how}, seed ${seed}\n`);

@@ -65,13 +65,29 @@ export function readInputs(path: string, model: ModelSource, flags: ScaleFlags):
   }
   const [first] = wanted as [Wanted];
   const own = found.get(first.name) as NdArray;
-  const { preprocess, preprocessing } = scalingOf(flags, model, isOne ? own.dtype : undefined);
+  const { preprocess, preprocessing } = scalingOf(
+    flags,
+    model,
+    isOne && own.dtype === 'uint8'
+      ? () => ({ name: path, dtype: 'uint8', range: rangeOf(own.data) })
+      : undefined,
+  );
   if (isOne)
     arrays[first.name] = preprocessed(
       ...([arrays[first.name] as NetworkArray, shapes[first.name] as number[]] as const),
       ...([samples, preprocess, path] as const),
     );
   return { arrays, shapes, samples, preprocessing };
+}
+
+function rangeOf(data: NumericArray): [number, number] {
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const item of data) {
+    const value = Number(item);
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
 }
 
 function mismatch(path: string, { file }: ModelSource, fault: string): BitnibbleError {

@@ -2,11 +2,11 @@ import { BitnibbleError } from '../errors.js';
 import { isGzip, type ReadOptions, UNPACK_LIMIT } from '../formats/gzip.js';
 import { readIdx, readIdxHeader } from '../formats/idx.js';
 import { decodeElements, itemSize, type NdArray } from '../formats/ndarray.js';
-import { numbersOf, readNpyHeader } from '../formats/npy.js';
-import { openNpz } from '../formats/npz.js';
+import { numbersOf } from '../formats/npy.js';
 import type { RandomAccess } from '../formats/random-access.js';
 import { bytesAt, type StoredArray } from '../formats/stored-array.js';
 import { sizeOf } from '../shape.js';
+import { labelsOf, mismatch } from './answers.js';
 import { arrayDataset, type Dataset, sampleDataset } from './dataset.js';
 
 /** A file's bytes and its name for messages. */
@@ -25,11 +25,7 @@ export interface NamedSource {
 }
 
 /** Arrays of fewer bytes are read as a whole: 256 MiB, as much as compressed ones unpack to. */
-const IN_PLACE = UNPACK_LIMIT;
-
-function mismatch(name: string, what: string): never {
-  throw new BitnibbleError('data-mismatch', `${name}: ${what}`);
-}
+export const IN_PLACE = UNPACK_LIMIT;
 
 /**
  * Bytes stay bytes; everything else becomes float32, integers only where float32 holds them exactly. Booleans are the
@@ -47,76 +43,43 @@ function valuesOf({ data, dtype }: NdArray, name: string): Uint8Array | Float32A
   return values;
 }
 
-/** Images `[n, h, w]` are samples `[h, w, 1]`; any other shape is kept. */
-function sampleShape(shape: readonly number[]): number[] {
+/** What is known of samples besides their values. */
+type Answers = Pick<Dataset, 'labels' | 'targets' | 'labelFault'>;
+
+/** Shape of a sample: of IDX images `[n, h, w]` it is `[h, w, 1]`, else as it is stored. */
+function sampleShape(shape: readonly number[], isIdx: boolean): number[] {
   const sample = shape.slice(1);
-  return sample.length === 2 ? [...sample, 1] : sample;
+  return isIdx && sample.length === 2 ? [...sample, 1] : sample;
 }
 
-/** Classes as integers: of shape `[n]` or `[n, 1]`, or one-hot `[n, classes]`. */
-function labelsOf({ data, shape }: NdArray, count: number, name: string): Int32Array {
-  if (shape[0] !== count || shape.length > 2) {
-    mismatch(name, `expected ${count} labels, got an array of shape [${shape}]`);
+/** Samples along the first axis of an array in memory. */
+export function wholeArray(array: NdArray, name: string, answers: Answers = {}, isIdx = false): Dataset {
+  if (array.shape.length < (isIdx ? 2 : 1) || array.data.length === 0) {
+    mismatch(name, `expected samples along the first axis, got shape [${array.shape}]`);
   }
-  const width = shape[1] ?? 1;
-  const at = (i: number) => Number(data[i]);
-  return Int32Array.from({ length: count }, (_, i) => {
-    if (width === 1) {
-      const label = at(i);
-      const isClass = Number.isInteger(label) && label >= 0 && label < 2 ** 31;
-      return isClass ? label : mismatch(name, `expected class numbers from 0, got ${data[i]} at index ${i}`);
-    }
-    return (
-      hotColumn(at, i * width, width) ?? mismatch(name, `row ${i} is not one-hot: a single 1 among zeros`)
-    );
-  });
-}
-
-/** Column of the single 1 of a one-hot row. */
-function hotColumn(at: (i: number) => number, start: number, width: number): number | undefined {
-  let hot: number | undefined;
-  for (let column = 0; column < width; column++) {
-    const value = at(start + column);
-    if (value !== 0 && (value !== 1 || hot !== undefined)) {
-      return undefined;
-    }
-    hot = value === 1 ? column : hot;
-  }
-  return hot;
-}
-
-function dataset(
-  images: { array: NdArray; name: string },
-  labels?: { array: NdArray; name: string },
-): Dataset {
-  const { array, name } = images;
-  if (array.shape.length < 2 || array.data.length === 0) {
-    mismatch(name, `expected samples along the first of two axes or more, got shape [${array.shape}]`);
-  }
-  const inputShape = sampleShape(array.shape);
-  const y = labels && labelsOf(labels.array, array.shape[0]!, labels.name);
-  return arrayDataset({ name, inputShape, values: valuesOf(array, name), ...(y ? { labels: y } : {}) });
+  const inputShape = sampleShape(array.shape, isIdx);
+  return arrayDataset({ name, inputShape, values: valuesOf(array, name), ...answers });
 }
 
 /** Samples that are read from their file each time that they are asked for. */
-function datasetInPlace(
+export function arrayInPlace(
   stored: StoredArray,
   source: RandomAccess,
   name: string,
-  labels?: { array: NdArray; name: string },
+  answers: Answers = {},
+  isIdx = false,
 ): Dataset {
   const { dtype, shape, littleEndian, start } = stored;
   if (stored.fortranOrder) {
     const fault = `an array of shape [${shape}] in Fortran order, which cannot be read sample by sample`;
     throw new BitnibbleError('too-large', `${name}: ${fault}: save it in C order`);
   }
-  const inputShape = sampleShape(shape);
+  const inputShape = sampleShape(shape, isIdx);
   const bytes = sizeOf(inputShape) * itemSize(dtype);
   if (shape.length < 2 || bytes === 0 || bytes > IN_PLACE)
     mismatch(name, `expected samples along the first of two axes or more, got shape [${shape}]`);
-  const count = shape[0] as number;
   return sampleDataset({
-    ...{ name, inputShape, count },
+    ...{ name, inputShape, count: shape[0] as number },
     dtype: dtype === 'uint8' ? 'uint8' : 'float32',
     sample: (index) => {
       const stored = decodeElements(
@@ -128,14 +91,14 @@ function datasetInPlace(
       const array = { dtype, shape: inputShape, data: numbersOf(dtype, stored, name) };
       return valuesOf(array, `${name}: sample ${index}`);
     },
-    ...(labels ? { labels: labelsOf(labels.array, count, labels.name) } : {}),
+    ...answers,
   });
 }
 
-const isOpen = (file: NamedBytes | NamedSource): file is NamedSource => 'source' in file;
+export const isOpen = (file: NamedBytes | NamedSource): file is NamedSource => 'source' in file;
 
 /** The dataset with the file that it reads, which is closed where nothing is read from it later. */
-function withFile(
+export function withFile(
   file: NamedBytes | NamedSource,
   make: () => { dataset: Dataset; inPlace: boolean },
 ): Dataset {
@@ -149,6 +112,15 @@ function withFile(
   return made.inPlace && close ? { ...made.dataset, close } : made.dataset;
 }
 
+/** A file as a whole. @throws BitnibbleError `too-large` */
+export function wholeFile(file: NamedBytes | NamedSource, limit = IN_PLACE): Uint8Array {
+  if (!isOpen(file)) return file.bytes;
+  const { name, source } = file;
+  if (source.size > limit)
+    throw new BitnibbleError('too-large', `${name}: ${source.size} bytes, expected at most ${limit}`);
+  return bytesAt(source, 0, source.size, name);
+}
+
 /**
  * MNIST-style IDX files, gzipped or not: images, and labels where there are. Images `[n, h, w]` become samples
  * `[h, w, 1]`, other shapes are kept; types other than bytes become float32.
@@ -160,62 +132,29 @@ export function readIdxDataset(
   labels?: NamedBytes,
   options: Pick<ReadOptions, 'limit'> = {},
 ): Dataset {
-  const read = ({ name, bytes }: NamedBytes) => ({ array: readIdx(bytes, { ...options, name }), name });
+  const read = ({ name, bytes }: NamedBytes) => readIdx(bytes, { ...options, name });
+  const answers = (count: number): Answers =>
+    labels ? { labels: labelsOf(read(labels), count, labels.name) } : {};
+  const whole = (file: NamedBytes) => {
+    const array = read(file);
+    if (array.shape.length < 2 || array.data.length === 0) return wholeArray(array, file.name, {}, true);
+    return wholeArray(array, file.name, answers(array.shape[0] as number), true);
+  };
   return withFile(images, () => {
-    if (!isOpen(images)) return { dataset: dataset(read(images), labels && read(labels)), inPlace: false };
+    if (!isOpen(images)) return { dataset: whole(images), inPlace: false };
     const { name, source } = images;
     const size = Math.min(source.size, IN_PLACE);
     const head = bytesAt(source, 0, Math.min(3, size), name);
     if (source.size > IN_PLACE && !isGzip(head)) {
       const stored = readIdxHeader(source, name);
-      return { dataset: datasetInPlace(stored, source, name, labels && read(labels)), inPlace: true };
+      const dataset = arrayInPlace(stored, source, name, answers(stored.shape[0] as number), true);
+      return { dataset, inPlace: true };
     }
     if (source.size > IN_PLACE)
       throw new BitnibbleError(
         'too-large',
         `${name}: ${source.size} bytes of gzip data, expected at most ${IN_PLACE}: unpack it`,
       );
-    const whole = { name, bytes: bytesAt(source, 0, size, name) };
-    return { dataset: dataset(read(whole), labels && read(labels)), inPlace: false };
+    return { dataset: whole({ name, bytes: bytesAt(source, 0, size, name) }), inPlace: false };
   });
-}
-
-/**
- * An `.npz` file with `x` and `y`, or `x_test` and `y_test` (`x_train`, `y_train`) as `keras.datasets` has them; the
- * pair of the split is preferred. Labels are class numbers, of shape `[n]` or `[n, 1]`, or one-hot `[n, classes]`;
- * without them the data is unlabelled. Images `[n, h, w]` become samples `[h, w, 1]`.
- *
- * @throws BitnibbleError `not-zip`, `not-npy`, `unsupported-dtype`, `corrupt-file` for bytes that are no whole `.npz` archive; `data-mismatch`, naming the array, where arrays are missing or do
- *   not fit
- */
-export function readNpzDataset(
-  given: NamedBytes | NamedSource,
-  split: 'test' | 'train' = 'test',
-  options: Pick<ReadOptions, 'limit'> = {},
-): Dataset {
-  const { name } = given;
-  return withFile(given, () => npzDataset(given, split, { ...options, name }));
-}
-
-function npzDataset(
-  given: NamedBytes | NamedSource,
-  split: 'test' | 'train',
-  options: ReadOptions & { readonly name: string },
-): { dataset: Dataset; inPlace: boolean } {
-  const { name } = options;
-  const file = openNpz(isOpen(given) ? given.source : given.bytes, options);
-  const suffix = [`_${split}`, ''].find((end) => file.names.includes(`x${end}`));
-  if (suffix === undefined) {
-    const found = file.names.slice(0, 20).join(', ').slice(0, 400) || 'none';
-    return mismatch(name, `expected arrays x_${split} and y_${split}, or x and y, got ${found}`);
-  }
-  const x = `x${suffix}`;
-  const y = `y${suffix}`;
-  const labels = file.names.includes(y) ? { array: file.read(y), name: `${name}: ${y}` } : undefined;
-  const stored = isOpen(given) ? file.stored(x) : undefined;
-  if (stored && stored.size > IN_PLACE) {
-    const header = readNpyHeader(stored, `${name}: ${x}.npy`);
-    return { dataset: datasetInPlace(header, stored, name, labels), inPlace: true };
-  }
-  return { dataset: dataset({ array: file.read(x), name }, labels), inPlace: false };
 }

@@ -4,8 +4,10 @@ import { type ChannelMap, channelMap, type Preprocess } from './preprocess.js';
 
 /** One step through a dataset. */
 export interface Batch {
-  /** Preprocessed samples, C order, shape `[size, ...inputShape]`; a fresh array per batch. */
+  /** Preprocessed samples of the first input, C order, shape `[size, ...inputShape]`; a fresh array per batch. */
   readonly x: Float32Array;
+  /** Of every input, in the order of {@link Dataset.inputs}; absent where there is one. */
+  readonly inputs?: readonly Float32Array[];
   /** Class of each sample; -1 where the data has no labels. */
   readonly y: Int32Array;
   /** Samples in this batch; the last one may be smaller. */
@@ -20,8 +22,28 @@ export interface BatchOptions {
   readonly limit?: number;
   /** Positions of the samples in the dataset, in the wanted order; 0, 1, 2 ... unless stated. */
   readonly indices?: ArrayLike<number>;
-  /** Applied to every value; values pass as they are unless stated. */
-  readonly preprocess?: Preprocess;
+  /** Applied to every value, a list for each input by itself; values pass as they are unless stated. */
+  readonly preprocess?: Preprocessing;
+}
+
+/** What happens to the values of every input alike, or of each. */
+export type Preprocessing = Preprocess | readonly Preprocess[];
+
+/** One of the arrays that a sample is made of. */
+export interface SampleInput {
+  /** The network's name of it, where the source has one. */
+  readonly name?: string;
+  /** Shape of one sample, channels last. */
+  readonly shape: readonly number[];
+  /** How it is stored. */
+  readonly dtype: 'uint8' | 'float32';
+}
+
+/** Numbers that a network is to give, where they are no classes: `[count, ...shape]` in C order. */
+export interface Targets {
+  /** Of one sample. */
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
 }
 
 /** Labelled or unlabelled samples of one shape, as they were stored, in memory or in a file; only batches become float32. */
@@ -30,13 +52,19 @@ export interface Dataset {
   readonly name: string;
   /** Number of samples. */
   readonly count: number;
-  /** Shape of one sample, channels last. */
+  /** Shape of one sample, channels last; of the first input, where there are several. */
   readonly inputShape: readonly number[];
+  /** The arrays of a sample; absent where it is one without a name. */
+  readonly inputs?: readonly SampleInput[];
   /** Class of each sample, from 0; absent when the data came without labels. */
   readonly labels?: Int32Array;
+  /** What is to be predicted, where it is no single class: numbers, classes of steps or pixels. */
+  readonly targets?: Targets;
+  /** Why the data has no labels although something stands in their place. */
+  readonly labelFault?: string;
   /** What the classes are called, where the source says so. */
   readonly classNames?: readonly string[];
-  /** How samples are stored: batches are float32 in either case. */
+  /** How samples of the first input are stored: batches are float32 in either case. */
   readonly dtype: 'uint8' | 'float32';
   /**
    * Steps through the samples.
@@ -57,6 +85,8 @@ export interface ArrayDataset {
   /** `[count, ...inputShape]`, C order, channels last; kept, not copied. */
   readonly values: Uint8Array | Float32Array;
   readonly labels?: Int32Array;
+  readonly targets?: Targets;
+  readonly labelFault?: string;
   readonly classNames?: readonly string[];
 }
 
@@ -92,9 +122,13 @@ export type SampleDataset = Omit<ArrayDataset, 'values'> &
  * @throws RangeError where the labels are not one per sample
  */
 export function sampleDataset(given: SampleDataset): Dataset {
-  const { name, inputShape, count, dtype, sample, labels, classNames, close } = given;
+  const { name, inputShape, count, dtype, sample, labels, targets, labelFault, classNames, close } = given;
   if (labels && labels.length !== count) {
     throw new RangeError(expected('labels', `${count}, one per sample`, labels.length, name));
+  }
+  if (targets && targets.values.length !== count * sizeOf(targets.shape)) {
+    const wanted = `${count} of shape [${targets.shape}], one per sample`;
+    throw new RangeError(expected('targets', wanted, targets.values.length, name));
   }
   return {
     name,
@@ -103,9 +137,12 @@ export function sampleDataset(given: SampleDataset): Dataset {
     dtype,
     ...(close ? { close } : {}),
     ...(labels ? { labels } : {}),
+    ...(targets ? { targets } : {}),
+    ...(labelFault === undefined ? {} : { labelFault }),
     ...(classNames ? { classNames } : {}),
     batches(options = {}) {
-      const { batchSize = 128, preprocess = {} } = options;
+      const { batchSize = 128 } = options;
+      const [preprocess = {}] = [options.preprocess ?? {}].flat() as Preprocess[];
       const order = sampleOrder(options, count, name);
       if (!Number.isInteger(batchSize) || batchSize < 1) {
         throw new RangeError(expected('batchSize', 'an integer of at least 1', batchSize, name));
@@ -114,33 +151,6 @@ export function sampleDataset(given: SampleDataset): Dataset {
       const fill = dtype === 'uint8' ? byteFiller(map) : floatFiller(map);
       const put = (out: Float32Array, to: number, index: number) => fill(out, to, sample(index));
       return steps(name, order, batchSize, sizeOf(inputShape), put, labels);
-    },
-  };
-}
-
-/**
- * `count` samples of a dataset from the one at `from` on, as a dataset of their own.
- *
- * @throws RangeError where there are fewer
- */
-export function samplesFrom(dataset: Dataset, from: number, count: number): Dataset {
-  const { name, labels } = dataset;
-  if (!(Number.isInteger(from) && Number.isInteger(count) && from >= 0 && count >= 1))
-    throw new RangeError(expected('from, count', 'integers of at least 0 and 1', `${from}, ${count}`, name));
-  if (from + count > dataset.count)
-    throw new RangeError(expected('count', `at most ${dataset.count - from}`, count, name));
-  const at = (position: number) => from + position;
-  return {
-    ...dataset,
-    count,
-    ...(labels ? { labels: labels.subarray(from, from + count) } : {}),
-    batches(options = {}) {
-      const { indices = Uint32Array.from({ length: count }, (_, i) => i) } = options;
-      const own = Array.from(indices);
-      const bad = own.find((index) => !Number.isInteger(index) || index < 0 || index >= count);
-      if (bad !== undefined)
-        throw new RangeError(expected('indices', `integers from 0 to ${count - 1}`, bad, name));
-      return dataset.batches({ ...options, indices: own.map(at) });
     },
   };
 }

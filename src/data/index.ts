@@ -1,21 +1,34 @@
 /**
- * Datasets from bytes: CIFAR-10, MNIST-style IDX files, `.npz`; batches of float32.
+ * Datasets from bytes: CIFAR-10, MNIST-style IDX files, arrays (`.npz`, `.npy`, `.safetensors`), tables, images, samples as they
+ * come; batches of float32.
  * @module bitnibble/data
  */
 
 export type { ReadOptions } from '../formats/gzip.js';
 export { type PngImage, readPng, withChannels } from '../formats/png.js';
 export type { RandomAccess } from '../formats/random-access.js';
-export { type NamedBytes, type NamedSource, readIdxDataset, readNpzDataset } from './arrays.js';
+export {
+  type ArrayNames,
+  readNpyDataset,
+  readNpzDataset,
+  readSafetensorsDataset,
+} from './archives.js';
+export { type NamedBytes, type NamedSource, readIdxDataset } from './arrays.js';
 export { CIFAR10_CLASSES, readCifar10 } from './cifar10.js';
+export { type CsvOptions, readCsvDataset } from './csv.js';
 export {
   type ArrayDataset,
   arrayDataset,
   type Batch,
   type BatchOptions,
   type Dataset,
+  type Preprocessing,
   type SampleDataset,
+  type SampleInput,
   sampleDataset,
-  samplesFrom,
+  type Targets,
 } from './dataset.js';
+export { type GatherOptions, gatherSamples, type Sample, type SampleValues } from './gather.js';
+export { type ImageFile, type ImageOptions, imageDataset } from './images.js';
 export { type Preprocess, type PreprocessTexts, parsePreprocess } from './preprocess.js';
+export { arraysOf, inputsOf, joinInputs, type NamedDataset, pickSamples, samplesFrom } from './several.js';

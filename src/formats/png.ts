@@ -38,6 +38,20 @@ interface Header {
 export const isPng = (bytes: Uint8Array): boolean => SIGNATURE.every((byte, i) => bytes[i] === byte);
 
 /**
+ * Width and height by the first 32 bytes of an image.
+ * @throws BitnibbleError as {@link readPng} does for its header
+ */
+export function pngSize(head: Uint8Array, name: string): Pick<PngImage, 'width' | 'height'> {
+  const damaged = (fault: string) =>
+    new BitnibbleError('corrupt-file', `${name}: damaged PNG image: ${fault}`);
+  if (!isPng(head)) throw new BitnibbleError('unknown-format', `${name}: expected a PNG image`);
+  if (head.length < 29 || String.fromCharCode(...head.subarray(12, 16)) !== 'IHDR')
+    throw damaged('expected one header, before all else');
+  const { width, height } = headerOf(head.slice(16, 29), name, damaged);
+  return { width, height };
+}
+
+/**
  * Reads a PNG of up to 8 bits a sample: grey, colour, or a palette, with alpha where it has it. Colour profiles are not applied.
  *
  * @param name names the file in errors

@@ -1,21 +1,28 @@
 import { readdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { answersOf } from '../data/answers.js';
 import { MAX_RECORDS, RECORD } from '../data/cifar10.js';
 import {
   type Dataset,
+  joinInputs,
   type NamedBytes,
   type NamedSource,
   readCifar10,
+  readCsvDataset,
   readIdxDataset,
+  readNpyDataset,
   readNpzDataset,
+  readSafetensorsDataset,
 } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import { gunzip, isGzip, UNPACK_LIMIT } from '../formats/gzip.js';
+import { readNpy } from '../formats/npy.js';
 import { bytesAt } from '../formats/stored-array.js';
 import { readTar } from '../formats/tar.js';
 import { cacheFolder, type DownloadOptions, download, type Remote } from './download.js';
 import { draftFolder } from './drafts.js';
 import { fileSource, readFile, writeFile } from './files.js';
+import { openImageFolder, openImages } from './images.js';
 
 export { cacheFolder } from './download.js';
 
@@ -40,10 +47,19 @@ export const REMOTES = {
   },
 } as const satisfies Record<string, Remote>;
 
+/** What a network takes. */
+export interface NetworkInput {
+  readonly name: string;
+  /** Of a sample; null where a length is not fixed. */
+  readonly shape?: readonly (number | null)[];
+}
+
 /** Which part of the data, and where it is downloaded from. */
 export interface OpenDatasetOptions extends DownloadOptions {
   /** Default `test`. */
   readonly split?: Split;
+  /** The network's inputs, where they are known: arrays and columns are looked for by their names, images get their channels. */
+  readonly inputs?: readonly NetworkInput[];
   /** Where to download from instead, such as a mirror. */
   readonly remotes?: Partial<Record<keyof typeof REMOTES, Remote>>;
 }
@@ -72,32 +88,40 @@ const IDX_SPLIT: Readonly<Record<Split, RegExp>> = {
  *
  * - a folder with CIFAR-10's binary release, or that has its folder `cifar-10-batches-bin` in it
  * - a folder with MNIST-style IDX files, plain or gzipped: `t10k-*` or `*test-*` and `*train-*`, or any single pair
- * - an `.npz` file, a CIFAR-10 `.bin` file, an IDX file of images (labels beside it are found by name)
+ * - a folder of PNG images of one size, or with one folder of images for each class, below `test` and `train` or not
+ * - an `.npz`, `.safetensors`, `.npy` or `.csv` file, a CIFAR-10 `.bin` file, an IDX file of images (labels beside it are found by name)
  * - two IDX files, images and labels: `{ images, labels }` or `"IMAGES,LABELS"`
+ * - several files, one for each input of the network, in their order or called as they are; one called `y` holds the answers
  * - `cifar10` or `mnist`, where no file is called so: downloaded once, then taken from the cache
  *
  * @throws BitnibbleError `not-found`, `unknown-format`, `download`, and what the readers throw, naming the file
  */
 export async function openDataset(
-  where: string | IdxPaths,
+  where: string | readonly string[] | IdxPaths,
   options: OpenDatasetOptions = {},
 ): Promise<Dataset> {
-  const { split = 'test', remotes } = options;
+  const { split = 'test', remotes, inputs = [] } = options;
+  if (isList(where)) {
+    const [first] = where;
+    return where.length === 1 && first !== undefined
+      ? openDataset(first, options)
+      : openSeveral(where, split, options);
+  }
   if (typeof where !== 'string') {
     return readIdxDataset(open(where.images), where.labels === undefined ? undefined : load(where.labels));
   }
   const kind = kindOf(where);
   if (kind === 'folder') {
-    return openFolder(where, split);
+    return openFolder(where, split, inputs);
   }
   if (kind === 'file') {
-    return openFile(where, split);
+    return openFile(where, split, inputs);
   }
   if (where === 'mnist') {
     return readNpzDataset(open(await download(remotes?.mnist ?? REMOTES.mnist, options)), split);
   }
   if (where === 'cifar10') {
-    return openFolder(await downloadCifar10(remotes?.cifar10 ?? REMOTES.cifar10, options), split);
+    return openFolder(await downloadCifar10(remotes?.cifar10 ?? REMOTES.cifar10, options), split, inputs);
   }
   const [images, labels, ...rest] = where.split(',');
   if (images && labels && rest.length === 0) {
@@ -107,6 +131,44 @@ export async function openDataset(
     'not-found',
     `${where}: no such file or folder, and no dataset of that name (cifar10, mnist)`,
   );
+}
+
+const isList = (where: unknown): where is readonly string[] => Array.isArray(where);
+
+/** What a file of answers is called, its ending and folder aside. */
+const ANSWERS = /^(y|labels|targets)(_test|_train)?$/i;
+
+/** A file for each input, and one of answers. */
+async function openSeveral(
+  files: readonly string[],
+  split: Split,
+  options: OpenDatasetOptions,
+): Promise<Dataset> {
+  const { inputs = [] } = options;
+  const stemOf = (file: string) => path.basename(file).replace(/\.[^.]+$/, '');
+  const own = files.filter((file) => !ANSWERS.test(stemOf(file)));
+  const [answers, more] = files.filter((file) => ANSWERS.test(stemOf(file)));
+  const list = files.join(' ');
+  if (own.length === 0 || more !== undefined)
+    throw new BitnibbleError('data-mismatch', `${list}: expected files of inputs and at most one of answers`);
+  const isNamed = inputs.length > 1 && own.every((file) => inputs.some(({ name }) => name === stemOf(file)));
+  const parts = [];
+  for (const file of own) {
+    // Each holds one input: what the network calls it does not matter inside.
+    const dataset = await openDataset(file, { ...options, split, inputs: inputs.slice(0, 1) });
+    parts.push({ ...(isNamed ? { name: stemOf(file) } : {}), dataset });
+  }
+  const [first] = parts as [(typeof parts)[number]];
+  const given = answers === undefined ? {} : answersIn(answers, first.dataset.count);
+  if (parts.length > 1) return joinInputs(list, parts, given);
+  return { ...first.dataset, ...given };
+}
+
+function answersIn(file: string, count: number) {
+  const name = file;
+  if (!/\.npy$/i.test(file))
+    throw new BitnibbleError('unknown-format', `${file}: expected a .npy file of answers`);
+  return answersOf(readNpy(load(file).bytes, { name }), count, name);
 }
 
 /** A file that is read where it lies. */
@@ -143,7 +205,7 @@ function listFolder(folder: string): string[] {
   }
 }
 
-function openFolder(folder: string, split: Split): Dataset {
+function openFolder(folder: string, split: Split, inputs: readonly NetworkInput[]): Dataset {
   const names = listFolder(folder);
   const cifar = names.filter((name) => CIFAR10_FILES[split].test(name));
   if (cifar.length > 0) {
@@ -151,18 +213,20 @@ function openFolder(folder: string, split: Split): Dataset {
   }
   const images = chooseImages(folder, names, split);
   if (images !== undefined) {
-    return openFile(path.join(folder, images), split);
+    return openFile(path.join(folder, images), split, inputs);
   }
   if (names.includes(CIFAR10_FOLDER)) {
-    return openFolder(path.join(folder, CIFAR10_FOLDER), split);
+    return openFolder(path.join(folder, CIFAR10_FOLDER), split, inputs);
   }
+  const pictures = openImageFolder(folder, names, split, inputs[0]?.shape);
+  if (pictures) return pictures;
   const wanted = {
     test: 'test_batch.bin or t10k-images-idx3-ubyte',
     train: 'data_batch_N.bin or train-images-idx3-ubyte',
   };
   throw new BitnibbleError(
     'not-found',
-    `${folder}: no ${split} data in it, expected ${wanted[split]} (or .gz) and their labels`,
+    `${folder}: no ${split} data in it, expected ${wanted[split]} (or .gz) and their labels, or PNG images`,
   );
 }
 
@@ -199,21 +263,24 @@ function labelsBeside(file: string): string | undefined {
   return [plain, `${plain}.gz`].find((candidate) => kindOf(candidate) === 'file');
 }
 
-function openFile(file: string, split: Split): Dataset {
+function openFile(file: string, split: Split, inputs: readonly NetworkInput[]): Dataset {
   if (/\.bin$/i.test(file)) {
     return readCifar10([load(file, MAX_RECORDS * RECORD)]);
   }
+  const names = inputs.length > 0 ? { inputs: inputs.map(({ name }) => name) } : {};
+  if (/\.png$/i.test(file)) return openImages(file, [file], inputs[0]?.shape);
   const data = open(file);
-  if (/\.npz$/i.test(file)) {
-    return readNpzDataset(data, split);
-  }
+  if (/\.npz$/i.test(file)) return readNpzDataset(data, split, names);
+  if (/\.npy$/i.test(file)) return readNpyDataset(data);
+  if (/\.safetensors$/i.test(file)) return readSafetensorsDataset(data, split, names);
+  if (/\.(csv|tsv)$/i.test(file)) return readCsvDataset(data, names);
   const bytes = new Uint8Array(3).fill(0xff);
   data.source.read(bytes, 0);
   if (!isGzip(bytes) && !(bytes[0] === 0 && bytes[1] === 0)) {
     data.source.close?.();
     throw new BitnibbleError(
       'unknown-format',
-      `${file}: expected an .npz file, a CIFAR-10 .bin file or an IDX file (plain or gzipped)`,
+      `${file}: expected an .npz, .npy, .safetensors, .csv or .png file, a CIFAR-10 .bin file or an IDX file (plain or gzipped)`,
     );
   }
   const labels = labelsBeside(file);

@@ -1,9 +1,8 @@
-import type { Dataset, Preprocess } from '../data/index.js';
+import type { Dataset, Preprocessing } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import type { ModelSource } from '../model.js';
-import type { LayersModel } from '../tfjs/types.js';
 import { type Backend, loadPredictor, type Prediction, type Predictor } from './backend.js';
-import { inputWatch, requireSampleShape } from './inputs.js';
+import { type BoundInput, bindInputs, boundArrays, inputWatch } from './inputs.js';
 import { type OutputKind, outputKind } from './outputs.js';
 import { Score, type Scores } from './score.js';
 import { turns } from './turns.js';
@@ -24,7 +23,7 @@ export interface EvaluateOptions {
   /** Samples at most, from the first on. */
   readonly limit?: number;
   /** Factor, mean and standard deviation by which samples become inputs. Default: as they are. */
-  readonly preprocess?: Preprocess;
+  readonly preprocess?: Preprocessing;
   /** Counts samples whose outputs are NaN or infinite instead of ending with an error; they count as wrong answers. */
   readonly allowNotFinite?: boolean;
   /** Called with samples done and in all. */
@@ -49,14 +48,15 @@ export async function evaluateModel(
   const { file } = source;
   const mismatch = (fault: string) =>
     new BitnibbleError('data-mismatch', `${file} and ${dataset.name}: ${fault}`);
+  let bound: readonly BoundInput[] = [];
   const predictor = await loadPredictor(backend, source, (inputs, outputs) => {
-    if (inputs.length !== 1 || outputs !== 1)
-      throw mismatch(`expected one input and one output, got ${inputs.length} and ${outputs}`);
-    if (!dataset.labels) throw mismatch('the data has no labels');
-    return requireSampleShape(inputs, file, dataset);
+    if (outputs !== 1) throw mismatch(`expected one output, got ${outputs}`);
+    if (!dataset.labels) throw mismatch(dataset.labelFault ?? 'the data has no labels');
+    bound = bindInputs(inputs, file, dataset);
+    return bound.map(({ shape }) => shape);
   });
   try {
-    return await evaluatePredictor(predictor, source, dataset, mismatch, options);
+    return await evaluatePredictor(predictor, source, dataset, bound, mismatch, options);
   } finally {
     predictor.dispose();
   }
@@ -66,6 +66,7 @@ async function evaluatePredictor(
   predictor: Predictor,
   source: ModelSource,
   dataset: Dataset,
+  bound: readonly BoundInput[],
   mismatch: (fault: string) => BitnibbleError,
   {
     batchSize = 100,
@@ -86,9 +87,11 @@ async function evaluatePredictor(
   let done = 0;
   let notFinite = 0;
   const start = performance.now();
-  for (const { x, y, size } of dataset.batches({ batchSize, limit, preprocess })) {
-    watch(x);
-    const [{ values }] = (await predictor.predict(x, size)) as [Prediction];
+  for (const batch of dataset.batches({ batchSize, limit, preprocess })) {
+    const { y, size } = batch;
+    const arrays = boundArrays(bound, batch);
+    watch(arrays);
+    const [{ values }] = (await predictor.predict(arrays, size)) as [Prediction];
     const width = values.length / size;
     if (!score) {
       score = new Score(outputs, outputs === 'probability' ? 2 : width);
@@ -116,18 +119,4 @@ async function evaluatePredictor(
   const seconds = (performance.now() - start) / 1000;
   const scores = (score ?? new Score(outputs, 0)).scores;
   return { ...scores, notFinite, seconds, imagesPerSecond: scores.samples / seconds, outputs };
-}
-
-/**
- * Shape of a sample as a model of one input takes it.
- *
- * @param file names the model in errors
- * @throws BitnibbleError `data-mismatch`
- */
-export function inputShapeOf(model: LayersModel, file: string, dataset: Dataset): number[] {
-  return requireSampleShape(
-    model.inputs.map(({ shape }) => shape),
-    file,
-    dataset,
-  );
 }

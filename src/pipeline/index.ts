@@ -17,6 +17,15 @@ export {
   type CalibrationRow,
   calibrateModel,
 } from './calibrate/calibrate.js';
+export {
+  type Candidate,
+  type CheckOptions,
+  type CheckReport,
+  type HeldOut,
+  holdBack,
+  METRICS,
+  type Metric,
+} from './calibrate/check.js';
 export { storeRanges } from './calibrate/ranges.js';
 export type { SampleOptions } from './calibrate/samples.js';
 export {
@@ -38,6 +47,13 @@ export {
 } from './compare.js';
 export { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.js';
 export { type LevelHistogram, type LevelHistogramOptions, levelHistogram } from './histogram.js';
+export {
+  type InputRange,
+  type InputScale,
+  inputRanges,
+  scalesFor,
+} from './input-range.js';
+export { type BoundInput, bindInputs, type WantedInput, wantedInputs } from './inputs.js';
 export {
   chooseForBits,
   chooseForFile,

@@ -1,50 +1,32 @@
-import type { Dataset, Preprocess } from '../data/index.js';
+import { arraysOf, type Batch, type Dataset, type Preprocessing, type SampleInput } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import type { ModelSource } from '../model.js';
 import { readNetwork, type Shape } from '../network/index.js';
 import { sizeOf } from '../shape.js';
+import { extremesOf, type InputRange, rangesInOrder, rangeWarning } from './input-range.js';
 import { outputKind } from './outputs.js';
 
-/** Larger inputs than this look as if nobody had scaled them. */
-const LARGEST = 30;
-
-/** Whether the model scales its own inputs: a Rescaling or Normalization layer. */
-export function scalesItself(model: ModelSource): boolean {
-  return readNetwork(model).nodes.some(({ operation }) => /^(Rescaling|Normalization)$/.test(operation));
-}
-
-/** Layers whose inputs are numbers of things: rows of a table, categories. */
-const INDEXED = /^(?:[\w.]+>)?(Embedding|CategoryEncoding|IntegerLookup|Hashing|Discretization)$/;
-
-/** Names of the inputs that are token ids or the like: an Embedding takes them as they come. */
-export function indexedInputs(model: ModelSource): Set<string> {
-  const { nodes, inputs } = readNetwork(model);
-  const taken = new Set(nodes.flatMap((node) => (INDEXED.test(node.operation) ? node.inputs : [])));
-  return new Set(inputs.filter(({ value }) => taken.has(value)).map(({ name }) => name));
-}
-
-/** Whether some of the model's inputs are {@link indexedInputs}. */
-export const takesIndices = (model: ModelSource): boolean => indexedInputs(model).size > 0;
-
-/** What looks wrong about inputs as large as `most` in magnitude, or nothing. */
-export function unscaled(model: ModelSource, most: number): string | undefined {
-  if (!(most > LARGEST) || scalesItself(model) || takesIndices(model)) return undefined;
-  return `inputs reach ${most.toPrecision(3)}: they look unscaled; most networks expect 0 to 1, or a deviation of 1`;
-}
-
-/** Looks at inputs as they go by and warns once, as soon as one is too large. */
+/**
+ * Looks at inputs as they go by and warns of each once, as soon as some are too large or too small for what the network expects.
+ *
+ * @returns takes the arrays of a batch in the order of the network's inputs
+ */
 export function inputWatch(
   model: ModelSource,
   onWarning: ((text: string) => void) | undefined,
-): (x: Float32Array) => void {
-  let isDone = onWarning === undefined;
-  return (x) => {
-    if (isDone) return;
-    const most = x.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-    if (!(most > LARGEST)) return;
-    isDone = true;
-    const warning = unscaled(model, most);
-    if (warning) onWarning?.(warning);
+): (arrays: readonly Float32Array[]) => void {
+  const warned = new Set<number>();
+  let ranges: readonly (InputRange | undefined)[] | undefined;
+  return (arrays) => {
+    if (!onWarning || warned.size === arrays.length) return;
+    ranges ??= rangesInOrder(model);
+    for (const [i, values] of arrays.entries()) {
+      if (warned.has(i)) continue;
+      const warning = rangeWarning(ranges[i], ...extremesOf(values));
+      if (!warning) continue;
+      warned.add(i);
+      onWarning(warning);
+    }
   };
 }
 
@@ -58,35 +40,93 @@ export function sampleShape(
   data: readonly number[],
 ): number[] | undefined {
   const wanted = model.slice(1);
-  if (wanted.length === data.length && wanted.every((n, i) => n === null || n === data[i])) return [...data];
-  const longer = (shape: readonly (number | null)[]) => shape.filter((n) => n !== 1).join();
-  const isFlat = wanted.length === 1 && wanted[0] === sizeOf(data);
-  return isFlat || longer(wanted) === longer(data) ? (wanted as number[]) : undefined;
+  const fits = (own: readonly (number | null)[], other: readonly number[]) =>
+    own.length === other.length && own.every((n, i) => n === null || n === other[i]);
+  if (fits(wanted, data)) return [...data];
+  if (wanted.length === 1 && wanted[0] === sizeOf(data)) return [sizeOf(data)];
+  const [own, long] = [wanted.filter((n) => n !== 1), data.filter((n) => n !== 1)];
+  if (!fits(own, long)) return undefined;
+  let next = 0;
+  return wanted.map((n) => (n === 1 ? 1 : (long[next++] as number)));
 }
 
 /** `[None,8]`: axes of any length as Keras names them. */
 const shapeText = (shape: Shape) => `[${shape.map((n) => n ?? 'None')}]`;
 
+/** An input of a network. */
+export interface WantedInput {
+  readonly name: string;
+  /** With the axis of the batch. */
+  readonly shape: Shape;
+}
+
+/** An input of a network with the array of the data that it takes. */
+export interface BoundInput {
+  readonly name: string;
+  /** Which of the data's arrays. */
+  readonly from: number;
+  /** Of a sample as the network takes it. */
+  readonly shape: number[];
+}
+
 /**
- * {@link sampleShape}, or an error that names both.
+ * The inputs of a network with what each takes of the data: the array of its name; where the data has no names, or only one array
+ * and one input are there, those in the same place.
  *
- * @param wanted of each input of the model, with the axis of the batch
- * @throws BitnibbleError `data-mismatch`
+ * @throws BitnibbleError `data-mismatch`, naming inputs and arrays
  */
-export function requireSampleShape(
-  wanted: readonly Shape[],
+export function bindInputs(
+  wanted: readonly WantedInput[],
   file: string,
-  dataset: Pick<Dataset, 'name' | 'inputShape'>,
-): number[] {
+  dataset: Pick<Dataset, 'name' | 'inputShape' | 'inputs'>,
+): BoundInput[] {
+  const given: readonly Omit<SampleInput, 'dtype'>[] = dataset.inputs ?? [{ shape: dataset.inputShape }];
   const mismatch = (fault: string) =>
     new BitnibbleError('data-mismatch', `${file} and ${dataset.name}: ${fault}`);
-  const [input] = wanted;
-  if (wanted.length !== 1 || !input) throw mismatch(`expected a model with one input, got ${wanted.length}`);
-  const shape = sampleShape(input, dataset.inputShape);
-  if (shape) return shape;
-  throw mismatch(
-    `the model expects inputs of shape ${shapeText(input.slice(1))}, the data has ${shapeText(dataset.inputShape)}`,
-  );
+  const isNamed = given.every(({ name }) => name !== undefined);
+  const byName = isNamed && wanted.every(({ name }) => given.some((own) => own.name === name));
+  if (!byName && (given.length !== wanted.length || (isNamed && wanted.length > 1))) {
+    const names = wanted.map(({ name }) => name).join(', ');
+    const got = isNamed ? given.map(({ name }) => name).join(', ') : `${given.length}`;
+    throw mismatch(
+      wanted.length === 1
+        ? `the model has one input, ${names}, the data has ${given.length} arrays`
+        : `expected an array for each of ${wanted.length} inputs, ${names}, got ${got}`,
+    );
+  }
+  return wanted.map(({ name, shape: own }, i): BoundInput => {
+    const from = byName ? given.findIndex((array) => array.name === name) : i;
+    const { shape: data } = given[from] as { readonly shape: readonly number[] };
+    const shape = sampleShape(own, data);
+    if (shape) return { name, from, shape };
+    const which = wanted.length > 1 ? ` for ${name}` : '';
+    throw mismatch(
+      `the model expects inputs of shape ${shapeText(own.slice(1))}${which}, the data has ${shapeText(data)}`,
+    );
+  });
+}
+
+/** The arrays of a batch in the order of the network's inputs. */
+export const boundArrays = (bound: readonly BoundInput[], batch: Batch): readonly Float32Array[] =>
+  bound.map(({ from }) => arraysOf(batch)[from] as Float32Array);
+
+/** {@link boundArrays} by the names of the inputs. */
+export const arraysByName = (
+  bound: readonly BoundInput[],
+  batch: Batch,
+): Readonly<Record<string, Float32Array>> => {
+  const arrays = boundArrays(bound, batch);
+  return Object.fromEntries(bound.map(({ name }, i) => [name, arrays[i] as Float32Array]));
+};
+
+/** The inputs of a network as its architecture has them; undefined where it does not say what shapes they have. */
+export function wantedInputs(model: ModelSource): WantedInput[] | undefined {
+  const { inputs, values } = readNetwork(model);
+  const wanted = inputs.flatMap(({ name, value }) => {
+    const shape = values[value]?.shape;
+    return shape ? [{ name, shape }] : [];
+  });
+  return wanted.length === 0 || wanted.length < inputs.length ? undefined : wanted;
 }
 
 /**
@@ -95,16 +135,11 @@ export function requireSampleShape(
  *
  * @throws BitnibbleError `data-mismatch`, `no-model-config`
  */
-export function checkSamples(model: ModelSource, dataset: Dataset, preprocess?: Preprocess): void {
+export function checkSamples(model: ModelSource, dataset: Dataset, preprocess?: Preprocessing): void {
   // Lists of means and deviations are held against the channels at the call.
   dataset.batches({ limit: 1, ...(preprocess ? { preprocess } : {}) });
-  const { inputs, values } = readNetwork(model);
-  const wanted = inputs.flatMap(({ value }) => {
-    const shape = values[value]?.shape;
-    return shape ? [shape] : [];
-  });
-  if (wanted.length === 0 || wanted.length < inputs.length) return;
-  requireSampleShape(wanted, model.file, dataset);
+  const wanted = wantedInputs(model);
+  if (wanted) bindInputs(wanted, model.file, dataset);
 }
 
 /**

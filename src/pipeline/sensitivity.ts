@@ -20,6 +20,7 @@ import { divergence } from './calibrate/divergence.js';
 import { fitLayer, momentsOf, setValues } from './calibrate/layer.js';
 import { randomNumbers } from './calibrate/linear.js';
 import { sampleBatches } from './calibrate/samples.js';
+import { stateless } from './calibrate/stateless.js';
 import { outputKind } from './outputs.js';
 import { quantizeModel } from './quantize.js';
 import { decide } from './recipe.js';
@@ -92,11 +93,11 @@ export async function measureSensitivity(
   });
   const [{ decisions }] = bases as [(typeof bases)[number]];
   const tools = { tf, kernels, algebra: await algebraFor(tf, options) };
-  const loaded = await loadNetwork(tf, model);
+  const loaded = await loadNetwork(tf, stateless(model));
   const float = loaded.model;
-  const other = await loadNetwork(tf, model);
+  const other = await loadNetwork(tf, stateless(model));
   const quantized = other.model;
-  let inputs: Tensor[] = [];
+  let inputs: Tensor[][] = [];
   let activations: Activations | undefined;
   const wanted: Tensor[][] = [];
   try {
@@ -111,7 +112,7 @@ export async function measureSensitivity(
     for (const x of inputs) {
       if (heard >= compared) break;
       wanted.push(tf.tidy(() => [float.predict(x)].flat() as Tensor[]));
-      heard += x.shape[0] as number;
+      heard += (x[0] as Tensor).shape[0] as number;
     }
     activations = new Activations(tf, network, twins, inputs, {
       bytes: activationBytes,
@@ -130,7 +131,8 @@ export async function measureSensitivity(
       if (weights.length > 0) {
         activations.hold(index, nextFitted(calls, plans, index + 1));
         const twin = (twins.calls[index] as NodeCall).layer;
-        const data = dataOf(activations, calls, layer);
+        const later = activations.ahead(index, layer);
+        const data = [...dataOf(activations, calls, layer), ...later];
         const first = plans.get(layer);
         const moments =
           first === undefined || typeof first === 'string' || first.table
@@ -162,6 +164,9 @@ export async function measureSensitivity(
           for (const { exact, twin: own } of variables) own.write(exact.read());
           await turn();
         }
+        tf.dispose(
+          later.flatMap((call) => call.flatMap(({ float: own, quantized: twins }) => [...own, ...twins])),
+        );
       }
       activations.run(index);
       onProgress?.(index + 1, calls.length, layer.name);
@@ -194,7 +199,7 @@ export async function leastRows(
   const recipe = { default: { scheme, granularity: 'channel' } } as const;
   const decisions = decide(recipe, model.weights, model.file);
   const base = quantizeModel(model, recipe, { kernels }).model;
-  const loaded = await loadNetwork(tf, model);
+  const loaded = await loadNetwork(tf, stateless(model));
   try {
     const pairs = loaded.own;
     const layers = new Set(callsOf(loaded).calls.map(({ layer }) => layer));

@@ -34,10 +34,13 @@ export function callsOf({ network, layers }: LoadedNetwork): RunnableNetwork {
 export function runCall(tf: TensorFlow, layer: Layer, inputs: readonly Tensor[]): Tensor[] {
   return tf.tidy(() => {
     const output = layer.apply([...inputs], { training: false }) as Tensor | Tensor[];
-    // A layer that hands its input on would have it disposed of twice.
-    return (Array.isArray(output) ? output : [output]).map((tensor) =>
-      inputs.includes(tensor) ? tensor.clone() : tensor,
-    );
+    // A layer that hands its input on, or one tensor twice (a state that is the output), would have it disposed of twice.
+    const seen = new Set(inputs);
+    return (Array.isArray(output) ? output : [output]).map((tensor) => {
+      if (seen.has(tensor)) return tensor.clone();
+      seen.add(tensor);
+      return tensor;
+    });
   });
 }
 

@@ -10,6 +10,7 @@ import { buildProgram } from '../../src/cli/program.js';
 import { asTyped } from '../../src/cli/typed.js';
 import { BitnibbleError } from '../../src/errors.js';
 import { AUGMENTATIONS } from '../../src/pipeline/calibrate/augment.js';
+import { METRICS } from '../../src/pipeline/calibrate/check.js';
 import { TUNING_STEPS } from '../../src/pipeline/calibrate/tune.js';
 import { codingOf, SCHEMES as LIBRARY } from '../../src/schemes/quantize.js';
 import { root, tempDir } from '../support/needs.js';
@@ -74,12 +75,12 @@ test('what makes no sense is refused by the name of the option', async () => {
     ],
     [/^--quiet and --verbose exclude each other$/, ...quantize, '--quiet', '-v'],
     [
-      /^--granularity expected channel or group, got tensor$/,
+      /^--granularity expected tensor, channel or group, got row$/,
       ...calibrate,
       '--scheme',
       'int4',
       '--granularity',
-      'tensor',
+      'row',
     ],
     [/^--tune expected a whole number of at least 1, got much$/, ...calibrate, '--tune', 'much'],
     [/^--augment needs --tune$/, ...calibrate, '--scheme', 'int4', '--augment', 'flip'],
@@ -128,6 +129,7 @@ test('what the help says is what the library has', () => {
   assert.match(help('calibrate'), `(${TUNING_STEPS} steps)`);
   assert.match(help('compare'), `(${TUNING_STEPS} steps)`);
   assert.match(help('calibrate'), `${AUGMENTATIONS.join(', ')} or none`);
+  assert.match(help('calibrate').replace(/\s+/g, ' '), `what chooses on them: ${METRICS.join(', ')}`);
 });
 
 test('every command has options for all, and examples that it takes', async () => {
@@ -224,7 +226,7 @@ function reach(file: string, seen = new Set<string>()): Set<string> {
 
 test('--version and --help load no work of any command', () => {
   const start = ['main', 'output', 'streams', 'usage', 'version'].map((name) => `cli/${name}.ts`);
-  start.push('errors.ts');
+  start.push('errors.ts', 'formats/count.ts');
   assert.equal([...reach('cli/main.ts')].sort(), [...start, 'node:fs', 'picocolors']);
   const program = ['cli/options.ts', 'cli/program.ts', 'cli/usage.ts', 'data/preprocess.ts', 'errors.ts'];
   assert.equal([...reach('cli/program.ts')].sort(), [

@@ -101,7 +101,7 @@ test('IDX: what does not fit is refused by file', () => {
 
 test('npz: the arrays of keras.datasets, by split', () => {
   const test = readNpzDataset(fixture('keras.npz'));
-  assert.equal([test.count, test.inputShape, test.dtype], [2, [4, 3, 1], 'uint8']);
+  assert.equal([test.count, test.inputShape, test.dtype], [2, [4, 3], 'uint8']);
   assert.equal(test.labels, Int32Array.of(1, 2));
   assert.is(first(test)[0], 36);
   const train = readNpzDataset(fixture('keras.npz'), 'train');
@@ -132,22 +132,31 @@ test('npz: labels [n, 1], 64-bit labels, none', () => {
   assert.is(readNpzDataset(named('a.npz', npz({ x }))).labels, undefined);
 });
 
-test('npz: what cannot be classes is refused by array', () => {
+test('npz: answers that are no classes are numbers to be predicted, with the reason why they are no labels', () => {
   const x: [number[], NumericArray] = [[2, 2], Float32Array.of(1, 2, 3, 4)];
-  const cases: [[number[], NumericArray], string][] = [
-    [[[3], Uint8Array.of(1, 2, 3)], 'expected 2 labels'],
-    [[[2, 1, 1], Uint8Array.of(1, 2)], 'expected 2 labels'],
-    [[[2], Float32Array.of(0, 0.5)], '0.5 at index 1'],
-    [[[2], Float32Array.of(0, Number.NaN)], 'NaN at index 1'],
-    [[[2], Int8Array.of(-1, 0)], '-1 at index 0'],
-    [[[2], BigInt64Array.of(0n, 2n ** 31n)], '2147483648 at index 1'],
-    [[[2, 2], Float32Array.of(1, 0, 0.5, 0.5)], 'row 1 is not one-hot'],
-    [[[2, 2], Uint8Array.of(0, 0, 1, 0)], 'row 0 is not one-hot'],
-    [[[2, 2], Uint8Array.of(1, 0, 1, 1)], 'row 1 is not one-hot'],
+  const cases: [[number[], NumericArray], number[], string][] = [
+    [[[2, 1, 1], Uint8Array.of(1, 2)], [1, 1], 'expected 2 labels'],
+    [[[2], Float32Array.of(0, 0.5)], [], '0.5 at index 1'],
+    [[[2], Int8Array.of(-1, 0)], [], '-1 at index 0'],
+    [[[2], BigInt64Array.of(0n, 2n ** 31n)], [], '2147483648 at index 1'],
+    [[[2, 2], Float32Array.of(1, 0, 0.5, 0.5)], [2], 'row 1 is not one-hot'],
+    [[[2, 2], Uint8Array.of(0, 0, 1, 0)], [2], 'row 0 is not one-hot'],
+    [[[2, 2], Uint8Array.of(1, 0, 1, 1)], [2], 'row 1 is not one-hot'],
   ];
-  for (const [y, message] of cases) {
-    throwsCode(() => readNpzDataset(named('a.npz', npz({ x, y }))), 'data-mismatch', 'a.npz: y', message);
+  for (const [y, shape, message] of cases) {
+    const { labels, targets, labelFault } = readNpzDataset(named('a.npz', npz({ x, y })));
+    assert.is(labels, undefined);
+    assert.match(labelFault ?? '', 'a.npz: y: ');
+    assert.match(labelFault ?? '', message);
+    assert.equal([targets?.shape, [...(targets?.values ?? [])]], [shape, Array.from(y[1], Number)]);
   }
+  const refused: [[number[], NumericArray], string][] = [
+    [[[3], Uint8Array.of(1, 2, 3)], 'expected 2 labels'],
+    [[[3, 2], Float32Array.of(1, 2, 3, 4, 5, 0.5)], 'expected 2 labels'],
+    [[[2], Float32Array.of(0, Number.NaN)], 'NaN at index 1'],
+  ];
+  for (const [y, message] of refused)
+    throwsCode(() => readNpzDataset(named('a.npz', npz({ x, y }))), 'data-mismatch', 'a.npz: y', message);
 });
 
 test('npz: missing arrays, pickles, integers that float32 does not hold', () => {

@@ -50,11 +50,11 @@ async function difference(name: string): Promise<number> {
     let shape: readonly number[] = [];
     for (const backend of [tf, 'bitnibble'] as const) {
       const predictor = await loadPredictor(backend, source, ([input]) => {
-        shape = (input ?? []).slice(1).map((n) => n ?? 8);
-        return shape;
+        shape = (input?.shape ?? []).slice(1).map((n) => n ?? 8);
+        return [shape];
       });
       const x = generator(7).floats(3 * sizeOf(shape));
-      found.push((await predictor.predict(x, 3)).map(({ values }) => values.slice()));
+      found.push((await predictor.predict([x], 3)).map(({ values }) => values.slice()));
       predictor.dispose();
     }
     const [theirs, ours] = found as [Float32Array[], Float32Array[]];
@@ -85,14 +85,14 @@ test('a sample that becomes NaN on its way is told from its neighbours', async (
   const { packed } = await quantized('cifar10', kernels);
   let size = 0;
   const predictor = await loadPredictor('bitnibble', packed, ([input]) => {
-    const shape = (input ?? []).slice(1) as number[];
+    const shape = (input?.shape ?? []).slice(1) as number[];
     size = sizeOf(shape);
-    return shape;
+    return [shape];
   });
   const x = generator(8).floats(3 * size);
-  const [all] = await predictor.predict(x, 3);
+  const [all] = await predictor.predict([x], 3);
   x[size + 1] = Number.NaN;
-  const [some] = await predictor.predict(x, 3);
+  const [some] = await predictor.predict([x], 3);
   const width = (all?.values.length ?? 0) / 3;
   for (const i of [0, 2])
     assert.equal(

@@ -4,14 +4,17 @@ import path from 'node:path';
 import type { Tensor } from '@tensorflow/tfjs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { arrayDataset } from '../../src/data/index.js';
+import { arrayDataset, joinInputs } from '../../src/data/index.js';
 import type { BitnibbleError } from '../../src/errors.js';
 import { loadKernels } from '../../src/kernels/index.js';
+import { readNetwork } from '../../src/network/index.js';
 import { openKeras } from '../../src/node/models.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
 import { calibrateModel } from '../../src/pipeline/calibrate/calibrate.js';
 import { divergence } from '../../src/pipeline/calibrate/divergence.js';
+import { indexedInputs } from '../../src/pipeline/input-range.js';
 import { outputKind } from '../../src/pipeline/outputs.js';
+import { sizeOf } from '../../src/shape.js';
 import { root } from '../support/needs.js';
 import { fileOf } from '../tfjs/support.js';
 
@@ -35,30 +38,40 @@ const NETWORKS = [
 ];
 /** Networks whose input is whole numbers. */
 const COUNTING = ['lstm_tagger', 'keras1_text', 'transformer', 'masked'];
+/** Networks of several inputs. */
+const SEVERAL = ['masked', 'attention', 'encoder_decoder', 'graph_siamese', 'merges'];
 
-for (const name of NETWORKS) {
+for (const name of [...NETWORKS, ...SEVERAL.slice(1)]) {
   test(`${name}: never worse than without data, and every kernel is accounted for`, async () => {
     const model = await openKeras(fileOf(name));
     const { loadLayersModel } = await import('../../src/tfjs/load.js');
     const layers = await loadLayersModel(tf, model);
-    const shape = layers.inputs[0]?.shape.slice(1).map((n) => n ?? 12) ?? [];
-    const single = layers.inputs.length === 1;
+    const shapes = layers.inputs.map((input) => input.shape.slice(1).map((n) => n ?? 12));
     layers.dispose();
-    const size = shape.reduce((a, b) => a * b, 1);
-    const values = Float32Array.from({ length: 64 * size }, (_, i) =>
-      COUNTING.includes(name) ? (i * 7919) % 5 : Math.sin(i * 12.9898) * 1.5,
-    );
-    const dataset = arrayDataset({ name: 'random', inputShape: shape, values });
-    const run = () => calibrateModel(tf, model, { default: { scheme: 'int2' } }, { kernels, dataset });
-    if (!single) {
+    assert.is(shapes.length > 1, SEVERAL.includes(name), 'a network of several inputs');
+    const indexed = indexedInputs(model);
+    const names = readNetwork(model).inputs.map((input) => input.name);
+    const parts = shapes.map((shape, at) => {
+      const counts = COUNTING.includes(name) || indexed.has(names[at] as string);
+      const values = Float32Array.from({ length: 64 * sizeOf(shape) }, (_, i) =>
+        counts ? (i * 7919 + at) % 5 : Math.sin((i + 977 * at) * 12.9898) * 1.5,
+      );
+      const dataset = arrayDataset({ name: 'random', inputShape: shape, values });
+      return { name: names[at] as string, shape, values, dataset };
+    });
+    const [first] = parts as [(typeof parts)[number]];
+    // Arrays in another order than the network has its inputs.
+    const dataset = parts.length === 1 ? first.dataset : joinInputs('random', [...parts].reverse());
+    const run = (own = dataset) =>
+      calibrateModel(tf, model, { default: { scheme: 'int2' } }, { kernels, dataset: own });
+    if (parts.length > 1) {
       try {
-        await run();
+        await run(first.dataset);
         assert.unreachable();
       } catch (error) {
         assert.is((error as BitnibbleError).code, 'data-mismatch');
-        assert.match((error as Error).message, /one input/);
+        assert.match((error as Error).message, `for each of ${parts.length} inputs, ${names.join(', ')}`);
       }
-      return;
     }
     const { model: packed, report } = await run();
     const kernelsOfModel = report.tensors.filter(({ result }) => result !== 'kept').map(({ id }) => id);
@@ -72,7 +85,7 @@ for (const name of NETWORKS) {
     );
     // What was measured layer by layer is what the packed model gives.
     const [float, own] = [await loadLayersModel(tf, model), await loadLayersModel(tf, packed)];
-    const x = tf.tensor(values, [64, ...shape]);
+    const x = parts.map(({ values, shape }) => tf.tensor(values, [64, ...shape]));
     const outputs = [float, own].map((each) => [each.predict(x)].flat() as Tensor[]);
     const pairs = (outputs[0] as Tensor[]).map((p, i) => ({
       float: [p],

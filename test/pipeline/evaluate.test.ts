@@ -9,7 +9,7 @@ import { openKeras } from '../../src/keras/index.js';
 import type { ModelSource } from '../../src/model.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
 import { evaluateModel } from '../../src/pipeline/evaluate.js';
-import { scalesItself } from '../../src/pipeline/inputs.js';
+import { scalesItself } from '../../src/pipeline/input-range.js';
 import { outputKind } from '../../src/pipeline/outputs.js';
 import { root } from '../support/needs.js';
 

@@ -77,7 +77,7 @@ test('sensitivity: a file of so many bytes, a drop of so much', async () => {
 test('calibrate --tune: what it tuned on is apart from what it is checked on', async () => {
   const args = ['calibrate', model, ...few, '--scheme', 'binary', '--tune', '3', '--augment', 'shift'];
   const { samples, tuning } = await done([...args, '-o', at('tuned.safetensors')]);
-  assert.equal([samples, tuning.tuned, tuning.checked, tuning.steps], [112, 112, 16, 3]);
+  assert.equal([samples, tuning.tuned, tuning.checked, tuning.steps], [128, 128, 16, 3]);
   assert.equal(tuning.augment, ['shift']);
   for (const [pattern, ...wrong] of [
     [/--augment needs --tune/, 'calibrate', model, ...few, '--augment', 'flip', '-o', at('never.h5')],
@@ -120,6 +120,43 @@ test('what cannot be done is said, and nothing is written', async () => {
   assert.is(same.status, 1);
   assert.ok(existsSync(copy));
   assert.equal(readdirSync(folder).sort(), [...before, 'model.h5'].sort());
+});
+
+test('what is kept is shown with all numbers, on samples held back or named', async () => {
+  const out = ['--scheme', 'binary', '-o', at('chosen.safetensors')];
+  const { choice } = await done(['calibrate', model, ...few, ...out]);
+  assert.equal([choice.by, choice.samples, choice.kept], ['divergence', 16, 'calibrated']);
+  assert.equal(
+    choice.candidates.map(({ name }: { name: string }) => name),
+    ['rounded', 'calibrated'],
+  );
+  assert.is(choice.how, 'spread evenly');
+  const named = ['--limit', '128', '--check', digits, '--metric', 'accuracy', '--tune', '2'];
+  const { status, stdout } = await runCli(['calibrate', model, '--data', images, ...out, ...named]);
+  assert.is(status, 0);
+  assert.match(stdout, 'On 1,000 samples that nothing was fitted to');
+  assert.match(stdout, /float .* 0\.9890/);
+  assert.match(stdout, /(calibrated|tuned) .* kept, by accuracy/);
+  assert.match(stdout, /rounded +\d/);
+  // All that is there was asked for: an eighth of it is held back.
+  const whole = ['--data', digits, '--split', 'test', '--limit', '1000', '--json'];
+  const { samples, choice: own } = await done(['calibrate', model, ...whole, ...out]);
+  assert.equal([samples, own.samples, own.how], [875, 125, 'of every class its share']);
+  assert.ok(own.candidates.every(({ accuracy }: { accuracy: number }) => accuracy > 0.3));
+});
+
+test('a metric without answers, and samples to check on of another shape, are named before the work', async () => {
+  const args = ['calibrate', model, ...few, '--scheme', 'int4', '-o', at('never.safetensors')];
+  const blind = await runCli([...args, '--metric', 'accuracy']);
+  assert.is(blind.status, 1);
+  assert.match(blind.stderr + blind.stdout, /accuracy needs labels, and the data has none/);
+  const numbers = await runCli([...args, '--check', digits, '--metric', 'r2']);
+  assert.is(numbers.status, 1);
+  assert.match(
+    numbers.stderr + numbers.stdout,
+    /r2 cannot be taken of outputs \[10\] and class numbers: accuracy can/,
+  );
+  assert.not(existsSync(at('never.safetensors')));
 });
 
 test.run();

@@ -335,7 +335,6 @@ test('a model or recipe that cannot do it is named before data is opened', async
     writeFileSync(at(name), JSON.stringify(value));
     return ['--recipe', at(name)];
   };
-  const coarse = recipe('coarse.json', { default: { scheme: 'int4', granularity: 'tensor' } });
   const none = recipe('none.json', { rules: [{ layer: '*', keep: true }] });
   const stray = recipe('stray.json', { rules: [{ layer: 'nobody', scheme: 'int4' }] });
   const out = ['-o', at('never.safetensors')];
@@ -344,7 +343,6 @@ test('a model or recipe that cannot do it is named before data is opened', async
     [/the layer block \(Block\)/, 'calibrate', custom, ...int4, ...out],
     [/the layer block \(Block\)/, 'report', custom, '-o', at('never.html')],
     [/dense\/kernel was quantized by Keras \(int8\)/, 'calibrate', int8, ...int4, '-o', at('never.keras')],
-    [/coarse\.json: "granularity" expected channel or group/, 'calibrate', model, ...coarse, ...out],
     [/none\.json: expected weights of .* got none/, 'calibrate', model, ...none, ...out],
     [/rule 1 of the recipe .* matches no weight/, 'calibrate', model, ...stray, ...out],
   ] as [RegExp, ...string[]][]) {

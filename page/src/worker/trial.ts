@@ -1,6 +1,6 @@
 import { BitnibbleError } from 'bitnibble';
 import { loadNetwork, type ModelSource, type RunnableNetwork } from 'bitnibble/runtime';
-import { scalesItself } from '../../../src/pipeline/inputs.js';
+import { scalesItself } from '../../../src/pipeline/input-range.js';
 import type { How, Runs, Tried, TriedColumn } from './protocol.js';
 import { readSamples } from './samples.js';
 

@@ -5,7 +5,7 @@ import MarkdownIt from 'markdown-it';
 
 /** What stands in the navigation, in its order; every file of `docs` is in it. */
 export const GROUPS: readonly (readonly [title: string, files: readonly string[]])[] = [
-  ['Begin', ['README.md', 'docs/COMMANDS.md', 'docs/COMPARISON.md', 'docs/RESULTS.md']],
+  ['Begin', ['README.md', 'docs/COMMANDS.md', 'docs/DATA.md', 'docs/COMPARISON.md', 'docs/RESULTS.md']],
   [
     'Quantize',
     ['docs/CALIBRATION.md', 'docs/TRANSFORMS.md', 'docs/REPORT.md', 'docs/INPUTS.md', 'docs/SUPPORT.md'],

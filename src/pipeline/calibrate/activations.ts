@@ -31,7 +31,7 @@ export class Activations {
   readonly #tf: TensorFlow;
   readonly #float: Network;
   readonly #twins: Network;
-  readonly #inputs: readonly Tensor[];
+  readonly #inputs: readonly (readonly Tensor[])[];
   readonly #options: ActivationOptions;
   readonly #lastUses: ReadonlyMap<number, number>;
   /** Elements of each value for one sample. */
@@ -40,12 +40,12 @@ export class Activations {
   /** Values that are the same in both networks. */
   readonly #same: Set<number>;
 
-  /** @param inputs batches; they stay the caller's */
+  /** @param inputs batches, each with the network's inputs in their order; they stay the caller's */
   constructor(
     tf: TensorFlow,
     float: Network,
     twins: Network,
-    inputs: readonly Tensor[],
+    inputs: readonly (readonly Tensor[])[],
     options: ActivationOptions,
   ) {
     this.#tf = tf;
@@ -65,7 +65,9 @@ export class Activations {
 
   /** Samples held. */
   get samples(): number {
-    return this.#inputs.slice(0, this.count).reduce((sum, x) => sum + (x.shape[0] as number), 0);
+    return this.#inputs
+      .slice(0, this.count)
+      .reduce((sum, [x]) => sum + ((x as Tensor).shape[0] as number), 0);
   }
 
   /** What is known of a value; undefined before the call that makes it. */
@@ -83,7 +85,7 @@ export class Activations {
   /** Holds as many batches as the calls from `index` to before `until` leave room for. */
   hold(index: number, until: number): void {
     let room = this.#inputs.length;
-    const batchSize = this.#inputs[0]?.shape[0] ?? 1;
+    const batchSize = this.#inputs[0]?.[0]?.shape[0] ?? 1;
     for (let call = index; call < until; call++) {
       const bytes = this.#bytesAround(call) * batchSize;
       room = Math.min(room, Math.max(1, Math.floor(this.#options.bytes / bytes)));
@@ -91,7 +93,7 @@ export class Activations {
     while (this.count > room) disposeOf(this.#tf, this.#held.pop() as Map<number, Twin<Tensor>>, this.#float);
     const isWorth = room === this.#inputs.length || room >= 2 * this.count;
     while (isWorth && this.count < room) {
-      const values = this.#begin(this.#inputs[this.count] as Tensor);
+      const values = this.#begin(this.#inputs[this.count] as readonly Tensor[]);
       for (let call = 0; call < index; call++) this.#step(call, values);
       this.#held.push(values);
     }
@@ -105,12 +107,81 @@ export class Activations {
     for (const values of this.#held) this.#step(index, values);
   }
 
+  /**
+   * What calls of a layer from `index` on take whose inputs are not known yet, as both networks are by now: they are run ahead to
+   * these calls, through layers that are still rounded without data, and through the layer itself where it is called on what it made.
+   * The tensors are the caller's. Fewer batches where these would be more than a quarter of the bytes.
+   */
+  ahead(index: number, layer: Layer): Batches[][] {
+    const { calls } = this.#float;
+    const later = calls.flatMap((call, at) => {
+      const isOpen = at > index && call.layer === layer && call.inputs.some((value) => !this.of(value));
+      return isOpen ? [at] : [];
+    });
+    const last = later.at(-1);
+    if (last === undefined) return [];
+    const found: Tensor[][] = [];
+    let room = this.#options.bytes / 4;
+    for (const held of this.#held) {
+      const taken = this.#tf.tidy(() => this.#runAhead(held, index, later));
+      found.push(taken);
+      const bytes = Float32Array.BYTES_PER_ELEMENT * taken.reduce((sum, { size }) => sum + size, 0);
+      room -= bytes;
+      if (room < bytes) break;
+    }
+    let next = 0;
+    return later.map((at) =>
+      (calls[at] as Network['calls'][number]).inputs.map(() => {
+        const place = next;
+        next += 2;
+        return {
+          float: found.map((batch) => batch[place] as Tensor),
+          quantized: found.map((batch) => batch[place + 1] as Tensor),
+        };
+      }),
+    );
+  }
+
+  /** The inputs of the calls `later` of one batch, each in the float network and in the quantized one. */
+  #runAhead(held: ReadonlyMap<number, Twin<Tensor>>, index: number, later: readonly number[]) {
+    const values = new Map(held);
+    const taken: Tensor[] = [];
+    const last = later.at(-1) as number;
+    for (let at = index; at <= last; at++) {
+      const { layer, inputs, outputs } = this.#float.calls[at] as Network['calls'][number];
+      const own = inputs.map((value) => values.get(value) as Twin<Tensor>);
+      if (later.includes(at))
+        for (const { float, quantized } of own) taken.push(float.clone(), quantized.clone());
+      if (at === last) break;
+      const twin = (this.#twins.calls[at] as Network['calls'][number]).layer;
+      const exact = runCall(
+        this.#tf,
+        layer,
+        own.map(({ float }) => float),
+      );
+      const rounded = runCall(
+        this.#tf,
+        twin,
+        own.map(({ quantized }) => quantized),
+      );
+      outputs.forEach((value, i) => {
+        values.set(value, { float: exact[i] as Tensor, quantized: rounded[i] as Tensor });
+      });
+    }
+    return taken;
+  }
+
   dispose(): void {
     for (const values of this.#held.splice(0)) disposeOf(this.#tf, values, this.#float);
   }
 
-  #begin(input: Tensor): Map<number, Twin<Tensor>> {
-    return new Map(this.#float.inputs.map((value) => [value, { float: input, quantized: input }]));
+  #begin(inputs: readonly Tensor[]): Map<number, Twin<Tensor>> {
+    return new Map(
+      this.#float.inputs.map((value, i) => {
+        const input = inputs[i] as Tensor;
+        return [value, { float: input, quantized: input }];
+      }),
+    );
   }
 
   #step(index: number, values: Map<number, Twin<Tensor>>): void {
@@ -145,8 +216,10 @@ export class Activations {
   #measure(): void {
     const [first] = this.#inputs;
     if (!first) return;
-    const sample = this.#tf.slice(first, 0, [1, ...first.shape.slice(1)]);
-    const values = new Map<number, Tensor>(this.#float.inputs.map((value) => [value, sample]));
+    const samples = first.map((x) => this.#tf.slice(x, 0, [1, ...x.shape.slice(1)]));
+    const values = new Map<number, Tensor>(
+      this.#float.inputs.map((value, i) => [value, samples[i] as Tensor]),
+    );
     for (const [index, { layer, inputs, outputs }] of this.#float.calls.entries()) {
       const made = runCall(
         this.#tf,
@@ -158,13 +231,13 @@ export class Activations {
         this.#sizes.set(value, (made[i] as Tensor).size);
       });
       for (const [value, tensor] of values) {
-        if ((this.#lastUses.get(value) ?? -1) > index || tensor === sample) continue;
+        if ((this.#lastUses.get(value) ?? -1) > index || samples.includes(tensor)) continue;
         tensor.dispose();
         values.delete(value);
       }
     }
-    this.#tf.dispose([...values.values()]);
-    sample.dispose();
+    this.#tf.dispose([...values.values()].filter((tensor) => !samples.includes(tensor)));
+    this.#tf.dispose(samples);
   }
 
   /** Bytes for one sample before or after a call, whichever is more; batches are let go one by one between. */

@@ -13,10 +13,12 @@ import { type Decision, decide, parseRecipe, type Recipe } from '../recipe.js';
 import { turns } from '../turns.js';
 import { Activations, type Batches } from './activations.js';
 import { algebraFor } from './algebra.js';
+import { Check, type CheckOptions, type CheckReport } from './check.js';
 import { divergence, requireFiniteOutputs } from './divergence.js';
-import { fitLayer, planOf } from './layer.js';
+import { fitLayer, planOf, type Tools } from './layer.js';
 import { randomNumbers } from './linear.js';
 import { type SampleOptions, sampleBatches } from './samples.js';
+import { stateless } from './stateless.js';
 import type { CallData, LayerFit, LayerPlan } from './types.js';
 
 /** What calibration uses, and how much of it. */
@@ -35,6 +37,10 @@ export interface CalibrationOptions extends CalibrateOptions, SampleOptions {
    * samples. Default 384 MiB.
    */
   readonly activationBytes?: number;
+  /**
+   * Samples that layers are not fitted to: which result is kept is decided on these. Default: on the samples given, by the divergence.
+   */
+  readonly check?: CheckOptions;
   /** Default 0. */
   readonly seed?: number;
   /** Called with layers done and in all, and the name of the last one. */
@@ -63,6 +69,8 @@ export interface CalibrationReport extends QuantizeReport {
   readonly divergence: { readonly calibrated: number; readonly dataFree: number };
   /** Whether the data-free result was kept since it was no worse. */
   readonly keptDataFree: boolean;
+  /** Both results on the samples of {@link CalibrationOptions.check}. */
+  readonly check?: CheckReport;
   readonly warnings: readonly string[];
 }
 
@@ -70,9 +78,10 @@ export interface CalibrationReport extends QuantizeReport {
  * Quantizes a model layer by layer in the order of its graph, each layer fitted to what it gets in the network quantized
  * so far and to what the float layer gives: see `fitCalibrated`. `docs/CALIBRATION.md` has a table of the classes; other
  * kernels are fitted without data and listed, with the reason.
- * A shared layer is fitted once, on all of its calls whose inputs are known by then.
+ * A shared layer is fitted once, on all of its calls.
  *
- * Never worse than without data on the samples given: where it is, the data-free result is returned, and the report says so.
+ * Never worse than without data on the samples to check on, or else on those given: where it is, the data-free result is returned,
+ * and the report says so.
  *
  * @throws BitnibbleError `data-mismatch` for samples of another shape or with NaN, and what `quantizeModel` and
  *   `loadLayersModel` throw
@@ -87,12 +96,15 @@ export async function calibrateModel(
   const { kernels, onProgress, seed = 0, activationBytes = ACTIVATION_BYTES } = options;
   const decisions = decide(parseRecipe(recipe), model.weights, model.file);
   const base = quantizeModel(model, recipe, { kernels });
+  const check = options.check
+    ? new Check(tf, model, { ...options.check, ...predictHow(options) })
+    : undefined;
   const tools = { tf, kernels, algebra: await algebraFor(tf, options) };
-  const loaded = await loadNetwork(tf, model);
+  const loaded = await loadNetwork(tf, stateless(model));
   const float = loaded.model;
-  const other = await loadNetwork(tf, base.model);
+  const other = await loadNetwork(tf, stateless(base.model));
   const quantized = other.model;
-  let inputs: Tensor[] = [];
+  let inputs: Tensor[][] = [];
   let activations: Activations | undefined;
   try {
     const pairs = loaded.own;
@@ -122,7 +134,7 @@ export async function calibrateModel(
         const found =
           typeof plan === 'string'
             ? plan
-            : await fitLayer(tools, plan, dataOf(activations, calls, layer), options, random);
+            : await fitCalls(tools, activations, calls, index, plan, options, random);
         fits.set(layer, found);
         rows.push(...rowsOf(kernelsOf(layer, pairs, decisions), found));
       }
@@ -138,7 +150,7 @@ export async function calibrateModel(
     const outputs = network.outputs.map((value) => activations?.of(value) as Batches);
     requireFiniteOutputs(tf, outputs, `${model.file} and ${options.dataset.name}`);
     const calibrated = divergence(outputs, kind);
-    const plain = await loadLayersModel(tf, base.model);
+    const plain = await loadLayersModel(tf, stateless(base.model));
     const predicted = outputs.map(({ float: exact }, i) => ({
       float: exact,
       quantized: inputs.map((x) => tf.tidy(() => [plain.predict(x)].flat()[i] as Tensor)),
@@ -146,12 +158,18 @@ export async function calibrateModel(
     const dataFree = divergence(predicted, kind);
     tf.dispose(predicted.map(({ quantized: own }) => own));
     plain.dispose();
-    const keptDataFree = !(calibrated <= dataFree);
-    if (keptDataFree)
-      warnings.push(
-        `the data-free result was kept: its outputs diverge by ${dataFree.toPrecision(3)}, the calibrated ones by ${calibrated.toPrecision(3)}`,
-      );
-    const result = keptDataFree ? base.model : assemble(base.model, fits);
+    const own = assemble(base.model, fits);
+    let keptDataFree = !(calibrated <= dataFree);
+    let what = `its outputs diverge by ${dataFree.toPrecision(3)}, the calibrated ones by ${calibrated.toPrecision(3)}`;
+    if (check) {
+      const rounded = await check.add('rounded', base.model);
+      const fitted = await check.add('calibrated', own);
+      keptDataFree = check.isBetter(rounded, fitted);
+      const [by, of] = [check.by, (value: number | undefined) => value?.toPrecision(3)];
+      what = `on the samples held back its ${by} is ${of(rounded[by])}, the calibrated one's ${of(fitted[by])}`;
+    }
+    if (keptDataFree) warnings.push(`the data-free result was kept: ${what}`);
+    const result = keptDataFree ? base.model : own;
     const tensors = keptDataFree
       ? base.report.tensors
       : base.report.tensors.map((row) => reportRow(row, result, kernels, model.read(row.id)));
@@ -164,6 +182,7 @@ export async function calibrateModel(
         seconds: (performance.now() - start) / 1000,
         divergence: { calibrated, dataFree },
         keptDataFree,
+        ...(check ? { check: check.report(keptDataFree ? 'rounded' : 'calibrated') } : {}),
         warnings,
       },
     };
@@ -173,6 +192,42 @@ export async function calibrateModel(
     float.dispose();
     quantized.dispose();
   }
+}
+
+/** How samples to check on are run. */
+export const predictHow = ({ preprocess, batchSize }: SampleOptions) => ({
+  ...(preprocess ? { preprocess } : {}),
+  ...(batchSize ? { batchSize } : {}),
+});
+
+/**
+ * Fits a layer that is due, to all of its calls. What calls behind others take depends on the layer itself where it is called on its own
+ * outputs, and on layers that are not fitted yet: these calls are run ahead, and once more when the layer is fitted.
+ */
+async function fitCalls(
+  tools: Tools,
+  activations: Activations,
+  calls: readonly NodeCall[],
+  index: number,
+  plan: LayerPlan,
+  options: CalibrationOptions,
+  random: (n: number) => number,
+): Promise<LayerFit | string> {
+  const { layer } = calls[index] as NodeCall;
+  let found: LayerFit | string = '';
+  for (let round = 0; round < 2; round++) {
+    const later = activations.ahead(index, layer);
+    try {
+      const data = [...dataOf(activations, calls, layer), ...later];
+      found = await fitLayer(tools, plan, data, options, random);
+    } finally {
+      tools.tf.dispose(
+        later.flatMap((call) => call.flatMap(({ float, quantized }) => [...float, ...quantized])),
+      );
+    }
+    if (later.length === 0) break;
+  }
+  return found;
 }
 
 /** Why kernels that no call of a layer was seen to use are fitted without data. */

@@ -2,25 +2,23 @@ import type { JsonObject, WeightInfo } from '../../model.js';
 import type { NetworkNode } from '../../network/types.js';
 import { activationName } from '../../tfjs/layers/activations.js';
 import type { CellName, RnnConfig } from '../../tfjs/layers/recurrent.js';
-import { type Calling, convolution, depthwise, separable, transposed } from './convolution.js';
+import { attention } from './attention.js';
+import { convLstm } from './conv-lstm.js';
+import { convolution, depthwise, separable, transposed } from './convolution.js';
 import { einsumDense } from './einsum.js';
-import type { Linear } from './linear.js';
+import { type Linear, stepwise } from './linear.js';
 import { recurrent } from './recurrent.js';
 
 const CONVOLUTION = /^(Depthwise|Separable)?Conv([123])D(Transpose)?$/;
 const CELL = /^(SimpleRNN|LSTM|GRU)$/;
+const CONV_CELL = /^ConvLSTM([123])D$/;
 
 /** Whether kernels of an operation are fitted to samples; of a Bidirectional layer, those of the cells above. */
 export const isFitted = (operation: string): boolean =>
-  /^(Dense|EinsumDense|Bidirectional)$/.test(operation) ||
-  CONVOLUTION.test(operation) ||
-  CELL.test(operation);
+  /^(Dense|EinsumDense|Bidirectional|Embedding|MultiHeadAttention)$/.test(operation) ||
+  [CONVOLUTION, CELL, CONV_CELL].some((pattern) => pattern.test(operation));
 
-/** Operations that have kernels and are fitted without data, and why. */
-const REASONS: readonly (readonly [RegExp, string])[] = [
-  [/Attention$/, 'what its kernels take is known inside of it only'],
-  [/^ConvLSTM[123]D$/, 'its steps are convolutions of states, which are not computed'],
-];
+const FOREIGN = 'its kernels are not those of the class';
 
 /**
  * The linear maps of a node, in the order in which they are applied, or why calibration does not know them.
@@ -29,55 +27,55 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
  * @param takesShift whether a bias may be changed
  */
 export function linearsOf(
-  { operation, attributes, steps, roles }: NetworkNode,
+  node: NetworkNode,
+  weights: ReadonlyMap<string, WeightInfo>,
+  takesShift: (bias: WeightInfo) => boolean,
+): readonly Linear[] | string {
+  const found = mapsOf(node, weights, takesShift);
+  // Axes of a dense layer between batch and channels are all alike.
+  if (typeof found === 'string' || node.operation === 'Dense') return found;
+  return found.map((linear) => stepwise(linear, node.steps));
+}
+
+function mapsOf(
+  { operation, attributes, roles }: NetworkNode,
   weights: ReadonlyMap<string, WeightInfo>,
   takesShift: (bias: WeightInfo) => boolean,
 ): readonly Linear[] | string {
   const given = weights.get('bias');
   const bias = given && takesShift(given) ? given : undefined;
-  const calling: Calling = { isTimed: steps > 0, isFirst: attributes.data_format === 'channels_first' };
+  const isFirst = attributes.data_format === 'channels_first';
   const match = CONVOLUTION.exec(operation);
-  const inside = 'a layer inside TimeDistributed is fitted without data';
   const [dense, second] = kernelsOf(operation, weights);
   const isMap = operation === 'Dense' || operation === 'EinsumDense' || match !== null;
-  if (isMap && !dense) return 'its kernels are not those of the class';
-  // Axes of a dense layer between batch and channels are all alike.
-  if (operation === 'Dense')
-    return [convolution(dense as WeightInfo, bias, {}, 0, { isTimed: false, isFirst: false })];
-  if (steps > 0 && !(match && steps === 1)) return inside;
+  if (isMap && !dense) return FOREIGN;
+  if (operation === 'Dense') return [convolution(dense as WeightInfo, bias, {}, 0, false)];
   if (match) {
     const [, kind, digit, isTransposed] = match;
     const rank = Number(digit);
-    if (calling.isTimed && rank === 3) return inside;
     const kernel = dense as WeightInfo;
-    if (kind === 'Depthwise') return [depthwise(kernel, bias, attributes, rank, calling)];
+    if (kind === 'Depthwise') return [depthwise(kernel, bias, attributes, rank, isFirst)];
     if (kind === 'Separable')
-      return second
-        ? separable([kernel, second], bias, attributes, rank, calling)
-        : 'its kernels are not those of the class';
-    return [(isTransposed ? transposed : convolution)(kernel, bias, attributes, rank, calling)];
+      return second ? separable([kernel, second], bias, attributes, rank, isFirst) : FOREIGN;
+    return [(isTransposed ? transposed : convolution)(kernel, bias, attributes, rank, isFirst)];
   }
   if (operation === 'EinsumDense') {
     const map = einsumDense(dense as WeightInfo, bias, attributes);
     return typeof map === 'string' ? map : [map];
   }
-  if (CELL.test(operation))
-    return oneWay(rnnConfigOf(operation, attributes, roles), attributes, weights, takesShift, '');
-  const cell = String(attributes.cell);
-  if (operation === 'Bidirectional' && CELL.test(cell)) {
-    const found: Linear[] = [];
-    for (const way of ['forward', 'backward'] as const) {
-      const config = rnnConfigOf(cell, attributes, roles);
-      const goBackwards = (config.goBackwards === true) !== (way === 'backward');
-      const maps = oneWay({ ...config, goBackwards }, attributes, weights, takesShift, way);
-      if (typeof maps === 'string') return maps;
-      found.push(...maps);
-    }
-    return found;
+  if (operation === 'MultiHeadAttention') return attention(attributes, roles, weights, takesShift);
+  const cell = operation === 'Bidirectional' ? String(attributes.cell) : operation;
+  if (!CELL.test(cell) && !CONV_CELL.test(cell)) return `the class ${cell} is fitted without data`;
+  const config = rnnConfigOf(cell, attributes, roles);
+  if (operation !== 'Bidirectional') return oneWay(config, attributes, weights, takesShift, '');
+  const found: Linear[] = [];
+  for (const way of ['forward', 'backward'] as const) {
+    const goBackwards = (config.goBackwards === true) !== (way === 'backward');
+    const maps = oneWay({ ...config, goBackwards }, attributes, weights, takesShift, way);
+    if (typeof maps === 'string') return maps;
+    found.push(...maps);
   }
-  const name = operation === 'Bidirectional' ? cell : operation;
-  const why = REASONS.find(([operations]) => operations.test(name))?.[1];
-  return `the class ${name} is fitted without data${why ? `: ${why}` : ''}`;
+  return found;
 }
 
 /** Kernels of a layer of one map or two. */
@@ -107,21 +105,19 @@ function rnnConfigOf(cell: string, attributes: JsonObject, roles: readonly strin
 /** One direction: of a Bidirectional layer the forward one has the first half of the states. */
 function oneWay(
   config: RnnConfig,
-  { stateful }: JsonObject,
+  attributes: JsonObject,
   weights: ReadonlyMap<string, WeightInfo>,
   takesShift: (bias: WeightInfo) => boolean,
   way: '' | 'forward' | 'backward',
 ): Linear[] | string {
-  if (stateful === true) return 'a stateful layer is fitted without data';
   const prefix = way === '' ? '' : `${way}/`;
   const [kernel, own, bias] = ['kernel', 'recurrent_kernel', 'bias'].map((role) =>
     weights.get(prefix + role),
   );
-  if (!kernel || !own) return 'its kernels are not those of the class';
+  if (!kernel || !own) return FOREIGN;
   const half = way === '' ? undefined : way === 'forward' ? 'first' : 'second';
-  return recurrent(
-    { kernel, recurrent: own, bias, takesShift: bias !== undefined && takesShift(bias) },
-    config,
-    half,
-  );
+  const found = { kernel, recurrent: own, bias, takesShift: bias !== undefined && takesShift(bias) };
+  const rank = CONV_CELL.exec(config.cell)?.[1];
+  if (rank === undefined) return recurrent(found, config, half);
+  return convLstm(found, attributes, Number(rank), config.goBackwards === true);
 }

@@ -44,21 +44,17 @@ function tapsOf({ size, dilation }: Geometry): Offset[] {
 }
 
 /**
- * `[batch, depth, height, width, channels]` of what a layer of a rank takes. Steps of a TimeDistributed are the depth, and
- * all axes of a dense layer between batch and channels the width.
+ * `[batch, depth, height, width, channels]` of what a layer of a rank takes. All axes of a dense layer between batch and channels
+ * are the width.
  */
-function imageOf(tf: TensorFlow, x: Tensor, rank: number, isTimed: boolean, isFirst: boolean): Tensor5D {
-  const lead = isTimed ? [0, 1] : [0];
-  const at = lead.length;
-  const spatial = Array.from({ length: Math.max(0, x.rank - at - 1) }, (_, i) => at + 1 + i);
-  const y = isFirst ? tf.transpose(x, [...lead, ...spatial, at]) : x;
+function imageOf(tf: TensorFlow, x: Tensor, rank: number, isFirst: boolean): Tensor5D {
+  const spatial = Array.from({ length: Math.max(0, x.rank - 2) }, (_, i) => 2 + i);
+  const y = isFirst ? tf.transpose(x, [0, ...spatial, 1]) : x;
   const batch = y.shape[0] as number;
   const channels = y.shape.at(-1) as number;
   if (rank === 0) return tf.reshape(y, [batch, 1, 1, y.size / batch / channels, channels]);
-  const steps = isTimed ? (y.shape[1] as number) : 1;
   const own = y.shape.slice(-1 - rank, -1);
   const ones = Array<number>(3 - rank).fill(1);
-  if (isTimed) ones[0] = steps;
   return tf.reshape(y, [batch, ...ones, ...own, channels] as Tensor5D['shape']);
 }
 
@@ -117,19 +113,16 @@ function flat(tf: TensorFlow, image: Tensor5D, make: (x: Tensor4D) => Tensor4D):
   return tf.reshape(y, [batch, depth, ...y.shape.slice(1)] as Tensor5D['shape']);
 }
 
-/** How a layer is called: whether by a TimeDistributed, and where its channels are. */
-export interface Calling {
-  readonly isTimed: boolean;
-  readonly isFirst: boolean;
-}
-
-/** Dense layers (`rank` 0) and convolutions with or without groups. */
+/**
+ * Dense layers (`rank` 0) and convolutions with or without groups.
+ * @param isFirst channels come before the axes that the kernel moves along
+ */
 export function convolution(
   weight: WeightInfo,
   bias: WeightInfo | undefined,
   config: JsonObject,
   rank: number,
-  { isTimed, isFirst }: Calling,
+  isFirst: boolean,
 ): Linear {
   const geometry = rank === 0 ? plain(0) : geometryOf(config, rank);
   const groups = rank === 0 ? 1 : Number(config.groups ?? 1);
@@ -138,7 +131,7 @@ export function convolution(
   return {
     ...{ weight, groups, taps, k: taps.length * channels, n: outputs / groups, strides: geometry.strides },
     ...(bias ? { bias: { weight: bias, from: 0 } } : {}),
-    input: (tf, [x]) => padded(tf, imageOf(tf, x as Tensor, rank, isTimed, isFirst), geometry),
+    input: (tf, [x]) => padded(tf, imageOf(tf, x as Tensor, rank, isFirst), geometry),
     outputs: (tf, image, values) =>
       convolved(
         tf,
@@ -156,7 +149,7 @@ export function depthwise(
   bias: WeightInfo | undefined,
   config: JsonObject,
   rank: number,
-  { isTimed, isFirst }: Calling,
+  isFirst: boolean,
 ): Linear {
   const geometry = geometryOf(config, rank);
   const { size, strides, dilation } = geometry;
@@ -167,7 +160,7 @@ export function depthwise(
   return {
     ...{ weight, groups: channels, taps, k: taps.length, n, strides },
     ...(bias ? { bias: { weight: bias, from: 0 } } : {}),
-    input: (tf, [x]) => padded(tf, imageOf(tf, x as Tensor, rank, isTimed, isFirst), geometry),
+    input: (tf, [x]) => padded(tf, imageOf(tf, x as Tensor, rank, isFirst), geometry),
     outputs: (tf, image, values) => {
       const kernel = tf.reshape(values(weight), [size[1], size[2], channels, n]);
       // TensorFlow's own kernel for processors has no dilations; zeros between the taps are the same.
@@ -177,16 +170,22 @@ export function depthwise(
   };
 }
 
+/** A convolution of kind `same` whose strides and dilations are 1, as of states: rows are patches of an image. */
+export function plainConvolution(weight: WeightInfo, bias: WeightInfo | undefined, rank: number): Linear {
+  const config = { kernel_size: weight.shape.slice(0, rank), padding: 'same', groups: 1 };
+  return convolution(weight, bias, config, rank, false);
+}
+
 /** Both halves of a separable convolution; the second takes what the first gives, after strides and padding. */
 export function separable(
   [first, second]: readonly [WeightInfo, WeightInfo],
   bias: WeightInfo | undefined,
   config: JsonObject,
   rank: number,
-  calling: Calling,
+  isFirst: boolean,
 ): Linear[] {
-  const spatial = depthwise(first, undefined, config, rank, calling);
-  const pointwise = convolution(second, bias, {}, 0, { isTimed: false, isFirst: false });
+  const spatial = depthwise(first, undefined, config, rank, isFirst);
+  const pointwise = convolution(second, bias, {}, 0, false);
   const input = (tf: TensorFlow, inputs: readonly Tensor[], values: Values) =>
     spatial.outputs(tf, spatial.input(tf, inputs, values), values);
   return [spatial, { ...pointwise, input }];
@@ -205,7 +204,7 @@ export function transposed(
   bias: WeightInfo | undefined,
   config: JsonObject,
   rank: number,
-  { isTimed, isFirst }: Calling,
+  isFirst: boolean,
 ): Linear {
   const geometry = geometryOf(config, rank);
   const { size, strides, dilation, padding } = geometry;
@@ -219,7 +218,7 @@ export function transposed(
     ...{ weight, groups: 1, taps, k: taps.length * channels, n: outputs, strides: [1, 1, 1] },
     ...(bias ? { bias: { weight: bias, from: 0 } } : {}),
     input(tf, [x]) {
-      const image = imageOf(tf, x as Tensor, rank, isTimed, isFirst);
+      const image = imageOf(tf, x as Tensor, rank, isFirst);
       const pads = ([0, 1, 2] as const).map((axis): [number, number] => {
         if (axis < 3 - rank) return [0, 0];
         const n = image.shape[axis + 1] as number;

@@ -9,6 +9,7 @@ import {
   fitCalibrated,
   type Moments,
 } from '../../schemes/fit/calibrated.js';
+import { fitShared } from '../../schemes/fit/shared.js';
 import { GRIDS } from '../../schemes/grids.js';
 import { packLevels } from '../../schemes/levels.js';
 import { codingOf, dequantizeTensor } from '../../schemes/quantize.js';
@@ -52,7 +53,6 @@ export function planOf(
     const { shape = [] } = exact.get(weight.id) ?? {};
     if (weight.shape.join() !== shape.join())
       return 'a kernel in the order of Keras 1 is fitted without data';
-    if (own?.granularity === 'tensor') return 'one scale per tensor is fitted without data';
     if (own?.axes && role.kind === 'kernel' && own.axes.join() !== role.axes.join())
       return 'channels along other axes are fitted without data';
   }
@@ -122,31 +122,46 @@ export async function fitLayer(
     const known = stage === 0 ? first : undefined;
     const moments = known ?? (await momentsOf(tf, algebra, plan, stage, data, options, random));
     const coding = { ...codingOf(chosen, weight.shape.length, weight.id), scale: 'calibrated' as const };
+    const isOne = coding.granularity === 'tensor';
     const groupRows = coding.groupSize ?? k;
-    const matrix = blockLayout(weight.shape, 'channel', coding.axes, undefined, weight.id);
+    const role = roleOf(weight);
+    const axes = role.kind === 'kernel' ? role.axes : coding.axes;
+    const matrix = blockLayout(weight.shape, 'channel', isOne ? axes : coding.axes, undefined, weight.id);
     const values = kernelOf(plan.exact, weight.id).dataSync() as Float32Array;
     const width = linear.groups * n;
     const levels = new Uint8Array(k * width);
-    const scales = new Float32Array(Math.ceil(k / groupRows) * width);
+    const scales = new Float32Array(isOne ? 1 : Math.ceil(k / groupRows) * width);
     const shift = new Float64Array(width);
     let error = 0;
     let deadInputs = 0;
-    for (const [group, own] of moments.entries()) {
-      const from = group * n;
+    const floatsOf = (from: number) => {
       const floats = new Float32Array(k * n);
       for (let row = 0; row < k; row++)
         for (let c = 0; c < n; c++) floats[row * n + c] = values[elementOf(matrix, row, from + c)] as number;
-      const fit = fitCalibrated(algebra, own, floats, coding.scheme, GRIDS[coding.scheme], {
-        ...options,
-        groupRows,
-        shift: bias !== undefined,
-      });
+      return floats;
+    };
+    const grid = GRIDS[coding.scheme];
+    const how = { ...options, shift: bias !== undefined };
+    const together = isOne
+      ? fitShared(
+          algebra,
+          moments.map((own, group) => ({ moments: own, weights: floatsOf(group * n) })),
+          ...([coding.scheme, grid, how] as const),
+        )
+      : undefined;
+    for (const [group, own] of moments.entries()) {
+      const from = group * n;
+      const fit = isOne
+        ? together?.[group]
+        : fitCalibrated(algebra, own, floatsOf(from), coding.scheme, grid, { ...how, groupRows });
       if (!fit) return 'its inputs are all zero or not finite';
       for (let row = 0; row < k; row++)
         for (let c = 0; c < n; c++)
           levels[elementOf(matrix, row, from + c)] = fit.levels[row * n + c] as number;
-      for (let g = 0; g * width < scales.length; g++)
-        scales.set(fit.scales.subarray(g * n, (g + 1) * n), g * width + from);
+      if (isOne) scales[0] = fit.scales[0] as number;
+      else
+        for (let g = 0; g * width < scales.length; g++)
+          scales.set(fit.scales.subarray(g * n, (g + 1) * n), g * width + from);
       shift.set(fit.shift, from);
       error += fit.error / moments.length;
       deadInputs += fit.deadInputs;

@@ -45,6 +45,22 @@ export function rowsMap(
   return { weight, groups, k, n, taps: [[0, 0, 0]], strides: [1, 1, 1], ...methods };
 }
 
+/** A map that is applied step by step, as TimeDistributed does: the steps of its inputs become samples. */
+export function stepwise(linear: Linear, steps: number): Linear {
+  if (steps === 0) return linear;
+  const merged = (tf: TensorFlow, inputs: readonly Tensor[]) =>
+    inputs.map((x) => {
+      const [lead, rest] = [x.shape.slice(0, steps + 1), x.shape.slice(steps + 1)];
+      return tf.reshape(x, [lead.reduce((n, length) => n * length, 1), ...rest]);
+    });
+  const { mask } = linear;
+  return {
+    ...linear,
+    input: (tf, inputs, values) => linear.input(tf, merged(tf, inputs), values),
+    ...(mask ? { mask: (tf: TensorFlow, inputs: readonly Tensor[]) => mask(tf, merged(tf, inputs)) } : {}),
+  };
+}
+
 /** Random whole numbers in [0, n): mulberry32, the same on every machine. */
 export function randomNumbers(seed: number): (n: number) => number {
   let state = seed >>> 0;

@@ -1,7 +1,7 @@
 import { openNetwork } from '../../network/index.js';
 import type { QuantizedModel } from '../../packed/quantized-model.js';
 import { withRanges } from '../../packed/ranges.js';
-import { requireSampleShape } from '../inputs.js';
+import { arraysByName, bindInputs } from '../inputs.js';
 import { turns } from '../turns.js';
 import type { SampleOptions } from './samples.js';
 
@@ -18,17 +18,18 @@ export async function storeRanges(
 ): Promise<{ readonly model: QuantizedModel; readonly tensors: number } | { readonly reason: string }> {
   const { loadNetwork, NotFiniteError, whyNotRunnable } = await import('../../runtime/index.js');
   const { inputs, values } = openNetwork(model).network;
-  const shapes = inputs.map(({ value }) => values[value]?.shape ?? []);
-  const shape = requireSampleShape(shapes, model.file, dataset);
-  const given = { [inputs[0]?.name ?? '']: shape };
+  const wanted = inputs.map(({ name, value }) => ({ name, shape: values[value]?.shape ?? [] }));
+  const bound = bindInputs(wanted, model.file, dataset);
+  const given = Object.fromEntries(bound.map(({ name, shape }) => [name, shape]));
   const reason = await whyNotRunnable(model, given);
   if (reason !== undefined) return { reason };
   const network = await loadNetwork(model, { shapes: given, measures: 'all' });
   const ranges = new Map<string, number>();
   const turn = turns();
   try {
-    for (const { x } of dataset.batches({ batchSize, limit: Math.min(samples, dataset.count), preprocess })) {
-      for (const [name, most] of network.largest(x)) ranges.set(name, Math.max(ranges.get(name) ?? 0, most));
+    for (const batch of dataset.batches({ batchSize, limit: Math.min(samples, dataset.count), preprocess })) {
+      for (const [name, most] of network.largest(arraysByName(bound, batch)))
+        ranges.set(name, Math.max(ranges.get(name) ?? 0, most));
       await turn();
     }
   } catch (error) {

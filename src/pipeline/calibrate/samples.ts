@@ -1,16 +1,16 @@
-import type { Dataset, Preprocess } from '../../data/index.js';
+import type { Dataset, Preprocessing } from '../../data/index.js';
 import { BitnibbleError } from '../../errors.js';
 import type { ModelSource } from '../../model.js';
+import { readNetwork } from '../../network/index.js';
 import type { LayersModel, Tensor, TensorFlow } from '../../tfjs/types.js';
-import { inputShapeOf } from '../evaluate.js';
-import { unscaled } from '../inputs.js';
+import { bindInputs, boundArrays, inputWatch } from '../inputs.js';
 
 /** Unlabelled samples to calibrate with. */
 export interface SampleOptions {
   /** Samples as the model takes them after `preprocess`; labels are never read. */
   readonly dataset: Dataset;
-  /** Factor, mean and standard deviation by which samples become inputs. Default: as they are. */
-  readonly preprocess?: Preprocess;
+  /** Factor, mean and standard deviation by which samples become inputs, or a list of these for each. Default: as they are. */
+  readonly preprocess?: Preprocessing;
   /** Samples taken, from the first on. Default 2048. */
   readonly samples?: number;
   /** Samples at a time. Default 64. */
@@ -18,38 +18,47 @@ export interface SampleOptions {
 }
 
 /**
- * Calibration samples as tensors, batch by batch, and what looks wrong about them.
+ * Calibration samples as tensors, batch by batch, each with the network's inputs in their order, and what looks wrong about them.
  *
- * @throws BitnibbleError `data-mismatch` for a model with several inputs, samples of another shape or not finite
+ * @throws BitnibbleError `data-mismatch` for samples of other inputs and shapes, or not finite
  */
 export function sampleBatches(
   tf: TensorFlow,
   model: LayersModel,
   source: ModelSource,
   { dataset, preprocess, samples = 2048, batchSize = 64 }: SampleOptions,
-): { inputs: Tensor[]; count: number; warnings: string[] } {
-  const { file } = source;
-  const mismatch = (fault: string) =>
-    new BitnibbleError('data-mismatch', `${file} and ${dataset.name}: ${fault}`);
-  const shape = inputShapeOf(model, file, dataset);
+): { inputs: Tensor[][]; count: number; warnings: string[] } {
+  const { inputs: ports } = readNetwork(source);
+  const wanted = model.inputs.map(({ shape }, i) => ({ name: ports[i]?.name ?? '', shape }));
+  const bound = bindInputs(wanted, source.file, dataset);
   const count = Math.min(samples, dataset.count);
   const warnings: string[] = [];
-  let most = 0;
-  const inputs: Tensor[] = [];
+  const watch = inputWatch(source, (text) => warnings.push(text));
+  const inputs: Tensor[][] = [];
   try {
-    for (const { x, size } of dataset.batches({ batchSize, limit: count, preprocess })) {
-      for (const value of x) {
-        if (!Number.isFinite(value)) throw mismatch(`expected finite samples, got ${value}`);
-        most = Math.max(most, Math.abs(value));
+    for (const batch of dataset.batches({ batchSize, limit: count, preprocess })) {
+      const arrays = boundArrays(bound, batch);
+      for (const values of arrays) {
+        const odd = values.find((value) => !Number.isFinite(value));
+        if (odd === undefined) continue;
+        const fault = `expected finite samples, got ${odd}`;
+        throw new BitnibbleError('data-mismatch', `${source.file} and ${dataset.name}: ${fault}`);
       }
-      inputs.push(tf.tensor(x, [size, ...shape]));
+      watch(arrays);
+      inputs.push(
+        tf.tidy(() =>
+          arrays.map((x, i) => {
+            const tensor = tf.tensor(x, [batch.size, ...(bound[i]?.shape ?? [])]);
+            // As the model takes it when it is run as a whole.
+            return tf.cast(tensor, model.inputs[i]?.dtype ?? 'float32');
+          }),
+        ),
+      );
     }
   } catch (error) {
     tf.dispose(inputs);
     throw error;
   }
-  const warning = unscaled(source, most);
-  if (warning) warnings.push(warning);
   if (count < 64) warnings.push(`${count} samples are few: 256 to 2048 are usual`);
   return { inputs, count, warnings };
 }

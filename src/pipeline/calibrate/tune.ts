@@ -1,22 +1,21 @@
 import { BitnibbleError } from '../../errors.js';
-import { fromNumbers } from '../../formats/dtypes.js';
-import { floatToHalf, halfToFloat } from '../../formats/float16.js';
 import type { Kernels } from '../../kernels/types.js';
 import type { QuantizableModel } from '../../model.js';
-import { type PackedWeight, QuantizedModel } from '../../packed/quantized-model.js';
-import { nearestLevel } from '../../schemes/fit/gptq.js';
-import { GRIDS, type Grid } from '../../schemes/grids.js';
-import { packLevels, unpackLevels } from '../../schemes/levels.js';
-import type { QuantizedTensor } from '../../schemes/types.js';
-import { blockShape, sizeOf } from '../../shape.js';
+import { QuantizedModel } from '../../packed/quantized-model.js';
+import { unpackLevels } from '../../schemes/levels.js';
+import { sizeOf } from '../../shape.js';
 import { addConvolutionGradients } from '../../tfjs/gradients.js';
-import { loadLayersModel, prepare } from '../../tfjs/load.js';
-import type { LayersModel, Tensor, Tensor2D, Tensor4D, TensorFlow, Variable } from '../../tfjs/types.js';
+import { loadLayersModel } from '../../tfjs/load.js';
+import type { LayersModel, Tensor, Tensor4D, TensorFlow, Variable } from '../../tfjs/types.js';
 import { type OutputKind, outputKind } from '../outputs.js';
 import { type Augmentation, augment } from './augment.js';
+import { predictHow } from './calibrate.js';
+import { Check, type CheckOptions } from './check.js';
 import { divergence, isClassifier, klSum } from './divergence.js';
 import { randomNumbers, sample } from './linear.js';
 import { type SampleOptions, sampleBatches } from './samples.js';
+import { stateless } from './stateless.js';
+import { type Tunable, tunablesOf } from './tunables.js';
 import type { TuneReport } from './types.js';
 
 export type { TuneReport } from './types.js';
@@ -35,6 +34,11 @@ export interface TuneOptions extends SampleOptions {
   readonly rate?: number;
   /** Default: flip and cutmix for images, none for other samples. */
   readonly augment?: readonly Augmentation[];
+  /**
+   * Samples that nothing is tuned on: whether tuning is kept is decided on these, and all others are tuned on. Default: the last
+   * eighth of the samples given, by the divergence.
+   */
+  readonly check?: CheckOptions;
   /** Default 0. */
   readonly seed?: number;
   /** Called with steps done and in all. */
@@ -89,31 +93,40 @@ export async function tuneModel(
     seed = 0,
     onProgress,
   } = options;
-  const teacher = await loadLayersModel(tf, float);
-  const student = await loadLayersModel(tf, quantized);
-  let inputs: Tensor[] = [];
+  const check = options.check
+    ? new Check(tf, float, { ...options.check, ...predictHow(options) })
+    : undefined;
+  const teacher = await loadLayersModel(tf, stateless(float));
+  const student = await loadLayersModel(tf, stateless(quantized));
+  let inputs: Tensor[][] = [];
   let tunables: ReadonlyMap<string, Tunable> = new Map();
   const optimizers = [tf.train.adam(latentRate), tf.train.adam(rate)] as const;
   try {
     const given = sampleBatches(tf, teacher, float, options);
     inputs = given.inputs;
-    const tuned = tunedSamples(given.count);
-    const checked = given.count - tuned;
+    const tuned = check ? given.count : tunedSamples(given.count);
+    const checked = check ? (options.check?.dataset.count ?? 0) : given.count - tuned;
     if (tuned === 0)
       throw new BitnibbleError(
         'data-mismatch',
         `${options.dataset.name}: expected two samples to tune with, got 1`,
       );
     const kind = outputKind(float);
-    const isImage = inputs[0]?.rank === 4;
+    const [first] = inputs as [Tensor[]];
+    const isImage = first.length === 1 && first[0]?.rank === 4;
     const kinds = options.augment ?? (isImage ? (['flip', 'cutmix'] as const) : []);
     if (kinds.length > 0 && !isImage) {
       throw new BitnibbleError(
         'data-mismatch',
-        `${float.file}: expected images to ${kinds.join(' and ')}, got samples of shape [${inputs[0]?.shape.slice(1)}]`,
+        `${float.file}: expected images to ${kinds.join(' and ')}, got samples of shape ${first.map(({ shape }) => `[${shape.slice(1)}]`).join(', ')}`,
       );
     }
-    const samples = tf.concat(inputs, 0);
+    const samples = first.map((_, i) =>
+      tf.concat(
+        inputs.map((batch) => batch[i] as Tensor),
+        0,
+      ),
+    );
     tf.dispose(inputs);
     inputs = [samples];
     tunables = tunablesOf(tf, student, float, quantized, kernels);
@@ -124,13 +137,16 @@ export async function tuneModel(
     for (let step = 0; step < steps; step++) {
       const chosen = sample(tuned, Math.min(stepSize, tuned), random);
       const [x, wanted] = tf.tidy(() => {
-        const own = tf.gather(samples, tf.tensor1d(Int32Array.from(chosen), 'int32'));
-        const changed = augment(tf, own as Tensor4D, kinds, random);
+        const places = tf.tensor1d(Int32Array.from(chosen), 'int32');
+        const own = samples.map((values) => tf.gather(values, places));
+        const changed = kinds.length === 0 ? own : [augment(tf, own[0] as Tensor4D, kinds, random)];
         return [changed, [teacher.predict(changed)].flat() as Tensor[]];
-      }) as [Tensor, Tensor[]];
+      }) as [Tensor[], Tensor[]];
       for (const tunable of all) tunable.begin();
       const { value, grads } = gradientsOf(tf, float.file, [...latents, ...others], () => {
-        const outputs = [student.apply(x, { training: false })].flat() as Tensor[];
+        const outputs = [
+          student.apply(x.length === 1 ? (x[0] as Tensor) : x, { training: false }),
+        ].flat() as Tensor[];
         return lossOf(tf, wanted, outputs, kind);
       });
       // Adam's first steps move every latent weight by the whole rate, all of them downhill at once.
@@ -147,17 +163,27 @@ export async function tuneModel(
       onProgress?.(step + 1, steps);
     }
     const result = assembleTuned(quantized, tunables);
-    const check = tf.slice(samples, tuned, checked);
-    const before = await outputDivergence(tf, teacher, quantized, check, kind);
-    const after = await outputDivergence(tf, teacher, result, check, kind);
-    check.dispose();
-    const keptUntuned = !(after < before);
+    let before: number;
+    let after: number;
+    let keptUntuned: boolean;
+    if (check) {
+      const [one, other] = [await check.add('calibrated', quantized), await check.add('tuned', result)];
+      [before, after] = [one.divergence, other.divergence];
+      keptUntuned = !check.isBetter(other, one);
+    } else {
+      const last = samples.map((values) => tf.slice(values, tuned, checked));
+      before = await outputDivergence(tf, teacher, quantized, last, kind);
+      after = await outputDivergence(tf, teacher, result, last, kind);
+      tf.dispose(last);
+      keptUntuned = !(after < before);
+    }
     return {
       model: keptUntuned ? quantized : result,
       report: {
         ...{ steps, augment: kinds, tuned, checked, keptUntuned },
         changedCodes: keptUntuned ? 0 : changedCodes(kernels, quantized, result),
         divergence: { before, after },
+        ...(check ? { check: check.report(keptUntuned ? 'calibrated' : 'tuned') } : {}),
         seconds: (performance.now() - start) / 1000,
       },
     };
@@ -168,153 +194,6 @@ export async function tuneModel(
     teacher.dispose();
     student.dispose();
   }
-}
-
-type LayerVariable = LayersModel['weights'][number];
-
-/** A weight of the student as a function of variables. */
-interface Tunable {
-  /** Latent levels; absent for a vector that is kept in float. */
-  readonly latent?: Variable;
-  /** The logarithm of what the scales are multiplied by, or the vector itself. */
-  readonly other: Variable;
-  /** A new step: what was computed in the last one is forgotten. */
-  begin(): void;
-  /** What it is now. */
-  assemble(weight: PackedWeight): PackedWeight;
-  dispose(): void;
-}
-
-function tunablesOf(
-  tf: TensorFlow,
-  student: LayersModel,
-  float: QuantizableModel,
-  quantized: QuantizedModel,
-  kernels: Kernels,
-): Map<string, Tunable> {
-  const { weights } = prepare(quantized).topology;
-  const tunables = new Map<string, Tunable>();
-  for (const variable of student.weights) {
-    const id = weights.get(variable.originalName);
-    const weight = id === undefined ? undefined : quantized.weight(id);
-    if (weight?.kind === 'quantized')
-      tunables.set(weight.id, codedTunable(tf, variable, weight.tensor, float.read(weight.id), kernels));
-    else if (weight && /^(bias|gamma|beta)$/.test(weight.name) && variable.dtype === 'float32')
-      tunables.set(weight.id, vectorTunable(tf, variable));
-  }
-  return tunables;
-}
-
-function vectorTunable(tf: TensorFlow, variable: LayerVariable): Tunable {
-  const other = tf.variable(variable.read(), true);
-  variable.read = () => other;
-  return {
-    other,
-    begin: () => undefined,
-    assemble: (weight) => {
-      if (weight.kind === 'quantized') return weight;
-      const values = other.dataSync() as Float32Array;
-      return { ...weight, changed: true, bytes: () => fromNumbers(values, weight.dtype) };
-    },
-    dispose: () => other.dispose(),
-  };
-}
-
-function codedTunable(
-  tf: TensorFlow,
-  variable: LayerVariable,
-  tensor: QuantizedTensor,
-  floats: Float32Array,
-  kernels: Kernels,
-): Tunable {
-  const { coding, layout, shape, scales } = tensor;
-  const grid = GRIDS[coding.scheme];
-  const { outer, channels, inner, groupRows } = layout;
-  const [groups] = blockShape(layout);
-  const levels = unpackLevels(kernels, coding.scheme, tensor.codes, floats.length);
-  const start = new Float32Array(floats.length);
-  const groupOf = new Int32Array(outer * inner);
-  for (let o = 0, at = 0; o < outer; o++) {
-    for (let c = 0; c < channels; c++) {
-      for (let i = 0; i < inner; i++, at++) {
-        const group = Math.floor((o * inner + i) / groupRows);
-        groupOf[o * inner + i] = group;
-        start[at] = latentOf(
-          grid,
-          floats[at] as number,
-          scales[group * channels + c] as number,
-          levels[at] as number,
-        );
-      }
-    }
-  }
-  const latent = tf.tidy(() => tf.variable(tf.tensor3d(start, [outer, channels, inner]), true));
-  // The scale is exp(v) times what it was: steps are relative, and its sign stays.
-  const other = tf.tidy(() => tf.variable(tf.zeros([groups, channels]), true));
-  const given = tf.tensor2d(scales, [groups, channels]);
-  // Rows of 0 and one 1: a product spreads the scales over their rows, and unlike `gather` every backend differentiates it.
-  const ones = new Float32Array(groups === 1 ? 0 : groupOf.length * groups);
-  if (groups > 1) for (const [row, group] of groupOf.entries()) ones[row * groups + group] = 1;
-  const members = groups === 1 ? undefined : tf.tensor2d(ones, [groupOf.length, groups]);
-  const round = tf.customGrad((u, save) => {
-    (save as (tensors: Tensor[]) => void)([u as Tensor]);
-    return {
-      value: rounded(tf, u as Tensor, grid),
-      gradFunc: (dy, [saved]) => masked(tf, dy, saved as Tensor, grid),
-    };
-  });
-  let value: Tensor | undefined;
-  const compute = () => {
-    const own = tf.mul(given, tf.exp(other));
-    const spread = members
-      ? tf.transpose(tf.reshape(tf.matMul(members, own as Tensor2D), [outer, inner, channels]), [0, 2, 1])
-      : tf.reshape(own, [1, channels, 1]);
-    return tf.reshape(tf.mul(round(latent), spread), [...shape]);
-  };
-  variable.read = () => {
-    value ??= compute();
-    return value as ReturnType<LayerVariable['read']>;
-  };
-  return {
-    latent,
-    other,
-    begin: () => {
-      value = undefined;
-    },
-    assemble: (weight) => {
-      const u = latent.dataSync() as Float32Array;
-      const now = tf.tidy(() => tf.mul(given, tf.exp(other)).dataSync()) as Float32Array;
-      const codes = packLevels(
-        kernels,
-        coding.scheme,
-        Uint8Array.from(u, (x) => nearestLevel(grid, x)),
-      );
-      const tuned = coding.scaleDtype === 'F16' ? halfToFloat(floatToHalf(now)) : Float32Array.from(now);
-      return { ...weight, kind: 'quantized', tensor: { ...tensor, codes, scales: tuned } } as PackedWeight;
-    },
-    dispose: () => tf.dispose([latent, other, given, ...(members ? [members] : [])]),
-  };
-}
-
-/** The level of `w / s` as a real number where it rounds to the code's, else the nearest that does, a tenth inside. */
-function latentOf({ offset, step, levels }: Grid, weight: number, scale: number, level: number): number {
-  if (scale === 0) return level;
-  const low = level === 0 ? 0 : level - 0.4;
-  const high = level === levels - 1 ? level : level + 0.4;
-  return Math.min(high, Math.max(low, (weight / scale - offset) / step));
-}
-
-/** The value of the nearest level, as `nearestLevel` takes it. */
-function rounded(tf: TensorFlow, latent: Tensor, { offset, step, levels }: Grid): Tensor {
-  // Not clipByValue: the WebAssembly backend's makes the lowest level of what is not a number.
-  const level = tf.minimum(tf.maximum(tf.ceil(tf.sub(latent, 0.5)), 0), levels - 1);
-  return tf.add(tf.mul(level, step), offset);
-}
-
-/** The gradient passes where the latent level lies within half a step of the grid's ends. */
-function masked(tf: TensorFlow, dy: Tensor, latent: Tensor, { step, levels }: Grid): Tensor {
-  const isWithin = tf.logicalAnd(tf.greaterEqual(latent, -0.5), tf.lessEqual(latent, levels - 0.5));
-  return tf.mul(dy, tf.mul(tf.cast(isWithin, 'float32'), step));
 }
 
 function lossOf(tf: TensorFlow, wanted: readonly Tensor[], outputs: readonly Tensor[], kind: OutputKind) {
@@ -356,10 +235,10 @@ async function outputDivergence(
   tf: TensorFlow,
   teacher: LayersModel,
   model: QuantizedModel,
-  x: Tensor,
+  x: Tensor[],
   kind: OutputKind,
 ): Promise<number> {
-  const own = await loadLayersModel(tf, model);
+  const own = await loadLayersModel(tf, stateless(model));
   const predict = (network: LayersModel) =>
     tf.tidy(() => [network.predict(x, { batchSize: 64 })].flat() as Tensor[]);
   const exact = predict(teacher);

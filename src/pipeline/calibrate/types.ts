@@ -3,6 +3,7 @@ import type { QuantizedTensor, QuantizeOptions } from '../../schemes/types.js';
 import type { Layer } from '../../tfjs/run.js';
 import type { Batches } from './activations.js';
 import type { Augmentation } from './augment.js';
+import type { CheckReport } from './check.js';
 import type { Linear } from './linear.js';
 
 export type Variable = Layer['weights'][number];
@@ -48,6 +49,8 @@ export interface TuneReport {
   /** Samples tuned on, and samples that the divergence is of. */
   readonly tuned: number;
   readonly checked: number;
+  /** Both on the samples of `TuneOptions.check`; `calibrated` is the model that was given. */
+  readonly check?: CheckReport;
   /** Whether the model was left as it was since tuning made it no better. */
   readonly keptUntuned: boolean;
   readonly seconds: number;

@@ -5,6 +5,7 @@ import { callsOf } from '../../tfjs/run.js';
 import type { Tensor, TensorFlow } from '../../tfjs/types.js';
 import { Activations, type Batches } from '../calibrate/activations.js';
 import { type SampleOptions, sampleBatches } from '../calibrate/samples.js';
+import { stateless } from '../calibrate/stateless.js';
 import { rangeOf } from './ranges.js';
 import type { ActivationRange } from './types.js';
 
@@ -29,9 +30,9 @@ export async function measureActivations(
   model: ModelSource,
   { bytes, onProgress, ...samples }: ActivationRangeOptions,
 ): Promise<ActivationRange[]> {
-  const loaded = await loadNetwork(tf, model);
+  const loaded = await loadNetwork(tf, stateless(model));
   const float = loaded.model;
-  let inputs: Tensor[] = [];
+  let inputs: Tensor[][] = [];
   let activations: Activations | undefined;
   try {
     const network = callsOf(loaded);
@@ -44,7 +45,10 @@ export async function measureActivations(
       const count = tensors.reduce((sum, { shape }) => sum + (shape[0] as number), 0);
       if (range) rows.push({ layer, className, ...range, samples: count });
     };
-    take(inputs, 'input', 'InputLayer');
+    for (const [i, { name }] of loaded.network.inputs.entries()) {
+      const own = inputs.map((batch) => batch[i] as Tensor);
+      take(own, loaded.network.inputs.length === 1 ? 'input' : name, 'InputLayer');
+    }
     for (const [index, { node, outputs }] of calls.entries()) {
       activations.hold(index, index + 1);
       activations.run(index);

@@ -1,4 +1,4 @@
-import type { Dataset, Preprocess } from '../../data/index.js';
+import type { Dataset, Preprocessing } from '../../data/index.js';
 import { BitnibbleError } from '../../errors.js';
 import type { Kernels } from '../../kernels/types.js';
 import type { QuantizableModel } from '../../model.js';
@@ -38,7 +38,7 @@ export interface ReportOptions {
   /** Samples to evaluate on, with labels where the model is a classifier. */
   readonly dataset: Dataset;
   /** Factor, mean and standard deviation by which samples become inputs. Default: as they are. */
-  readonly preprocess?: Preprocess;
+  readonly preprocess?: Preprocessing;
   /** Samples evaluated at most, from the first on. */
   readonly limit?: number;
   /** Default 100. */

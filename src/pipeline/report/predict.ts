@@ -1,9 +1,9 @@
-import type { Dataset, Preprocess } from '../../data/index.js';
+import type { Dataset, Preprocessing } from '../../data/index.js';
 import type { ModelSource } from '../../model.js';
 import { sizeOf } from '../../shape.js';
 import { type Backend, loadPredictor } from '../backend.js';
 import { divergence } from '../calibrate/divergence.js';
-import { inputWatch, requireSampleShape } from '../inputs.js';
+import { type BoundInput, bindInputs, boundArrays, inputWatch } from '../inputs.js';
 import type { OutputKind } from '../outputs.js';
 import { Score, type Scores } from '../score.js';
 import { turns } from '../turns.js';
@@ -19,14 +19,14 @@ export interface Predictions {
 export interface PredictOptions {
   readonly batchSize?: number;
   readonly limit?: number;
-  readonly preprocess?: Preprocess;
+  readonly preprocess?: Preprocessing;
   readonly onProgress?: (done: number, total: number) => void;
   /** Told once if inputs look unscaled. */
   readonly onWarning?: (text: string) => void;
 }
 
 /**
- * Runs a model of one input on samples and holds its outputs.
+ * Runs a model on samples and holds its outputs.
  *
  * @throws BitnibbleError `data-mismatch`, `unsupported-layer`
  */
@@ -36,9 +36,11 @@ export async function predictAll(
   dataset: Dataset,
   { batchSize = 100, limit = dataset.count, preprocess, onProgress, onWarning }: PredictOptions,
 ): Promise<Predictions> {
-  const predictor = await loadPredictor(backend, source, (inputs) =>
-    requireSampleShape(inputs, source.file, dataset),
-  );
+  let bound: readonly BoundInput[] = [];
+  const predictor = await loadPredictor(backend, source, (inputs) => {
+    bound = bindInputs(inputs, source.file, dataset);
+    return bound.map(({ shape }) => shape);
+  });
   try {
     const samples = Math.min(limit, dataset.count);
     const outputs: { values: Float32Array; shape: readonly number[] }[] = [];
@@ -46,9 +48,11 @@ export async function predictAll(
     const watch = inputWatch(source, onWarning);
     const turn = turns();
     let done = 0;
-    for (const { x, size } of dataset.batches({ batchSize, limit: samples, preprocess })) {
-      watch(x);
-      for (const [i, { values, shape }] of (await predictor.predict(x, size)).entries()) {
+    for (const batch of dataset.batches({ batchSize, limit: samples, preprocess })) {
+      const { size } = batch;
+      const arrays = boundArrays(bound, batch);
+      watch(arrays);
+      for (const [i, { values, shape }] of (await predictor.predict(arrays, size)).entries()) {
         outputs[i] ??= { values: new Float32Array(samples * sizeOf(shape)), shape };
         outputs[i]?.values.set(values, done * sizeOf(shape));
       }

@@ -1,9 +1,10 @@
 import { type LinearAlgebra, strideOf } from '../../kernels/linalg-types.js';
-import { type Grid, topOf } from '../grids.js';
+import type { Grid } from '../grids.js';
 import type { SchemeName } from '../types.js';
 import { descend, rescale } from './descend.js';
 import { factorUpper, type Matrix, solveUpper } from './factor.js';
-import { type Codebook, gptq, levelOf } from './gptq.js';
+import { firstScales } from './first-scales.js';
+import { type Codebook, gptq } from './gptq.js';
 
 /** Second moments of a linear layer on calibration data: `x` its inputs in the quantized network, `t` its float outputs. */
 export interface Moments {
@@ -32,6 +33,8 @@ export interface CalibrateOptions {
   readonly sweeps?: number;
   /** Whether outputs can be shifted; without a bias the refit is of the scales alone. Default true. */
   readonly shift?: boolean;
+  /** One scale for all, which is kept as it is. Default: each column and group has its own, which is found. */
+  readonly scale?: number;
 }
 
 /** What calibration found for a matrix `[k, n]`. */
@@ -44,6 +47,11 @@ export interface CalibratedFit {
   readonly shift: Float64Array;
   /** Share of the outputs' variance that is lost, after the refit. */
   readonly error: number;
+  /** What is lost and what it is a share of, as sums over outputs and samples. */
+  readonly lost: number;
+  readonly total: number;
+  /** The factor of all scales that would lose least: 1 where each column has its own. */
+  readonly ratio: number;
   /** Inputs that are always zero. */
   readonly deadInputs: number;
 }
@@ -103,7 +111,11 @@ export function fitCalibrated(
   solveUpper(algebra, v, k, w, n);
   const groups = Math.ceil(k / groupRows);
   const groupOf = Uint32Array.from(order, (row) => Math.floor(row / groupRows));
-  const scales = firstScales(w, problem.diagonal, n, groups, groupOf, scheme, grid);
+  const { scale } = options;
+  const scales =
+    scale === undefined
+      ? firstScales(w, problem.diagonal, n, groups, groupOf, scheme, grid)
+      : new Float64Array(groups * n).fill(scale);
   const book: Codebook = { grid, groupOf, scales };
   const best = new Best(k, n, groups);
   for (let round = 0; round < rounds; round++) {
@@ -111,6 +123,7 @@ export function fitCalibrated(
     const residuals = problem.residuals(levels, book);
     for (let turn = 0; turn < TURNS; turn++) {
       descendAll(problem, residuals, levels, book, sweeps);
+      if (scale !== undefined) break;
       const productOf =
         groups === 1
           ? () => problem.productOfAll(residuals, book)
@@ -118,13 +131,15 @@ export function fitCalibrated(
       rescale(productOf, groups, residuals, levels, n, book);
     }
     best.take(w, residuals, levels, book);
+    // The same scales would give the same codes again.
+    if (scale !== undefined) break;
   }
   const levels = new Uint8Array(k * n);
   order.forEach((row, i) => {
     levels.set(best.levels.subarray(i * n, (i + 1) * n), row * n);
   });
   const found = { grid, groupOf, scales: best.scales };
-  return { levels, deadInputs, ...refit(problem, best.levels, found, options.shift !== false) };
+  return { levels, deadInputs, ...refit(problem, best.levels, found, options) };
 }
 
 /** `H = X'X + l I` and `B = X'T + l W` with rows in the order of coding, and the arrays to solve with. */
@@ -297,50 +312,13 @@ function descendAll(
   }
 }
 
-/** Clips that are tried, as shares of the largest weight. */
-const CLIPS = Array.from({ length: 31 }, (_, i) => 0.25 + 0.025 * i);
-
-function firstScales(
-  w: Matrix,
-  diagonal: Float64Array,
-  n: number,
-  groups: number,
-  groupOf: Uint32Array,
-  scheme: SchemeName,
-  grid: Grid,
-): Float64Array {
-  const rowsOf: number[][] = Array.from({ length: groups }, () => []);
-  for (const [i, group] of groupOf.entries()) rowsOf[group]?.push(i);
-  const scales = new Float64Array(groups * n);
-  rowsOf.forEach((rows, g) => {
-    for (let c = 0; c < n; c++) {
-      const own = rows.map((i) => w.values[i * w.stride + c] as number);
-      const sum = own.reduce((total, x) => total + Math.abs(x), 0);
-      if (scheme === 'binary') {
-        scales[g * n + c] = sum / rows.length;
-        continue;
-      }
-      const max = own.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
-      let least = Number.POSITIVE_INFINITY;
-      for (const clip of CLIPS) {
-        const s = (clip * max) / topOf(scheme);
-        let error = 0;
-        own.forEach((x, i) => {
-          const lost = x - s * (grid.offset + grid.step * levelOf(grid, x, s));
-          error += (diagonal[rows[i] as number] as number) * lost * lost;
-        });
-        if (error < least) {
-          least = error;
-          scales[g * n + c] = s;
-        }
-      }
-    }
-  });
-  return scales;
-}
-
 /** `T ~ a Y + c`, `Y = X Q`, by the centred moments; a channel whose `Y` is constant keeps `a = 1`. */
-function refit(problem: Problem, levels: Uint8Array, book: Codebook, isShifted: boolean) {
+function refit(
+  problem: Problem,
+  levels: Uint8Array,
+  book: Codebook,
+  { shift: isShifted = true, scale }: CalibrateOptions,
+) {
   const { k, n, moments, order, lambda } = problem;
   const { rows, cross, sumX, sumT, sumTT } = moments;
   const { scales } = book;
@@ -350,6 +328,8 @@ function refit(problem: Problem, levels: Uint8Array, book: Codebook, isShifted: 
   const product = problem.timesH(q);
   let lost = 0;
   let total = 0;
+  let covs = 0;
+  let vars = 0;
   for (let c = 0; c < n; c++) {
     let meanY = 0;
     let yt = 0;
@@ -368,11 +348,16 @@ function refit(problem: Problem, levels: Uint8Array, book: Codebook, isShifted: 
     const cov = yt - centre * meanY * meanT;
     const varT = (sumTT[c] as number) - centre * meanT * meanT;
     const ratio = cov / varY;
-    const a = varY > 1e-9 * yy && ratio > 0 && Number.isFinite(ratio) ? ratio : 1;
+    const isOwn = scale === undefined && varY > 1e-9 * yy && ratio > 0 && Number.isFinite(ratio);
+    const a = isOwn ? ratio : 1;
+    covs += cov;
+    vars += varY;
     if (isShifted) shift[c] = meanT - a * meanY;
     lost += Math.max(0, varT - 2 * a * cov + a * a * varY);
     total += varT;
     for (let at = c; at < scales.length; at += n) out[at] = a * (scales[at] as number);
   }
-  return { scales: out, shift, error: total > 0 ? lost / total : 0 };
+  const joint = covs / vars;
+  const ratio = scale !== undefined && joint > 0 && Number.isFinite(joint) ? joint : 1;
+  return { scales: out, shift, lost, total, ratio, error: total > 0 ? lost / total : 0 };
 }

@@ -98,7 +98,7 @@ const einsumDense: LayerSpec<EinsumConfig> = {
   },
 };
 
-interface MultiHeadConfig {
+export interface MultiHeadConfig {
   readonly numHeads: number;
   readonly keyDim: number;
   readonly valueDim?: number | null;
@@ -182,38 +182,61 @@ const multiHead: LayerSpec<MultiHeadConfig> = {
     return [output, [query[0] ?? null, config.numHeads, query[1] ?? null, value[1] ?? null]];
   },
   call({ tf, config, inputs, has, weight }) {
-    const input = (role: string) => roleOf(config, inputs, role);
-    const flat = (x: Tensor) =>
-      x.rank === 3 ? x : tf.reshape(x, [x.shape[0] as number, -1, x.shape.at(-1) as number]);
-    const given = input('query') as Tensor;
-    const query = flat(given);
-    const value = flat(input('value') as Tensor);
-    const key = flat(input('key') ?? value);
-    const project = (name: string, equation: string, x: Tensor, bias: number[]) => {
-      const y = einsum(tf, equation, x, weight(`${name}/kernel`));
-      return has(`${name}/bias`) ? tf.add(y, tf.reshape(weight(`${name}/bias`), bias)) : y;
-    };
-    const { numHeads, keyDim } = config;
-    const valueDim = config.valueDim ?? keyDim;
-    const q = project('query', 'btd,dnh->bnth', query, [numHeads, 1, keyDim]);
-    const k = project('key', 'bsd,dnh->bnsh', key, [numHeads, 1, keyDim]);
-    const v = project('value', 'bsd,dnh->bnsh', value, [numHeads, 1, valueDim]);
-    const rows = query.shape[1] as number;
-    const columns = value.shape[1] as number;
-    const queryMask = input('queryMask');
-    const keyMasks = [input('valueMask'), input('keyMask')].map((mask) => mask && tf.expandDims(mask, 1));
-    const masks = [queryMask && tf.expandDims(queryMask, 2), ...keyMasks, input('attentionMask')].map(
-      (mask) => (mask?.rank === 3 ? tf.expandDims(mask, 1) : mask),
-    );
-    const mask = jointMask(tf, masks, config.useCausalMask ? [rows, columns] : undefined);
-    const scores = tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(keyDim));
-    const shares = attend(tf, scores, mask, config.zeroMasked);
-    const width = weight('attention_output/kernel').shape.at(-1) as number;
-    const y = project('attention_output', 'bnth,nho->bto', tf.matMul(shares, v), [width]);
+    const given = roleOf(config, inputs, 'query') as Tensor;
+    const { mixed, shares } = mixHeads(tf, config, inputs, (name) => (has(name) ? weight(name) : undefined));
+    const kernel = weight('attention_output/kernel');
+    const width = kernel.shape.at(-1) as number;
+    const product = einsum(tf, 'bnth,nho->bto', mixed, kernel);
+    const y = has('attention_output/bias')
+      ? tf.add(product, tf.reshape(weight('attention_output/bias'), [width]))
+      : product;
     const output = given.rank === 3 ? y : tf.reshape(y, [...given.shape.slice(0, -1), width]);
     return config.returnAttentionScores ? [output, shares] : output;
   },
 };
+
+/** All axes between batch and features as one. */
+export const flatRows = (tf: TensorFlow, x: Tensor): Tensor =>
+  x.rank === 3 ? x : tf.reshape(x, [x.shape[0] as number, -1, x.shape.at(-1) as number]);
+
+/**
+ * What each head makes of the values, `[batch, heads, queries, valueDim]`, before the projection out of the heads, and the shares
+ * `[batch, heads, queries, keys]` by which it does.
+ *
+ * @param weight by its name; undefined where there is none
+ */
+export function mixHeads(
+  tf: TensorFlow,
+  config: MultiHeadConfig,
+  inputs: readonly Tensor[],
+  weight: (name: string) => Tensor | undefined,
+): { readonly mixed: Tensor; readonly shares: Tensor } {
+  const input = (role: string) => roleOf(config, inputs, role);
+  const query = flatRows(tf, input('query') as Tensor);
+  const value = flatRows(tf, input('value') as Tensor);
+  const key = flatRows(tf, input('key') ?? value);
+  const project = (name: string, equation: string, x: Tensor, bias: number[]) => {
+    const y = einsum(tf, equation, x, weight(`${name}/kernel`) as Tensor);
+    const own = weight(`${name}/bias`);
+    return own ? tf.add(y, tf.reshape(own, bias)) : y;
+  };
+  const { numHeads, keyDim } = config;
+  const valueDim = config.valueDim ?? keyDim;
+  const q = project('query', 'btd,dnh->bnth', query, [numHeads, 1, keyDim]);
+  const k = project('key', 'bsd,dnh->bnsh', key, [numHeads, 1, keyDim]);
+  const v = project('value', 'bsd,dnh->bnsh', value, [numHeads, 1, valueDim]);
+  const rows = query.shape[1] as number;
+  const columns = value.shape[1] as number;
+  const queryMask = input('queryMask');
+  const keyMasks = [input('valueMask'), input('keyMask')].map((mask) => mask && tf.expandDims(mask, 1));
+  const masks = [queryMask && tf.expandDims(queryMask, 2), ...keyMasks, input('attentionMask')].map((mask) =>
+    mask?.rank === 3 ? tf.expandDims(mask, 1) : mask,
+  );
+  const mask = jointMask(tf, masks, config.useCausalMask ? [rows, columns] : undefined);
+  const scores = tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(keyDim));
+  const shares = attend(tf, scores, mask, config.zeroMasked);
+  return { mixed: tf.matMul(shares, v), shares };
+}
 
 interface AttentionConfig {
   readonly useScale?: boolean;

@@ -13,7 +13,7 @@ import {
 } from './define.js';
 import { type MergeMode, mergedBy } from './recurrent.js';
 
-interface ConvLstmConfig extends ConvConfig {
+export interface ConvLstmConfig extends ConvConfig {
   readonly recurrentActivation?: string | null;
   readonly goBackwards?: boolean;
   readonly returnSequences?: boolean;
@@ -43,7 +43,13 @@ function shapesOf(config: ConvLstmConfig, rank: number, shape: Shape): [Shape, S
 type Values = (name: 'kernel' | 'recurrent_kernel' | 'bias') => Tensor | undefined;
 
 /** An LSTM whose products are convolutions, gates `i f c o`: the output, in the order of the steps made, and the states. */
-function run(tf: TensorFlow, config: ConvLstmConfig, rank: number, x: Tensor, values: Values): Tensor[] {
+export function runConvLstm(
+  tf: TensorFlow,
+  config: ConvLstmConfig,
+  rank: number,
+  x: Tensor,
+  values: Values,
+): Tensor[] {
   const kernel = dilated(tf, values('kernel') as Tensor, perAxis(config.dilationRate, rank, 1));
   const recurrent = values('recurrent_kernel') as Tensor;
   const bias = values('bias');
@@ -76,7 +82,7 @@ const convLstm = (rank: number): LayerSpec<ConvLstmConfig> => ({
     return config.returnState ? [output, state, state] : output;
   },
   call({ tf, config, inputs, has, weight }) {
-    const [output, ...states] = run(tf, config, rank, inputs[0] as Tensor, (name) =>
+    const [output, ...states] = runConvLstm(tf, config, rank, inputs[0] as Tensor, (name) =>
       has(name) ? weight(name) : undefined,
     );
     return config.returnState ? [output as Tensor, ...states] : (output as Tensor);
@@ -106,7 +112,7 @@ const bidirectional: LayerSpec<BothConfig> = {
   call({ tf, config, inputs, has, weight }) {
     const { config: inner } = config.layer;
     const direction = (prefix: string, goBackwards: boolean) =>
-      run(tf, { ...inner, goBackwards }, rankOf(config), inputs[0] as Tensor, (name) =>
+      runConvLstm(tf, { ...inner, goBackwards }, rankOf(config), inputs[0] as Tensor, (name) =>
         has(prefix + name) ? weight(prefix + name) : undefined,
       )[0] as Tensor;
     const a = direction('forward_', inner.goBackwards === true);
