@@ -47,8 +47,9 @@ export async function openKeras(
 }
 
 async function openAs(source: ByteSource, name: string, options: OpenKerasOptions): Promise<KerasModel> {
-  if (isHdf5(source)) return openH5(source, name);
+  // An archive first: the HDF5 file in it may begin where one behind a user block would.
   if (isZip(source)) return openZip(source, name);
+  if (isHdf5(source)) return openH5(source, name);
   // The length of its header, which a packed file begins with, may look like space and a brace.
   if (isPacked(source)) {
     throw new BitnibbleError(
