@@ -3,8 +3,7 @@ import { BitnibbleError } from '../errors.js';
 import { isObject, type JsonObject } from '../model.js';
 import { dtypeName } from './layer.js';
 import { entriesOf } from './notation.js';
-import { valueType } from './operations/tensor-operation.js';
-import type { Port, Shape, ValueType } from './types.js';
+import type { Port, Shape } from './types.js';
 
 /** What an entry says of the shape of its input, batch first. */
 export function declaredShape(entry: JsonObject): Shape | undefined {
@@ -39,14 +38,10 @@ export function declaredByModel(entry: JsonObject): Shape | undefined {
   return undefined;
 }
 
-export function dtypeOf(entry: JsonObject | undefined): ValueType {
-  const config = isObject(entry?.config) ? entry.config : {};
-  return valueType(dtypeName(config.dtype));
-}
-
-/** Tokens are integers, whatever the type that an Embedding computes with. */
-export function inputType(entry: JsonObject | undefined): ValueType {
-  return entry?.class_name === 'Embedding' ? 'int32' : 'float32';
+/** Name of the type of an input; tokens are integers, whatever the type that an Embedding computes with. */
+export function inputType(entry: JsonObject | undefined): string | undefined {
+  if (entry?.class_name !== 'InputLayer') return entry?.class_name === 'Embedding' ? 'int32' : undefined;
+  return isObject(entry.config) ? dtypeName(entry.config.dtype) : undefined;
 }
 
 /** Outputs with names of their own: of several of one layer the second is `name_1`. */

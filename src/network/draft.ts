@@ -1,5 +1,5 @@
 import type { Mask } from './masks.js';
-import type { NetworkNode, Problem, Shape, Value, ValueType } from './types.js';
+import type { IntegerType, NetworkNode, Problem, Shape, Value, ValueType } from './types.js';
 
 /** A network while it is read: values with the masks beside them, nodes, and what is wrong. */
 export class Draft {
@@ -10,9 +10,9 @@ export class Draft {
 
   constructor(readonly isKeras3: boolean) {}
 
-  value(shape: Shape | undefined, dtype: ValueType, mask?: Mask): number {
+  value(shape: Shape | undefined, dtype: ValueType, mask?: Mask, integer?: IntegerType): number {
     this.masks.push(mask);
-    return this.values.push({ shape, dtype }) - 1;
+    return this.values.push({ shape, dtype, ...(integer ? { integer } : {}) }) - 1;
   }
 
   problem(

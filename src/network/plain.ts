@@ -5,7 +5,7 @@ import { classOf, dtypeFaults, dtypeName, foreignReason, trainingOf } from './co
 import { entriesOf, historyOf, isModel, kerasTensor, nameOf, type Ref } from './entries.js';
 import { readAttributes } from './operations/attributes.js';
 import { plainOperation } from './operations/plain-layers.js';
-import { outputType, valueType } from './operations/tensor-operation.js';
+import { integerType, outputType, valueType } from './operations/tensor-operation.js';
 import type { Network, NetworkNode, Port, Shape, Value } from './types.js';
 import { isKeras1, versionOf } from './version.js';
 import { byRole, shapeFault, weightsByLayer } from './weights.js';
@@ -136,9 +136,11 @@ function inputOf({ class_name: className, config, inbound_nodes: nodes }: JsonOb
   const given = config.batch_shape ?? config.batch_input_shape;
   const shape: Shape = Array.isArray(given) ? given.map((n) => (typeof n === 'number' ? n : null)) : other();
   if (shape.some((n) => n !== null && !(Number.isSafeInteger(n) && n > 0))) other();
-  const dtype = valueType(dtypeName(config.dtype));
+  const name = dtypeName(config.dtype);
+  const dtype = valueType(name);
   if (dtype === 'string') other();
-  return { shape, dtype };
+  const integer = integerType(name);
+  return { shape, dtype, ...(integer ? { integer } : {}) };
 }
 
 /** What a layer computes of its inputs. @param found its weights, where the model has any */
@@ -156,6 +158,8 @@ function nodeOf(
   if (!operation || isModel(entry) || (isKeras3 && !('trainable' in config)) || given.length === 0)
     return other();
   const { attributes, faults } = readAttributes(operation.attributes, config, { isKeras3 });
+  // What others make of whole numbers is not known here.
+  if (name !== 'Rescaling' && given.some(({ integer }) => integer)) other();
   if (faults.length > 0 || foreignReason(config) || dtypeFaults(config.dtype).length > 0) other();
   const roles = given.map(() => 'x');
   const application = { attributes, shapes: given.map(({ shape }) => shape), roles, isKeras3 };

@@ -5,8 +5,9 @@ const shapeText = (shape: Shape | undefined): string =>
   shape ? `[${shape.map((n) => n ?? '?').join(', ')}]` : '[unknown]';
 
 const valueText = (values: readonly Value[], at: number): string => {
-  const { dtype, shape } = values[at] as Value;
-  return `%${at} ${dtype === 'float32' ? '' : `${dtype} `}${shapeText(shape)}`;
+  const { dtype, shape, integer } = values[at] as Value;
+  const type = dtype === 'int32' && integer ? integer : dtype;
+  return `%${at} ${type === 'float32' ? '' : `${type} `}${shapeText(shape)}`;
 };
 
 const attributeText = ([key, value]: [string, Json]): string => `${key}: ${JSON.stringify(value)}`;

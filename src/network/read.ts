@@ -1,13 +1,6 @@
 import { BitnibbleError } from '../errors.js';
 import type { JsonObject, ModelInfo, WeightInfo } from '../model.js';
-import {
-  declaredByModel,
-  declaredShape,
-  dtypeOf,
-  inputType,
-  requireLengths,
-  uniqueNames,
-} from './declared.js';
+import { declaredByModel, declaredShape, inputType, requireLengths, uniqueNames } from './declared.js';
 import { Draft } from './draft.js';
 import { fromKeras1, isKeras1 } from './keras1.js';
 import { type InnerModel, type Layer, layerOf, trainingOf } from './layer.js';
@@ -24,8 +17,9 @@ import {
   type Ref,
   readGraph,
 } from './notation.js';
+import { integerResult } from './operations/integers.js';
 import { type Application, withoutSteps } from './operations/operation.js';
-import { outputType } from './operations/tensor-operation.js';
+import { integerType, outputType, valueType } from './operations/tensor-operation.js';
 import { keyOf, MAX_DEPTH, orderOf, versionOf } from './order.js';
 import { neededNodes } from './passes/needed.js';
 import type { Network, Port, Value } from './types.js';
@@ -118,13 +112,14 @@ class Reader {
       const isInput = layer?.entry.class_name === 'InputLayer';
       const shape = layer && (isInput ? declaredShape(layer.entry) : declaredByModel(entry));
       requireLengths(shape, ref.layer, this.model.file);
-      const dtype = isInput ? dtypeOf(layer.entry) : inputType(layer?.entry);
+      const type = inputType(layer?.entry);
+      const dtype = valueType(type);
       if (!shape)
         this.#draft.problem(name, String(entry.class_name), 'it does not say which shape its input has');
       else if (isInput && dtype === 'string')
         this.#draft.problem(ref.layer, 'InputLayer', 'values of type string');
       const own = ref.key ?? (isInput ? ref.layer : `${name}_input`);
-      ports.push({ name: own, value: this.#draft.value(shape, dtype) });
+      ports.push({ name: own, value: this.#draft.value(shape, dtype, undefined, integerType(type)) });
     }
     return ports;
   }
@@ -270,7 +265,7 @@ class Reader {
   #apply(
     found: Layer,
     call: Call,
-    given: readonly number[],
+    taken: readonly number[],
     layer: string,
     steps: number,
     isTraining: boolean,
@@ -279,16 +274,20 @@ class Reader {
       throw new BitnibbleError('corrupt-file', `${this.model.file}: more than ${MAX_NODES} calls of layers`);
     const { name, operation, attributes, className, config } = found;
     for (const reason of found.problems) this.#draft.problem(layer, className, reason);
-    const own = withMasks(this.#draft, call, given, layer, className, steps - found.steps);
+    const own = withMasks(this.#draft, call, taken, layer, className, steps - found.steps);
     const [inputs, roles] = [own.map(({ value }) => value), own.map(({ role }) => role)];
     if (isTraining && config.trainable !== false && operation?.isTrained?.(config))
       this.#draft.problem(layer, className, 'a call with training=True');
     const shapes = inputs.map((value) => withoutSteps(this.#draft.values[value]?.shape, steps));
     const { isKeras3 } = this.#draft;
     const types = inputs.map((value) => this.#draft.values[value]?.dtype ?? 'float32');
-    const application: Application = { attributes, shapes, roles, isKeras3, types };
+    const application: Application = { attributes, shapes, roles, isKeras3 };
     const fault = found.problems.length === 0 ? operation?.fault?.(application) : undefined;
     if (fault !== undefined) this.#draft.problem(layer, className, fault);
+    const given = inputs.map((value) => this.#draft.values[value] as Value);
+    const whole = integerResult(name, operation, attributes, given, isKeras3);
+    if (whole.fault !== undefined && fault === undefined && found.problems.length === 0)
+      this.#draft.problem(layer, className, whole.fault);
     const masks = own.map(({ value, mask }) => mask ?? this.#draft.masks[value]);
     const { used, result } = maskInputs(this.#draft, found, inputs, roles, masks, layer, steps);
     const made =
@@ -302,6 +301,7 @@ class Reader {
         shape && steps > 0 && outer ? [...outer, ...shape.slice(1)] : shape,
         dtype,
         result,
+        whole.type,
       );
     });
     this.#draft.nodes.push({

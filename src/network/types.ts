@@ -7,11 +7,16 @@ export type Shape = readonly (number | null)[];
 /** Number types that values of a network have: TensorFlow.js's, which every consumer has as well. */
 export type ValueType = 'float32' | 'int32' | 'bool' | 'string';
 
+/** Whole numbers by the width in which Keras holds them. */
+export type IntegerType = `${'' | 'u'}int${8 | 16 | 32 | 64}`;
+
 /** A value: what a node makes or the network is given. */
 export interface Value {
   /** Undefined where a node before it is not known. */
   readonly shape: Shape | undefined;
   readonly dtype: ValueType;
+  /** Where Keras has whole numbers: their type there, by which results wrap. Merges of them are float32 here. */
+  readonly integer?: IntegerType;
 }
 
 /** One application of an operation. */

@@ -112,6 +112,7 @@ class Planner {
     this.program.ledger.begin(node.layer, node.className);
     const context = this.#context(node, inputs);
     if (this.#leavesBorder(node, context)) return;
+    this.rows.bounds?.inputs(this.program, node, inputs, this.network);
     const spec = this.rows.activationOf(node.operation, node.attributes);
     const build = this.rows.builds[node.operation];
     let results: readonly Tensor[];
@@ -119,6 +120,7 @@ class Planner {
     else if (node.steps > 0)
       results = (this.rows.overSteps as NonNullable<Rows['overSteps']>)(context, build as Build);
     else results = (build as Build)(context);
+    this.rows.bounds?.results(this.program, node, results, this.network);
     const outputs = this.#ends.get(node) ?? node.outputs;
     const call = this.#calls.get(node.layer) ?? 0;
     this.#calls.set(node.layer, call + 1);

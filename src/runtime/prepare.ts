@@ -31,10 +31,12 @@ export async function prepare(
 ): Promise<Prepared> {
   const plain = readPlain(model, model.weights);
   const { network, source } = plain ? { network: plain, source: model } : await later.network(model);
-  // Those rows know no masks, which may be inputs of the model itself.
-  const isPlain = network.nodes.every(
-    (node) => node.steps === 0 && node.roles.every((role) => role === 'x') && isPlanned(PLAIN_ROWS, node),
-  );
+  // Those rows know no masks, which may be inputs of the model itself, and no whole numbers that may be large.
+  const isPlain =
+    network.values.every(({ integer }) => !/(32|64)$/.test(integer ?? '')) &&
+    network.nodes.every(
+      (node) => node.steps === 0 && node.roles.every((role) => role === 'x') && isPlanned(PLAIN_ROWS, node),
+    );
   const rows = isPlain ? PLAIN_ROWS : await later.rows();
   requireOperations(network, source.file, rows);
   const inputs = network.inputs.map(({ name, value }) => {

@@ -12,6 +12,7 @@ import { SEQUENCES } from './layers-sequences.js';
 import { TRANSPOSED } from './layers-transposed.js';
 import { PLAIN_ROWS, type Rows } from './rows.js';
 import { overSteps } from './steps.js';
+import { boundInputs, boundResults } from './whole.js';
 
 /** All operations that the runtime computes. */
 export const ALL_ROWS: Rows = {
@@ -30,5 +31,6 @@ export const ALL_ROWS: Rows = {
   },
   activationOf,
   overSteps,
+  bounds: { inputs: boundInputs, results: boundResults },
   isIdentity: (operation) => operationOf(operation)?.isIdentity === true,
 };

@@ -1,13 +1,13 @@
 import type { JsonObject } from '../model.js';
 import { plainOperation } from '../network/operations/plain-layers.js';
-import type { NetworkNode } from '../network/types.js';
+import type { Network, NetworkNode } from '../network/types.js';
 import { type ActivationSpec, activationOf } from './activations.js';
 import type { Build, Context } from './context.js';
 import { AFFINE } from './layers-affine.js';
 import { PRODUCTS } from './layers-products.js';
 import { SHAPES } from './layers-shapes.js';
 import { SIMPLE } from './layers-simple.js';
-import type { Tensor } from './program.js';
+import type { Program, Tensor } from './program.js';
 
 /** What the runtime computes operations with: all of them, or those of a network at hand. */
 export interface Rows {
@@ -16,6 +16,11 @@ export interface Rows {
   activationOf(operation: string, attributes: JsonObject): ActivationSpec | undefined;
   /** A layer applied to each step of a sequence; absent where no node has steps. */
   overSteps?(context: Context, build: Build): readonly Tensor[];
+  /** Bounds on whole numbers that a node takes, before its steps, and gives, behind them; absent where there are none. */
+  readonly bounds?: {
+    inputs(program: Program, node: NetworkNode, inputs: readonly Tensor[], network: Network): void;
+    results(program: Program, node: NetworkNode, results: readonly Tensor[], network: Network): void;
+  };
   /** Whether an operation hands its first input on as it is. */
   isIdentity(operation: string): boolean;
 }

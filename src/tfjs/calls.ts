@@ -14,38 +14,84 @@ export interface LayerCalls {
   readonly calls: LayerCall[];
 }
 
+/** The first number above those of all values. */
+const nextValue = (layers: readonly LayerCalls[]): number =>
+  1 +
+  layers
+    .flatMap(({ calls }) => calls.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]))
+    .reduce((a, b) => Math.max(a, b), 0);
+
 /**
  * Gives a call that takes one value twice, `attention(x, x)`, a copy of it the second time: TensorFlow.js counts how often a
- * tensor is still needed, counts such a call once, and would free the tensor too early.
+ * tensor is still needed, counts such a call once, and would free the tensor too early. An output that is listed twice gets
+ * a copy as well: TensorFlow.js refuses it.
  *
- * @param nameOf the name of the layer that makes a copy, a new one each time
+ * @param isWhole whether a value has whole numbers @param nameOf the name of the layer that makes a copy, a new one each time
+ * @param ends the outputs
+ * @returns the layers, and the outputs as they are then
  */
 export function withoutRepeats(
   layers: readonly LayerCalls[],
+  isWhole: (value: number) => boolean,
+  nameOf: (value: number) => string,
+  ends: readonly number[],
+): { readonly layers: LayerCalls[]; readonly values: readonly number[] } {
+  let next = Math.max(nextValue(layers), ...ends.map((value) => value + 1));
+  const apart = (given: readonly number[], copies: LayerCalls[]) => {
+    const seen = new Set<number>();
+    return given.map((value) => {
+      if (!seen.has(value)) {
+        seen.add(value);
+        return value;
+      }
+      const name = nameOf(value);
+      const config = { name, activation: 'linear', dtype: isWhole(value) ? 'int32' : 'float32' };
+      copies.push({ name, className: 'Activation', config, calls: [{ inputs: [value], outputs: [next] }] });
+      return next++;
+    });
+  };
+  const all = layers.flatMap((layer) => {
+    const copies: LayerCalls[] = [];
+    const calls = layer.calls.map(({ inputs, outputs }) => ({ inputs: apart(inputs, copies), outputs }));
+    return [...copies, { ...layer, calls }];
+  });
+  const copies: LayerCalls[] = [];
+  const values = apart(ends, copies);
+  return { layers: [...all, ...copies], values };
+}
+
+/** Layers that TensorFlow.js lets compute in whole numbers where it is given those. */
+const FLOATS = /^(bitnibble>)?(BatchNormalization|LayerNormalization|UnitNormalization|ReLU|Activation)$/;
+
+/**
+ * Gives layers that TensorFlow.js would let compute in whole numbers floats instead, as Keras does.
+ *
+ * @param isWhole whether a value has whole numbers @param nameOf the name of the layer that makes floats, a new one each time
+ */
+export function withFloats(
+  layers: readonly LayerCalls[],
+  isWhole: (value: number) => boolean,
   nameOf: (value: number) => string,
 ): LayerCalls[] {
-  let next =
-    1 +
-    layers
-      .flatMap(({ calls }) => calls.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]))
-      .reduce((a, b) => Math.max(a, b), 0);
+  let next = nextValue(layers);
   return layers.flatMap((layer) => {
-    const copies: LayerCalls[] = [];
+    const { className = '', config = {} } = layer;
+    if (!FLOATS.test(className) || config.activation === 'linear') return [layer];
+    const casts: LayerCalls[] = [];
     const calls = layer.calls.map(({ inputs, outputs }) => {
-      const seen = new Set<number>();
-      const own = inputs.map((value) => {
-        if (!seen.has(value)) {
-          seen.add(value);
-          return value;
-        }
-        const name = nameOf(value);
-        const config = { name, activation: 'linear', dtype: 'float32' };
-        copies.push({ name, className: 'Activation', config, calls: [{ inputs: [value], outputs: [next] }] });
-        return next++;
+      const [value] = inputs;
+      if (inputs.length !== 1 || value === undefined || !isWhole(value)) return { inputs, outputs };
+      const name = nameOf(value);
+      const one = { name, scale: 1, offset: 0, dtype: 'float32' };
+      casts.push({
+        name,
+        className: 'Rescaling',
+        config: one,
+        calls: [{ inputs: [value], outputs: [next] }],
       });
-      return { inputs: own, outputs };
+      return { inputs: [next++], outputs };
     });
-    return [...copies, { ...layer, calls }];
+    return [...casts, { ...layer, calls }];
   });
 }
 

@@ -14,6 +14,8 @@ export interface Given {
   readonly shape: Shape | undefined;
   /** The same of its first input. */
   readonly inputShape?: Shape | undefined;
+  /** Whether it computes with whole numbers that may be too large for float32. */
+  readonly isWhole?: boolean;
 }
 
 /** A layer for TensorFlow.js. */

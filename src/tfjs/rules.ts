@@ -1,6 +1,8 @@
 import type { Json, JsonObject } from '../model.js';
+import { mayGrow } from '../network/operations/integers.js';
 import { slopeOf } from '../network/operations/layers.js';
 import { givesZeros } from '../network/operations/sequences.js';
+import { integerType } from '../network/operations/tensor-operation.js';
 import type { Shape } from '../network/types.js';
 import { addsMany, mayOverrun, normalizesMany } from './faults.js';
 import { attributesOf, operationName, refusedOperation, TENSOR_OPERATIONS } from './layers/operations.js';
@@ -231,6 +233,8 @@ function kerasWords(className: string, { operands: _, ...config }: JsonObject): 
       epsilon: Math.sqrt(Number(config.epsilon)),
     };
   }
+  // All that is cast to a narrower type fits it.
+  if ('dtype' in config && integerType(config.dtype)) return { ...config, dtype: 'int32' };
   if (className === 'ops.Norm' && config.ord === 'euclidean') return { ...config, ord: null };
   if (className === 'ops.Silu' && config.beta === 1) return {};
   return config;
@@ -243,7 +247,7 @@ const calledName = (className: string): string =>
   className === 'ops.L2Normalize' ? 'normalize' : operationName(className);
 
 /** `x + y`, `1 - x`, `keras.ops.mean(x, axis=1)`. */
-const operation: Rule = ({ className, config }) => {
+const operation: Rule = ({ className, config, isWhole }) => {
   const { operands = [], ...words } = config;
   const ownConfig = Object.fromEntries(
     Object.entries(words).filter(
@@ -257,7 +261,10 @@ const operation: Rule = ({ className, config }) => {
   const count = Array.isArray(operands) ? operands.length : 0;
   return (
     refusedOperation(called, given, count) ??
-    own('Operation', { operation: called, operands, attributes: given, dtype: 'float32' })
+    own('Operation', {
+      ...{ operation: called, operands, attributes: given, dtype: 'float32' },
+      ...(isWhole ? { whole: mayGrow(className) ? 'grown' : 'compared' } : {}),
+    })
   );
 };
 

@@ -1,12 +1,13 @@
 import type { Json, JsonObject, ModelInfo, ModelSource } from '../model.js';
 import { openNetwork, requireRunnable } from '../network/open.js';
+import { countsWhole } from '../network/operations/integers.js';
 import { readNetwork } from '../network/read.js';
-import type { Network, NetworkNode, Port, Problem, Shape } from '../network/types.js';
-import { callOrder, type LayerCalls, withoutRepeats } from './calls.js';
+import type { Network, NetworkNode, Problem, Shape } from '../network/types.js';
+import { callOrder, type LayerCalls, withFloats, withoutRepeats } from './calls.js';
 import { activationName } from './layers/activations.js';
 import { PREFIX } from './layers/define.js';
 import { LayerNames } from './names.js';
-import type { Converted } from './rule.js';
+import type { Converted, Given } from './rule.js';
 import { convertLayer } from './rules.js';
 import { trainingConfig } from './training.js';
 
@@ -152,6 +153,9 @@ class Converter {
   #converted(node: NetworkNode): Converted | string {
     const { operation, attributes, roles, outputs, steps, training, layer } = node;
     if (this.network.problems.some((known) => known.layer === layer)) return '';
+    const wrong = this.#wholeFault(node);
+    if (wrong) return wrong;
+    const isWhole = countsWhole(node, this.network.values);
     const config: JsonObject = {
       ...attributes,
       ...trainingConfig(training, {
@@ -169,12 +173,29 @@ class Converter {
     }
     const outer = this.network.values[outputs[0] as number]?.shape;
     const shape: Shape | undefined = outer && [outer[0] ?? null, ...outer.slice(steps + 1)];
-    const given = this.network.values[node.inputs[0] as number]?.shape;
-    const inputShape = given && [given[0] ?? null, ...given.slice(steps + 1)];
+    const first = this.network.values[node.inputs[0] as number]?.shape;
+    const inputShape = first && [first[0] ?? null, ...first.slice(steps + 1)];
+    const given: Given = { className: operation, config, roles, shape, inputShape, isWhole };
     const found = this.#areMixed(node)
-      ? convertLayer({ className: 'ops.Concatenate', config: joined(node), roles, shape, inputShape })
-      : convertLayer({ className: operation, config, roles, shape, inputShape });
+      ? convertLayer({ ...given, className: 'ops.Concatenate', config: joined(node) })
+      : isWhole && MERGES.test(operation)
+        ? this.#merged(node, given)
+        : convertLayer(given);
     return typeof found === 'string' || steps === 0 ? found : distributed(found, node);
+  }
+
+  /** Why TensorFlow.js cannot compute with whole numbers of a node. */
+  #wholeFault({ operation, inputs }: NetworkNode): string | undefined {
+    const isWhole = this.network.values[inputs[0] as number]?.dtype === 'int32';
+    return /^MaxPooling[12]D$/.test(operation) && isWhole ? 'whole numbers' : undefined;
+  }
+
+  /** A merge of whole numbers as the operation that looks at their size. */
+  #merged({ operation, inputs }: NetworkNode, given: Given): Converted | string {
+    const ranks = new Set(inputs.map((value) => this.network.values[value]?.shape?.length));
+    if (inputs.length !== 2 || ranks.size !== 1)
+      return 'more than two inputs of whole numbers, or of several ranks';
+    return convertLayer({ ...given, className: `ops.${operation}`, config: { operands: [null, null] } });
   }
 
   /** Whether tensors of several types are joined: TensorFlow.js's layer makes whole numbers of all where the first has them. */
@@ -197,16 +218,23 @@ class Converter {
       return { name: this.#inputs[i] as string, className: 'InputLayer', config, calls: [] };
     });
     const name = this.network.name;
-    if (this.#isChain()) {
-      const layers = [...starts, ...this.#layers].map((layer) => entryOf(layer));
+    const isWhole = (value: number) => values[value]?.dtype === 'int32';
+    const own = withFloats(this.#layers, isWhole, (value) => this.#names.of(`float${value}`)).map(complete);
+    if (this.#isChain(own)) {
+      const layers = [...starts, ...own].map((layer) => entryOf(layer));
       return { className: 'Sequential', config: { name, layers } };
     }
     const makers = new Map<number, Json[]>(
       inputs.map((port, i) => [port.value, [this.#inputs[i] as string, 0, 0]]),
     );
-    const layers = withoutRepeats(this.#layers, (value) => this.#names.of(`copy${value}`)).map(
-      (layer): TfLayer => ({ ...layer, config: layer.config ?? {}, className: layer.className ?? '' }),
+    const copyName = (value: number) => this.#names.of(`copy${value}`);
+    const { layers: listedLayers, values: ends } = withoutRepeats(
+      own,
+      isWhole,
+      copyName,
+      outputs.map(({ value }) => value),
     );
+    const layers = listedLayers.map(complete);
     const order = callOrder(layers, new Set(makers.keys()));
     for (const layer of layers)
       (order.get(layer.name) ?? []).forEach((at, index) => {
@@ -222,7 +250,6 @@ class Converter {
         (layer.calls[at]?.inputs ?? []).map((value) => [...reference(value), {}]),
       ),
     }));
-    const listed = (ports: readonly Port[]) => ports.map(({ value }) => reference(value));
     return {
       className: 'Model',
       config: {
@@ -231,18 +258,18 @@ class Converter {
           ...starts.map((layer) => ({ ...entryOf(layer), name: layer.name, inbound_nodes: [] })),
           ...entries,
         ],
-        input_layers: listed(inputs),
-        output_layers: listed(outputs),
+        input_layers: inputs.map(({ value }) => reference(value)),
+        output_layers: ends.map(reference),
       },
     };
   }
 
   /** Whether each layer takes what the one before it gives, and nothing else. */
-  #isChain(): boolean {
+  #isChain(layers: readonly TfLayer[]): boolean {
     const { inputs, outputs } = this.network;
-    if (inputs.length !== 1 || outputs.length !== 1 || this.#layers.length === 0) return false;
+    if (inputs.length !== 1 || outputs.length !== 1 || layers.length === 0) return false;
     let value = inputs[0]?.value;
-    for (const { calls } of this.#layers) {
+    for (const { calls } of layers) {
       const [call, second] = calls;
       if (!call || second || call.inputs.length !== 1 || call.inputs[0] !== value) return false;
       if (call.outputs.length !== 1) return false;
@@ -252,11 +279,20 @@ class Converter {
   }
 }
 
+const complete = ({ className = '', config = {}, ...layer }: LayerCalls): TfLayer => ({
+  ...layer,
+  className,
+  config,
+});
+
 const entryOf = ({ className, config }: TfLayer): JsonObject => ({ class_name: className, config });
 
 /** Operations that do to every step what they do to the whole, whatever the axes before the last are. */
 const STEPLESS =
   /^(Dense|Embedding|Activation|ReLU|LeakyReLU|ELU|ThresholdedReLU|Rescaling|Add|Subtract|Multiply|Average|Maximum|Minimum|Dropout|SpatialDropout[123]D|GaussianNoise|GaussianDropout|AlphaDropout|ActivityRegularization|Identity|Masking|Random\w+)$/;
+
+/** Layers that compute with several tensors. */
+const MERGES = /^(Add|Subtract|Multiply)$/;
 
 /** A layer that joins tensors as the operation that does. */
 const joined = ({ attributes, inputs }: NetworkNode): JsonObject => ({

@@ -48,10 +48,10 @@ test('inputs: their names, shapes and number types', () => {
   const tokens = layer('Embedding', 'e', { input_dim: 5, output_dim: 2, batch_input_shape: [null, 4] });
   assert.is(lines(sequential(tokens))[1], 'input seq_input: %0 int32 [?, 4]');
   const typed = (dtype: Json) => lines(net([input('x', [null, 3], { dtype })], ends('x'), ends('x')))[1];
-  assert.is(typed('int64'), 'input x: %0 int32 [?, 3]');
+  assert.is(typed('int64'), 'input x: %0 int64 [?, 3]');
   assert.is(typed('float16'), 'input x: %0 [?, 3]');
   assert.is(typed('bool'), 'input x: %0 bool [?, 3]');
-  assert.is(typed({ class_name: 'DTypePolicy', config: { name: 'uint8' } }), 'input x: %0 int32 [?, 3]');
+  assert.is(typed({ class_name: 'DTypePolicy', config: { name: 'uint8' } }), 'input x: %0 uint8 [?, 3]');
   const text = net([input('x', [null, 3], { dtype: 'string' })], ends('x'), ends('x'));
   assert.equal(problems(text), ['unsupported-layer x: values of type string']);
   const nothing = 'unsupported-layer seq: it does not say which shape its input has';

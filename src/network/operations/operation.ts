@@ -10,8 +10,6 @@ export interface Application {
   readonly roles: readonly string[];
   /** Of the writer, which adds vectors in a way of its own: `vectorFault`. */
   readonly isKeras3?: boolean;
-  /** Types of the inputs, where they matter. */
-  readonly types?: readonly ValueType[];
 }
 
 /** A weight of an operation in the order in which Keras stores them. */

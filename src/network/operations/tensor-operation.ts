@@ -1,5 +1,5 @@
 import type { JsonObject } from '../../model.js';
-import type { Shape, ValueType } from '../types.js';
+import type { IntegerType, Shape, ValueType } from '../types.js';
 import { type Application, joinedType, type Operation } from './operation.js';
 
 /**
@@ -15,6 +15,10 @@ export interface TensorOperation extends Operation {
   /** Names of the arguments behind the tensors, where they may be written by place. */
   readonly places?: readonly string[];
 }
+
+/** The type of whole numbers by its name; undefined for floats, truth values and texts. */
+export const integerType = (name: unknown): IntegerType | undefined =>
+  /^u?int(8|16|32|64)$/.test(String(name)) ? (name as IntegerType) : undefined;
 
 /** Number types as values of a network have them: floats of any width are float32, integers int32. */
 export function valueType(name: unknown): ValueType {

@@ -90,14 +90,6 @@ const reduction = (
   },
 });
 
-const mean: TensorOperation = {
-  ...reduction({}, 'float32'),
-  fault: (given) =>
-    given.types?.[0] === 'int32' && !given.isKeras3
-      ? 'a mean of whole numbers, which TensorFlow rounds'
-      : reduction().fault?.(given),
-};
-
 /** Truth values are added and multiplied as 0 and 1. */
 const counted: Operation['dtype'] = (types) => (joinedType(types) === 'bool' ? 'int32' : joinedType(types));
 
@@ -215,7 +207,7 @@ export const TENSOR_TABLE: Readonly<Record<string, TensorOperation>> = {
   },
   Normalize: unary({ axis, order: number(2), epsilon: optional(number(0)) }),
   L2Normalize: unary({ axis: axes(null), epsilon: number(1e-12) }),
-  Mean: mean,
+  Mean: reduction({}, 'float32'),
   Sum: reduction({}, counted),
   Prod: reduction({ dtype: any }, counted),
   Max: reduction({ initial: onlyNone('none') }),

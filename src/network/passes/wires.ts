@@ -55,8 +55,8 @@ export function withoutNodes(network: Network, gone: ReadonlySet<NetworkNode>): 
     if (input === undefined || output === undefined) continue;
     const own = instead.get(input) ?? input;
     instead.set(output, own);
-    const { shape, dtype } = values[own] as Value;
-    values[own] = { shape: merged(shape, values[output]?.shape), dtype };
+    const value = values[own] as Value;
+    values[own] = { ...value, shape: merged(value.shape, values[output]?.shape) };
   }
   const nodes = network.nodes.filter((node) => !gone.has(node));
   return numberedAnew({ ...network, values, nodes }, (value) => instead.get(value) ?? value);

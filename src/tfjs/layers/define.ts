@@ -9,6 +9,8 @@ export const PREFIX = 'bitnibble>';
 /** What a layer computes with. */
 export interface Context<C> {
   readonly tf: TensorFlow;
+  /** Of the layer. */
+  readonly name: string;
   readonly config: C;
   readonly inputs: readonly Tensor[];
   /** Values of a weight by the name that {@link LayerSpec.weights} gave it. */
@@ -81,7 +83,7 @@ export function defineLayer(tf: TensorFlow, layer: LayerSpec): void {
     override call(inputs: Tensor | Tensor[]): Tensor | Tensor[] {
       return tf.tidy(() =>
         layer.call({
-          tf,
+          ...{ tf, name: this.name },
           config: this.#config,
           inputs: listOf(inputs),
           has: (name) => this.#weights.has(name),

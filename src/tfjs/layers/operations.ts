@@ -1,11 +1,13 @@
+import { expected } from '../../errors.js';
 import type { Json } from '../../model.js';
-import type { Tensor } from '../types.js';
+import { LARGEST_WHOLE } from '../../network/operations/integers.js';
+import type { Tensor, TensorFlow } from '../types.js';
 import { type LayerSpec, spec } from './define.js';
 import { elementwise } from './ops/elementwise.js';
 import { products } from './ops/products.js';
 import { reductions } from './ops/reductions.js';
 import { shapes } from './ops/shapes.js';
-import type { Attributes, TensorOperation } from './ops/spec.js';
+import { type Attributes, float, type TensorOperation } from './ops/spec.js';
 
 export { indexOf } from './ops/slices.js';
 export type { Attributes, TensorOperation };
@@ -56,6 +58,15 @@ interface OperationConfig {
   /** A number or an array of numbers, or null for the next input. */
   readonly operands: readonly Json[];
   readonly attributes?: Attributes;
+  /** Whole numbers that have to stay below {@link LARGEST_WHOLE}: `compared` its operands, `grown` its results as well. */
+  readonly whole?: 'compared' | 'grown';
+}
+
+/** @throws RangeError for numbers that float32, which TensorFlow.js keeps between layers, may not hold */
+function requireWhole(tf: TensorFlow, x: Tensor, name: string): void {
+  const [most = 0] = tf.max(tf.abs(float(tf, x))).dataSync();
+  if (most < LARGEST_WHOLE) return;
+  throw new RangeError(expected(name, `whole numbers below ${LARGEST_WHOLE} in magnitude`, most));
 }
 
 const parts = (config: OperationConfig) => {
@@ -80,7 +91,7 @@ const operation: LayerSpec<OperationConfig> = {
       attributes,
     );
   },
-  call({ tf, config, inputs }) {
+  call({ tf, config, inputs, name }) {
     const { operation, attributes } = parts(config);
     const rest = [...inputs];
     // Beside integers, a whole number is one of them; the result has their type.
@@ -90,7 +101,24 @@ const operation: LayerSpec<OperationConfig> = {
         ? (rest.shift() as Tensor)
         : tf.tensor(value as number[], shapeOf(value), areWhole && isWhole(value) ? 'int32' : 'float32'),
     );
-    return operation.compute(tf, operands, attributes);
+    const { whole } = config;
+    if (!whole) return operation.compute(tf, operands, attributes);
+    const isCast = config.operation === 'cast';
+    for (const x of operands) if (x.dtype !== 'bool' && !isCast) requireWhole(tf, x, name);
+    if (whole === 'compared') return operation.compute(tf, operands, attributes);
+    // In float32 results that are too large stay so, where whole numbers would wrap.
+    const floats = operands.map((x) => float(tf, x));
+    const made = operation.compute(tf, floats, attributes) as Tensor;
+    const most =
+      config.operation === 'sum'
+        ? operation.compute(
+            tf,
+            floats.map((x) => tf.abs(x)),
+            attributes,
+          )
+        : made;
+    requireWhole(tf, isCast ? (floats[0] as Tensor) : (most as Tensor), name);
+    return tf.cast(made, 'int32');
   },
 };
 
