@@ -21,7 +21,10 @@ function operandsOf(c: Context): Tensor[] {
   return (c.attributes.operands as unknown as Operand[]).map((operand) => {
     if (operand === null) return c.inputs[next++] as Tensor;
     const list = Array.isArray(operand) ? (operand.flat(9) as number[]) : [Number(operand)];
-    return c.program.constant(Float32Array.from(list), operandShape(operand) as number[]);
+    const shape = operandShape(operand);
+    // With an axis for the batch it is the same for every sample.
+    const own = shape.length > first(c).shape.length ? shape.slice(1) : shape;
+    return c.program.constant(Float32Array.from(list), own as number[]);
   });
 }
 

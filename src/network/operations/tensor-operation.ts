@@ -40,6 +40,22 @@ export function operandShapes({ attributes, shapes }: Application): (Shape | und
   );
 }
 
+/**
+ * Why operands do not belong together sample by sample: shapes are aligned at their last axes, so that the batch of a tensor
+ * with fewer axes, and the first axis of numbers with as many, lie elsewhere.
+ */
+export function batchFault(given: Application): string | undefined {
+  const ranks = new Set(given.shapes.flatMap((shape) => (shape ? [shape.length] : [])));
+  if (ranks.size > 1)
+    return `tensors of ${[...ranks].join(' and ')} axes, whose batches Keras aligns with other axes`;
+  const [rank] = ranks;
+  const numbers = (given.attributes.operands as Operand[]).filter((one) => one !== null).map(operandShape);
+  return rank !== undefined &&
+    numbers.some((shape) => shape.length > rank || (shape.length === rank && shape[0] !== 1))
+    ? 'numbers of their own for each sample of a batch'
+    : undefined;
+}
+
 /** Types of the operands: whole numbers among them are int32, as in Keras, which does not turn integers into floats for them. */
 function operandTypes(operands: readonly Operand[], types: readonly ValueType[]): ValueType[] {
   let next = 0;

@@ -24,6 +24,7 @@ import {
   vectorFault,
 } from './operation.js';
 import {
+  batchFault,
   type Form,
   type Operand,
   operandShape,
@@ -44,7 +45,7 @@ const elementwise = (
     const shapes = operandShapes(given);
     return areKnown(shapes) ? [broadcast(shapes)] : undefined;
   },
-  fault: (given: Application) => broadcastFault(operandShapes(given)),
+  fault: (given: Application) => batchFault(given) ?? broadcastFault(operandShapes(given)),
 });
 
 const unary = (attributes: Operation['attributes'] = {}) => elementwise('one', attributes, 'float32');
@@ -236,6 +237,16 @@ export const TENSOR_TABLE: Readonly<Record<string, TensorOperation>> = {
       const [x, y] = operandShapes(given);
       return x && y && [matmul(x, y)];
     },
+    fault: (given) => {
+      const ranks = given.shapes.map((shape) => shape?.length ?? 3);
+      const [first] = given.attributes.operands as Operand[];
+      // The batch is no axis of the matrices: of the left one it is no row where numbers stand at the right.
+      const least = first === null && ranks.length === 1 ? 2 : 3;
+      return (
+        batchFault(given) ??
+        (Math.min(...ranks) < least ? 'a product over the samples of a batch' : undefined)
+      );
+    },
   },
   Einsum: {
     form: 'list',
@@ -251,7 +262,14 @@ export const TENSOR_TABLE: Readonly<Record<string, TensorOperation>> = {
         }),
       ];
     },
-    fault: ({ shapes }) => (shapes.length === 2 ? undefined : `${shapes.length} operands`),
+    fault: ({ attributes: a, shapes }) => {
+      if (shapes.length !== 2) return `${shapes.length} operands`;
+      const { left, right, out } = expandedEquation(String(a.subscripts), shapes[0]?.length ?? 0);
+      const isBatch = left[0] === right[0] && left[0] === out[0];
+      return shapes[0] && !isBatch
+        ? `subscripts: ${String(a.subscripts)}, which mix samples of a batch`
+        : undefined;
+    },
   },
   OneHot: {
     form: 'one',
