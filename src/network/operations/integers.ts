@@ -43,9 +43,11 @@ function fits(from: Held, to: IntegerType): boolean {
 /** Sums, differences and products of elements. */
 const ARITHMETIC =
   /^(Add|Subtract|Multiply|Average|ops\.(Add|Subtract|Multiply|Negative|Abs|Absolute|Square|SquaredDifference|FloorDivide|Mod))$/;
+/** Of these none leaves a type without negative numbers. */
+const WITHIN = /^ops\.(Abs|Absolute|FloorDivide|Mod)$/;
 /** Sums of products and powers, which nobody here computes in whole numbers. */
 const PRODUCTS = /^(Dot|ops\.(Matmul|Einsum|Power|Prod))$/;
-/** Layers whose results Keras 3 makes whole numbers again, or adds in the type of their inputs. */
+/** Layers whose results Keras 3 makes whole numbers again. */
 const ROUNDED = /^(LayerNormalization|RMSNormalization|GroupNormalization)$/;
 /** Means that TensorFlow takes in whole numbers beneath Keras 2. */
 const MEANS = /^(GlobalAveragePooling[123]D|ops\.Mean)$/;
@@ -53,7 +55,7 @@ const MEANS = /^(GlobalAveragePooling[123]D|ops\.Mean)$/;
 const RANDOM = /^(Random\w+|AugMix|CutMix|MixUp|Solarization|MaxNumBoundingBoxes)$/;
 /** Operations that hand whole numbers on, beside those with the type of their operands. */
 const KEEPING =
-  /^(Maximum|Minimum|ReLU|Masking|ThresholdedReLU|GlobalMaxPooling[123]D|ops\.(Relu|Relu6|ReLU|Threshold))$/;
+  /^(Maximum|Minimum|ReLU|Masking|ThresholdedReLU|GlobalMaxPooling[123]D|ops\.(Relu|Relu6|ReLU|Threshold|ZerosLike|OnesLike))$/;
 const KEEPING_ACTIVATIONS = /^(linear|relu|relu6)$/;
 /** Attributes that are among the results. */
 const RESULTS = ['x_min', 'x_max', 'constant_values', 'default_value', 'max_value'] as const;
@@ -142,7 +144,7 @@ export function integerResult(
   }
   if (joined === 'bool') return {};
   if (PRODUCTS.test(operation)) return wraps('sums of products or powers of values', joined);
-  if (ARITHMETIC.test(operation)) {
+  if (ARITHMETIC.test(operation) && !(joined.startsWith('u') && WITHIN.test(operation))) {
     if (isNarrow(joined)) return wraps('arithmetic on values', joined);
     return operation === 'Average' ? {} : { type: joined };
   }
