@@ -192,8 +192,8 @@ function join(x: v128, y: v128, kind: i32): v128 {
     case 1: return f32x4.sub(x, y);
     case 2: return f32x4.mul(x, y);
     case 3: return f32x4.div(x, y);
-    case 4: return f32x4.pmax(x, y);
-    case 5: return f32x4.pmin(x, y);
+    case 4: return f32x4.max(x, y);
+    case 5: return f32x4.min(x, y);
     case 6: return v128.bitselect(f32x4.mul(x, y), x, f32x4.lt(x, f32x4.splat(0)));
     case 7: return v128.and(f32x4.splat(1), f32x4.gt(x, y));
     case 8: return v128.and(f32x4.splat(1), f32x4.ge(x, y));

@@ -196,8 +196,8 @@ export function depthwise(layer: Layer, x: usize, out: usize, slot: usize): void
 export const KEEP = memory.data<u32>([0, 0, 0, 0, 0xffffffff, 0, 0, 0, 0xffffffff, 0xffffffff, 0, 0, 0xffffffff, 0xffffffff, 0xffffffff, 0], 16);
 
 /**
- * Windows over an image [height][width][channels], cut off at its edges: the largest value, or the mean of those inside.
- * A window wholly outside gives -Infinity or 0.
+ * Windows over an image [height][width][channels], cut off at its edges: 0 the mean of those inside, 1 the largest number, 2 the
+ * largest, or NaN where there is one. A window wholly outside gives -Infinity or 0.
  */
 export function pool(
   x: usize,
@@ -212,7 +212,7 @@ export function pool(
   left: i32,
   rows: i32,
   across: i32,
-  isMax: bool,
+  how: i32,
   out: usize,
 ): void {
   const pixel = <usize>channels << 2;
@@ -224,13 +224,18 @@ export function pool(
       const x1 = min(width, ox * strideX - left + wide);
       const area = f32x4.splat(<f32>max(1, max(0, y1 - y0) * max(0, x1 - x0)));
       for (let c: u32 = 0; c < channels; c += 4) {
-        let v = f32x4.splat(isMax ? -Infinity : 0);
+        let v = f32x4.splat(how ? -Infinity : 0);
         for (let y = y0; y < y1; y++) {
           let p = x + <usize>(y * width + x0) * pixel + (<usize>c << 2);
           for (const end = p + <usize>max(0, x1 - x0) * pixel; p < end; p += pixel)
-            v = isMax ? f32x4.pmax(v, v128.load(p)) : f32x4.add(v, v128.load(p));
+            v =
+              how == 0
+                ? f32x4.add(v, v128.load(p))
+                : how == 1
+                  ? f32x4.pmax(v, v128.load(p))
+                  : f32x4.max(v, v128.load(p));
         }
-        storeFour(out + (<usize>c << 2), isMax ? v : f32x4.div(v, area), channels - c);
+        storeFour(out + (<usize>c << 2), how ? v : f32x4.div(v, area), channels - c);
       }
     }
   }

@@ -72,7 +72,7 @@ const truth =
   (program, x, axes, keep) =>
     addFold(program, addFunction(program, x, 'truth'), axes, keep, kind);
 
-/** Place of the largest or smallest along an axis; the first of several. */
+/** Place of the largest or smallest along an axis, the first of several; NaN is neither where there is a number. */
 const place =
   (isMost: boolean): Build =>
   (c) => {
@@ -88,7 +88,8 @@ const place =
         let best = 0;
         for (let k = 1; k < count; k++) {
           const [own, other] = [floats[from + k * n + i] as number, floats[from + best * n + i] as number];
-          if (isMost ? own > other : own < other) best = k;
+          const isFirst = Number.isNaN(other) && !Number.isNaN(own);
+          if (isFirst || (isMost ? own > other : own < other)) best = k;
         }
         floats[to + i] = best;
       }

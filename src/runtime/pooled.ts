@@ -14,7 +14,7 @@ export function turned(program: Program, x: Tensor, axes: readonly number[], kee
   return { first, shape, count };
 }
 
-/** Mean or largest over axes. */
+/** Mean or largest over axes; NaN is the largest of all. */
 export function addPooled(
   program: Program,
   x: Tensor,
@@ -27,7 +27,7 @@ export function addPooled(
   const channels = x.size / count;
   program.step([first], [out], () =>
     program.kernels.pool(
-      ...([first.storage.at, 1, count, channels, 1, count, 1, 1, 0, 0, 1, 1, isMax ? 1 : 0] as const),
+      ...([first.storage.at, 1, count, channels, 1, count, 1, 1, 0, 0, 1, 1, isMax ? 2 : 0] as const),
       out.storage.at,
     ),
   );

@@ -1,17 +1,5 @@
 import { ACTIVATIONS, type ActivationKind, COMBINATIONS, type CombinationKind } from './record.js';
-import {
-  clamp,
-  erf,
-  exp,
-  expm1,
-  larger,
-  log,
-  nearest,
-  sigmoid,
-  smaller,
-  softplus,
-  tanh,
-} from './reference-math.js';
+import { clamp, erf, exp, expm1, log, nearest, sigmoid, smaller, softplus, tanh } from './reference-math.js';
 import type { ReferenceMemory } from './reference-memory.js';
 import type { Kernels } from './types.js';
 
@@ -71,8 +59,8 @@ const combinations: Readonly<Record<CombinationKind, (x: number, y: number) => n
   subtract: (x, y) => fround(x - y),
   multiply: (x, y) => fround(x * y),
   divide: (x, y) => fround(x / y),
-  maximum: larger,
-  minimum: smaller,
+  maximum: Math.max,
+  minimum: Math.min,
   prelu: (x, y) => (x < 0 ? fround(x * y) : x),
   greater: (x, y) => (x > y ? 1 : 0),
   greater_equal: (x, y) => (x >= y ? 1 : 0),

@@ -63,21 +63,21 @@ export function floatKernels(memory: ReferenceMemory) {
           memory.widen(slot, value);
         }
     },
-    pool(...[x, height, width, channels, tall, wide, strideY, strideX, top, left, rows, across, isMax, out]) {
+    pool(...[x, height, width, channels, tall, wide, strideY, strideX, top, left, rows, across, how, out]) {
       for (let oy = 0; oy < rows; oy++)
         for (let ox = 0; ox < across; ox++)
           for (let c = 0; c < channels; c++) {
-            let value = isMax ? Number.NEGATIVE_INFINITY : 0;
+            let value = how ? Number.NEGATIVE_INFINITY : 0;
             let count = 0;
             for (let y = oy * strideY - top; y < oy * strideY - top + tall; y++)
               for (let i = ox * strideX - left; i < ox * strideX - left + wide; i++) {
                 if (y < 0 || y >= height || i < 0 || i >= width) continue;
                 const v = memory.float(x + 4 * ((y * width + i) * channels + c));
-                value = isMax ? larger(value, v) : fround(value + v);
+                value = how === 0 ? fround(value + v) : how === 1 ? larger(value, v) : Math.max(value, v);
                 count++;
               }
             const to = out + 4 * ((oy * across + ox) * channels + c);
-            memory.setFloat(to, isMax ? value : fround(value / Math.max(1, count)));
+            memory.setFloat(to, how ? value : fround(value / Math.max(1, count)));
           }
     },
     move(from, out, n0, n1, n2, bytes, from0, from1, from2, out0, out1, out2) {

@@ -52,12 +52,12 @@ export interface Kernels {
   convolveFloat(layer: number, x: number, out: number, slot: number): void;
   /** Each channel by a kernel of its own, in float32. */
   depthwise(layer: number, x: number, out: number, slot: number): void;
-  /** Largest or mean values of windows. */
+  /** Windows: 0 their means, 1 their largest numbers whatever else is NaN, 2 the largest or NaN. */
   pool(
     ...args: [
       ...[x: number, height: number, width: number, channels: number, tall: number, wide: number],
       ...[strideY: number, strideX: number, top: number, left: number, rows: number, across: number],
-      ...[isMax: number, out: number],
+      ...[how: number, out: number],
     ]
   ): void;
   /** The function numbered `kind` with its parameters a, b and c, of n floats. */
