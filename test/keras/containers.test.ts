@@ -1,6 +1,7 @@
 // Containers of every form: what each file of test/fixtures/containers holds, and what saving keeps of it.
 import { copyFileSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { unzipSync, zipSync } from 'fflate';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { BitnibbleError } from '../../src/errors.js';
@@ -340,6 +341,24 @@ test('the content decides, not the name', async () => {
     assert.is(model.weights.length, expected[name]?.length, name);
     close();
   }
+});
+
+test('an archive whose HDF5 member begins where a superblock behind a user block would is an archive', async () => {
+  const members = unzipSync(readFileSync(fixture('mixed_float16.keras')));
+  const text = new TextDecoder().decode(members['metadata.json']);
+  const archive = (spaces: number) => {
+    const padded = new TextEncoder().encode(text + ' '.repeat(spaces));
+    return Buffer.from(zipSync({ ...members, 'metadata.json': padded }, { level: 0 }));
+  };
+  const start = (bytes: Buffer) => bytes.indexOf('\x89HDF\r\n', 'latin1');
+  const from = start(archive(0));
+  const at = 2 ** Math.ceil(Math.log2(from));
+  const bytes = archive(at - from);
+  assert.is(start(bytes), at);
+  const model = await openBytes(new Uint8Array(bytes));
+  assert.is(model.container, 'keras');
+  assert.is(model.weights.length, expected['mixed_float16.keras']?.length);
+  model.close();
 });
 
 test('a weight read after its file was closed says so', async () => {
