@@ -115,6 +115,13 @@ test('networks that are plain in both notations, and near ones that are not', ()
     ['"float32"', '"complex64"'],
   ] as const)
     assert.not(changed(from, to), `${from} to ${to}`);
+  // Whole numbers go the short way to a Rescaling, which makes floats of them, and no further.
+  const image = (dtype: string) =>
+    compared(info(JSON.parse(JSON.stringify(keras3).replace('"float32"', `"${dtype}"`))), [], dtype);
+  for (const dtype of ['uint8', 'int8', 'int32', 'int64', 'bool']) assert.ok(image(dtype), dtype);
+  const summed = JSON.stringify(keras3).replace('"name":"b","dtype":"float32"', '"name":"b","dtype":"uint8"');
+  assert.is(summed === JSON.stringify(keras3), false);
+  assert.not(compared(info(JSON.parse(summed)), [], 'uint8 in a sum'));
   assert.is(readPlain({ ...info(chain), backend: 'theano' }, []), undefined);
   assert.is(readPlain(info(undefined), []), undefined);
 });
