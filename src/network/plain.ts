@@ -160,6 +160,7 @@ function nodeOf(
   const { attributes, faults } = readAttributes(operation.attributes, config, { isKeras3 });
   // What others make of whole numbers is not known here.
   if (name !== 'Rescaling' && given.some(({ integer }) => integer)) other();
+  if (integerType(dtypeName(config.dtype))) other();
   if (faults.length > 0 || foreignReason(config) || dtypeFaults(config.dtype).length > 0) other();
   const roles = given.map(() => 'x');
   const application = { attributes, shapes: given.map(({ shape }) => shape), roles, isKeras3 };

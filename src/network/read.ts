@@ -3,7 +3,7 @@ import type { JsonObject, ModelInfo, WeightInfo } from '../model.js';
 import { declaredByModel, declaredShape, inputType, requireLengths, uniqueNames } from './declared.js';
 import { Draft } from './draft.js';
 import { fromKeras1, isKeras1 } from './keras1.js';
-import { type InnerModel, type Layer, layerOf, trainingOf } from './layer.js';
+import { dtypeName, type InnerModel, type Layer, layerOf, trainingOf } from './layer.js';
 import { maskInputs, withMasks } from './masked-calls.js';
 import { usesMask } from './masks.js';
 import {
@@ -14,6 +14,7 @@ import {
   isMaskRole,
   type KeyedRef,
   nameOf,
+  OPERATION,
   type Ref,
   readGraph,
 } from './notation.js';
@@ -288,6 +289,12 @@ class Reader {
     const whole = integerResult(name, operation, attributes, given, isKeras3);
     if (whole.fault !== undefined && fault === undefined && found.problems.length === 0)
       this.#draft.problem(layer, className, whole.fault);
+    // Keras 3 casts floats to the type of a layer, whatever it is.
+    const policy = this.#draft.isKeras3 ? integerType(dtypeName(config.dtype)) : undefined;
+    const isLayer = operation && !name.startsWith(OPERATION) && name !== 'Embedding';
+    const areWhole = given.every(({ integer, dtype }) => integer ?? dtype === 'bool');
+    if (policy && isLayer && !(whole.type && areWhole))
+      this.#draft.problem(layer, className, `values of type ${policy}`);
     const masks = own.map(({ value, mask }) => mask ?? this.#draft.masks[value]);
     const { used, result } = maskInputs(this.#draft, found, inputs, roles, masks, layer, steps);
     const made =

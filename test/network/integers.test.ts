@@ -213,6 +213,29 @@ test('in a network: the type stands with the value, and what is behind a cast to
   assert.equal(problems(net([image, scaled, sum('twice', 'r')], ends('x'), ends('twice'))), []);
 });
 
+test('a layer whose own type is one of whole numbers: floats are refused, whole numbers stay', () => {
+  const flat = (dtype: string, from: string, version?: string) =>
+    problems(
+      net(
+        [input('x', [null, 4], { dtype: from }), layer('Flatten', 'f', { dtype }, [on(tensor('x'))])],
+        ends('x'),
+        ends('f'),
+      ),
+      [],
+      version,
+    );
+  assert.equal(flat('uint8', 'float32'), ['unsupported-layer f: values of type uint8']);
+  assert.equal(flat('int32', 'float32'), ['unsupported-layer f: values of type int32']);
+  assert.equal(flat('int32', 'uint8'), []);
+  assert.equal(flat('float32', 'uint8'), []);
+  const scaled = layer('Rescaling', 'r', { scale: 2, dtype: 'int32' }, [on(tensor('x'))]);
+  assert.equal(problems(net([input('x', [null, 4], { dtype: 'int32' }), scaled], ends('x'), ends('r'))), [
+    'unsupported-layer r: values of type int32',
+  ]);
+  const table = layer('Embedding', 'e', { input_dim: 3, output_dim: 2, dtype: 'int32' }, [on(tensor('x'))]);
+  assert.equal(problems(net([input('x', [null, 4]), table], ends('x'), ends('e'))), []);
+});
+
 test('nodes whose whole numbers may be too large for float32', () => {
   const counts = (dtype: string, ...operation: Parameters<typeof layer>) => {
     const network = readNetwork(

@@ -122,6 +122,8 @@ test('networks that are plain in both notations, and near ones that are not', ()
   const summed = JSON.stringify(keras3).replace('"name":"b","dtype":"float32"', '"name":"b","dtype":"uint8"');
   assert.is(summed === JSON.stringify(keras3), false);
   assert.not(compared(info(JSON.parse(summed)), [], 'uint8 in a sum'));
+  const typed = { ...sequential(input('x', [null, 4]), layer('Flatten', 'f', { dtype: 'int32' })) };
+  assert.not(compared(info(typed), [], 'a layer of whole numbers'));
   assert.is(readPlain({ ...info(chain), backend: 'theano' }, []), undefined);
   assert.is(readPlain(info(undefined), []), undefined);
 });
