@@ -114,15 +114,17 @@ function resolved(
       const merged = { ...inner.config, merge_mode: config.merge_mode ?? null };
       if (!('merge_mode' in config)) merged.merge_mode = 'concat';
       const { attributes, faults } = readAttributes(operation.attributes, merged, { isKeras3 });
-      // Sequences in both directions have zeros at masked steps, whatever is written: tf.keras does not write it.
-      const isForced = 'zero_output_for_mask' in attributes && (isKeras3 || 'time_major' in inner.config);
+      // Sequences in both directions have zeros at masked steps, whatever is written, in Keras 3 and in tf.keras, whose layers
+      // have time_major. Keras 2.0 to 2.3 of its own repeats the step before, and so do convolutional layers of tf.keras.
+      const hasZeros = isKeras3 || ('time_major' in inner.config && !inner.name.startsWith('Conv'));
+      const isForced = 'zero_output_for_mask' in attributes && (hasZeros || inner.name.startsWith('Conv'));
       return {
         ...inner,
         name: 'Bidirectional',
         operation,
         attributes: {
           ...attributes,
-          ...(isForced ? { zero_output_for_mask: attributes.return_sequences === true } : {}),
+          ...(isForced ? { zero_output_for_mask: hasZeros && attributes.return_sequences === true } : {}),
           cell: inner.name,
         },
         problems: faults,

@@ -40,17 +40,29 @@ test('wrappers: steps, class names and weights that they store behind those of t
   assert.equal([model.kind, model.steps, model.className], ['model', 1, 'TimeDistributed/Sequential']);
 });
 
-test('sequences of both directions have zeros at masked steps, which tf.keras does not write down', () => {
-  const zeros = (config: JsonObject, isKeras3: boolean) =>
-    read(wrapped('Bidirectional', entry('LSTM', { units: 2, ...config })), isKeras3).attributes
-      .zero_output_for_mask;
-  const sequences = { return_sequences: true };
-  assert.is(zeros({ ...sequences, time_major: false }, false), true);
-  assert.is(zeros(sequences, true), true);
-  // Keras of its own, before TensorFlow's, repeats the step before.
-  assert.is(zeros(sequences, false), false);
-  assert.is(zeros({ time_major: false }, false), false);
-  const alone = read(entry('LSTM', { units: 2, ...sequences, time_major: false }), false);
+// From the sources of Keras, release by release: `Bidirectional` and `RNN` of keras/layers. tf_keras 2.21 and Keras 3.15.1 were run.
+test('sequences of both directions: which Keras has zeros at masked steps, and which repeats the step before', () => {
+  const zeros = (className: string, config: JsonObject, isKeras3: boolean) =>
+    read(wrapped('Bidirectional', entry(className, { ...config })), isKeras3).attributes.zero_output_for_mask;
+  /** What a release writes of a layer beside `return_sequences`. */
+  const OWN = {};
+  const TENSORFLOW = { time_major: false };
+  const written = { time_major: false, zero_output_for_mask: true };
+  const conv = { filters: 2, kernel_size: 1 };
+  for (const [releases, config, isKeras3, cell, convolution] of [
+    ['2.0.0 to 2.3.1, of its own', OWN, false, false, false],
+    ['tf.keras and Keras 2.6.0 to 2.15.0', TENSORFLOW, false, true, false],
+    ['the same, written down once it is forced', written, false, true, false],
+    ['3', OWN, true, true, true],
+  ] as const) {
+    const sequences = { ...config, return_sequences: true };
+    for (const name of ['LSTM', 'GRU', 'SimpleRNN'])
+      assert.is(zeros(name, { units: 2, ...sequences }, isKeras3), cell, `${releases}: ${name}`);
+    for (const name of ['ConvLSTM1D', 'ConvLSTM2D'])
+      assert.is(zeros(name, { ...conv, ...sequences }, isKeras3), convolution, `${releases}: ${name}`);
+    assert.is(zeros('LSTM', { units: 2, ...config }, isKeras3), false, `${releases}: the last step alone`);
+  }
+  const alone = read(entry('LSTM', { units: 2, return_sequences: true, time_major: false }), false);
   assert.is(alone.attributes.zero_output_for_mask, false);
 });
 
