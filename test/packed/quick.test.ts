@@ -73,7 +73,26 @@ test('what bitnibble writes is opened the short way, values and all', () => {
   assert.ok(compared(moved.subarray(1), 'moved'));
 });
 
-test('random changes of headers and of bytes', () => {
+/** What JSON may be spelled with otherwise, or is none with. */
+const PIECES = [
+  ' ',
+  '\n',
+  '"',
+  ',',
+  '{',
+  '\\u0041',
+  '1',
+  '.0',
+  'e0',
+  '-',
+  '\ufeff',
+  '\\',
+  '"__proto__":0,',
+  '\u00e9',
+  '',
+];
+
+test('random changes of headers, of their spelling, and of bytes', () => {
   const random = generator(7);
   let [taken, left] = [0, 0];
   const count = (is: boolean) => {
@@ -90,6 +109,11 @@ test('random changes of headers and of bytes', () => {
         const own = { ...header, __metadata__: { ...metadata, [key]: value } };
         count(compared(withHeader(bytes, JSON.stringify(own)), `${name}, ${key}: ${value}`));
       }
+      const text = JSON.stringify(header);
+      const cut = Math.floor(random() * text.length);
+      const put = PIECES[Math.floor(random() * PIECES.length)] as string;
+      const spelled = text.slice(0, cut) + put + text.slice(cut + Math.floor(random() * 2));
+      count(compared(withHeader(bytes, spelled), `${name}, ${JSON.stringify(put)} at ${cut}`));
       const flipped = bytes.slice();
       const at = Math.floor(random() * (i % 2 === 0 ? bytes.length : 2000)) % bytes.length;
       flipped[at] = (flipped[at] as number) ^ (1 << Math.floor(random() * 8));
