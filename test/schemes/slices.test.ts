@@ -93,6 +93,103 @@ test('where blocks lie in one slice each is read once; where they span all, once
   ]);
 });
 
+/** `[0, step)`, `[step, 2 step)`, ... to the end. */
+const cuts = (size: number, step: number): [number, number][] =>
+  Array.from({ length: Math.ceil(size / step) }, (_, i) => [i * step, Math.min((i + 1) * step, size)]);
+
+test('cuts lie where bytes of codes, groups and sums end, and no further apart', () => {
+  const group = (axes: number[], groupSize: number): QuantizeOptions => ({
+    ...{ scheme: 'binary', granularity: 'group', axes, groupSize },
+  });
+  // [9, 2, 512]: 512 rows for each of 9 steps, groups of 768 end at every third; a group of 2304 at the ninth.
+  assert.equal(readsOf([9, 2, 512], group([1], 768), 1), cuts(9216, 3072));
+  assert.equal(readsOf([9, 2, 512], group([1], 2304), 1), cuts(9216, 9216));
+  // Channels one after the other: their groups lie within them.
+  assert.equal(readsOf([5, 1024], group([0], 768), 1), cuts(5120, 1024));
+  assert.equal(readsOf([2, 1024], group([0], 768), 1), cuts(2048, 1024));
+  // One channel: groups of 768, whole bytes, sums at every 1024.
+  assert.equal(readsOf([1, 10000], group([0], 768), 1), cuts(10000, 3072));
+  // Rows of 8 channels are whole bytes: groups of 25 rows.
+  assert.equal(readsOf([100, 8], group([1], 25), 1), cuts(800, 200));
+  const binary: QuantizeOptions = { scheme: 'binary' };
+  const twice = (list: [number, number][]) => [...list, ...list];
+  // A single column is no matrix; two rows are cut along their axis, one is not.
+  assert.equal(readsOf([2500, 1], binary, 1), twice(cuts(2500, 1024)));
+  assert.equal(readsOf([2, 16], binary, 1), twice([[0, 32]]));
+  assert.equal(readsOf([4, 512], { ...binary, axes: [0] }, 1), cuts(2048, 1024));
+});
+
+test('sums go on at every 64th row unless 64 rows are more than 2^24 weights', () => {
+  const binary: QuantizeOptions = { scheme: 'binary' };
+  assert.equal(readsOf([2, 2 ** 18], binary, 1).slice(0, 2), [
+    [0, 2 ** 19],
+    [0, 2 ** 19],
+  ]);
+  const channels = 2 ** 18 + 1;
+  assert.equal(readsOf([9, channels], binary, 1).slice(0, 2), cuts(9 * channels, 8 * channels));
+});
+
+test('two groups: in one slice, and in one each', () => {
+  const options: QuantizeOptions = { scheme: 'int4', granularity: 'group', groupSize: 64 };
+  const weights = numbers(1000);
+  const whole = quantizeTensor(kernels, weights, [100, 10], options);
+  for (const most of [64, 1e6]) {
+    const read = (from: number, to: number) => weights.slice(from, to);
+    assert.equal(quantizeInSlices(kernels, read, [100, 10], options, 't', undefined, most).tensor, whole);
+  }
+});
+
+test('the share of the work that is done, slice by slice and pass by pass', () => {
+  const sharesOf = (options: QuantizeOptions) => {
+    const weights = numbers(1000);
+    const shares: number[] = [];
+    const read = (from: number, to: number) => weights.slice(from, to);
+    quantizeInSlices(kernels, read, [100, 10], options, 't', (share) => shares.push(share), 64);
+    return shares.map((share) => Number(share.toFixed(6)));
+  };
+  assert.equal(sharesOf({ scheme: 'binary', granularity: 'group', groupSize: 32 }), [0.32, 0.64, 0.96, 1]);
+  assert.equal(sharesOf({ scheme: 'binary' }), [0.32, 0.5, 0.82, 1]);
+});
+
+test('codes are those of the inverse that the rule gives, and not of the stored scale', () => {
+  // 7 / amax and 1 / (amax / 7) differ in their last bit, and a weight lies between what they round to.
+  const found: number[] = [];
+  for (let n = 1; found.length === 0; n++) {
+    const most = Math.fround(1 + n / 4096);
+    const [given, again] = [Math.fround(7 / most), Math.fround(1 / Math.fround(most / 7))];
+    for (const half of [0.5, 1.5, 2.5, 3.5, 4.5, 5.5])
+      for (const w of [Math.fround(half / given), Math.fround(half / again)]) {
+        const rounded = [given, again].map((inverse) => Math.fround(w * inverse));
+        const isApart = rounded.some((x) => x > half) !== rounded.every((x) => x > half);
+        if (isApart) found.push(most, w);
+      }
+  }
+  const [most = 0, w = 0] = found;
+  const weights = Float32Array.from({ length: 256 }, (_, i) => (i === 0 ? most : w));
+  const options: QuantizeOptions = { scheme: 'int4', scale: 'absmax' };
+  const whole = quantizeTensor(kernels, weights, [256, 1], options);
+  const read = (from: number, to: number) => weights.slice(from, to);
+  assert.equal(quantizeInSlices(kernels, read, [256, 1], options).tensor, whole);
+});
+
+test('values are decoded in memory for one slice', () => {
+  const sizes: number[] = [];
+  const spy = new Proxy(kernels, {
+    get(target, key) {
+      if (key !== 'difference') return Reflect.get(target, key);
+      return (a: Float32Array, b: Float32Array) => {
+        sizes.push(b.buffer.byteLength);
+        return target.difference(a, b);
+      };
+    },
+  });
+  const weights = numbers(1000);
+  const read = (from: number, to: number) => weights.slice(from, to);
+  const options: QuantizeOptions = { scheme: 'int4', granularity: 'group', groupSize: 32 };
+  quantizeInSlices(spy, read, [100, 10], options, 't', undefined, 64);
+  assert.equal(sizes, [1280, 1280, 1280, 1280]);
+});
+
 const SHAPES: [shape: number[], axes: number[]][] = [
   [[131, 3], [1]],
   [[5, 130], [0]],
@@ -162,6 +259,7 @@ test('decoded slices follow each other, in memory that is used again', () => {
     ],
   );
   assert.is(new Set(pieces.map(({ values }) => values.buffer)).size, 1);
+  assert.is(pieces[0]?.values.buffer.byteLength, 4 * 320);
   assert.is([...decodedSlices(kernels, tensor)].length, 1);
 });
 
@@ -177,6 +275,10 @@ test('a weight that is not finite is named with its index in the tensor; options
         (error: BitnibbleError) =>
           error.code === 'not-finite' && /got NaN at index 777 \(tensor t\)/.test(error.message),
       );
+  assert.throws(
+    () => quantizeInSlices(kernels, read, [100, 10], { scheme: 'int4' }),
+    /index 777 \(tensor\)$/,
+  );
   const wrong = { scheme: 'int4', scale: 'calibrated' } as const;
   throws(
     () => quantizeInSlices(kernels, read, [100, 10], wrong, 'tensor t'),
