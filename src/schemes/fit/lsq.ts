@@ -96,7 +96,7 @@ function improve(
   for (let block = 0; block < wq.length; block++) {
     const scale = (wq[block] as number) / (qq[block] as number);
     const gain = (wq[block] as number) * scale;
-    if (!(Number.isFinite(scale) && scale >= 0)) continue;
+    if (!(Number.isFinite(Math.fround(scale)) && scale >= 0)) continue;
     if (ifLarger && !(gain > (best.gains[block] as number))) continue;
     best.scales[block] = scale;
     best.gains[block] = gain;
