@@ -1,16 +1,10 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { BitnibbleError } from '../errors.js';
-import { kerasInt4File } from '../keras/int4-file.js';
 import { loadKernels } from '../kernels/index.js';
-import { liteRtModelFile } from '../litert/index.js';
 import type { ModelSource } from '../model.js';
 import { writeFile } from '../node/files.js';
 import { saveLayersModel } from '../node/models.js';
-import { saveOnnx } from '../node/onnx.js';
-import { onnxModelFiles } from '../onnx/index.js';
-import { layersModelFiles } from '../tfjs/artifacts.js';
-import { PREFIX } from '../tfjs/layers/define.js';
 import { openModelInput } from './inputs.js';
 import { UsageError } from './options.js';
 import { type CommonOptions, colour, count, json, printable, say, trace } from './output.js';
@@ -73,7 +67,11 @@ export async function convert(file: string, flags: Flags): Promise<void> {
   }
 }
 
+// Each format's writer is loaded for itself: half the time of a conversion is that of modules.
+
 async function toLayers(file: string, model: ModelSource, flags: Flags, replaces: boolean): Promise<void> {
+  const { layersModelFiles } = await import('../tfjs/artifacts.js');
+  const { PREFIX } = await import('../tfjs/layers/define.js');
   const { output, float16 = false } = flags;
   const result = layersModelFiles(model, path.basename(output), {
     float16,
@@ -96,6 +94,8 @@ async function toLayers(file: string, model: ModelSource, flags: Flags, replaces
 }
 
 async function toOnnx(file: string, model: ModelSource, flags: Flags, replaces: boolean): Promise<void> {
+  const { onnxModelFiles } = await import('../onnx/index.js');
+  const { saveOnnx } = await import('../node/onnx.js');
   const { output } = flags;
   const weights = weightsOf('onnx', flags.weights);
   const result = onnxModelFiles(model, { weights, version });
@@ -112,6 +112,7 @@ async function toOnnx(file: string, model: ModelSource, flags: Flags, replaces: 
 }
 
 async function toLiteRt(file: string, model: ModelSource, flags: Flags, replaces: boolean): Promise<void> {
+  const { liteRtModelFile } = await import('../litert/index.js');
   const { output, batch = 1 } = flags;
   const weights = weightsOf('tflite', flags.weights);
   const result = liteRtModelFile(model, { weights, batch, version });
@@ -127,6 +128,7 @@ async function toLiteRt(file: string, model: ModelSource, flags: Flags, replaces
 }
 
 async function toKeras(file: string, model: ModelSource, flags: Flags, replaces: boolean): Promise<void> {
+  const { kerasInt4File } = await import('../keras/int4-file.js');
   const { output } = flags;
   const weights = weightsOf('keras', flags.weights);
   const result = kerasInt4File(model);

@@ -134,12 +134,13 @@ keras(
 keras('models of Keras 3 in .h5 files, as far as they have no operations', async ({ keras: python }) => {
   const cases: Case[] = [];
   // Keras cannot load its own .h5 file of `channels_first`, to compare with.
-  for (const name of names.filter((own) => own !== 'channels_first'))
-    for (const coding of ['channel', 'groups']) {
-      const own = await written(fileOf(name), coding, path.join(fixtures, `${name}.npz`));
-      if (own) cases.push(own);
-    }
-  assert.ok(cases.length >= 40, `${cases.length} cases`);
+  const own = names.filter((name) => name !== 'channels_first');
+  for (const [i, name] of own.entries()) {
+    const coding = i % 2 === 0 ? 'channel' : 'groups';
+    const made = await written(fileOf(name), coding, path.join(fixtures, `${name}.npz`));
+    if (made) cases.push(made);
+  }
+  assert.ok(cases.length >= 20, `${cases.length} cases`);
   const answers = await ask(python, cases);
   assert.is(answers.length, cases.length);
   for (const [i, { name, error, packed }] of answers.entries()) {
