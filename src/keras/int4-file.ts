@@ -180,7 +180,7 @@ function choose(model: MaybeCoded, place: Place, weight: WeightInfo): Chosen | s
   if (tensor.coding.scheme !== 'int4') return `it is ${tensor.coding.scheme}, and Keras has 4 bits alone`;
   if (floatPolicy(config.dtype) === undefined) return 'its dtype policy is none of plain floats';
   if (part === undefined && String(config.equation).includes('.'))
-    return 'Keras cannot build a quantized EinsumDense again whose equation has an ellipsis';
+    return 'Keras has no int4 for an EinsumDense whose equation has an ellipsis';
   const rows = rowsOf(place, part, tensor.shape);
   if (rows === undefined) return `the equation ${String(config.equation)} is of another form than Keras's`;
   const arrays = int4Arrays(tensor, rows, base);
