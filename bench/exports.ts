@@ -1,12 +1,13 @@
 // Exported models in the runtimes that they are for: bytes, accuracy, milliseconds and memory, beside what the runtimes' own
 // quantizers and tf2onnx make of the same network. One thread, one sample at a time, each model in a process of its own.
 //
-//   npm run bench:exports -- [--quick] [--data DIR] [model.h5 | model.keras ...]
+//   npm run bench:exports -- [--quick] [--data DIR] [--images N] [--keep DIR] [model.h5 | model.keras ...]
 //
 // Without models: examples/cifar10 and examples/mobilenet. DIR has CIFAR-10's binary release: weights are calibrated on 512 training
-// images, accuracy is that of 1,000 test images. Without it weights are rounded, and instead of accuracy it says how often the class is
+// images, accuracy is that of 1,000 test images (--images). Without it weights are rounded, and instead of accuracy it says how often the class is
 // that of the float network on random inputs. Runtimes: `node scripts/export-env.js`, `node scripts/runtimes.js onnxruntime`; peers:
-// `node scripts/peers-env.js`. What is missing is named and left out. --quick: the first model, our own exports, few runs.
+// `node scripts/peers-env.js`. What is missing is named and left out. --quick: the first model, our own exports, few runs. --keep:
+// packed files stay there, and are taken from there the next time: calibration is the long part.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -21,13 +22,18 @@ import { sizeOf } from '../src/shape.js';
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: 'boolean', default: false }, data: { type: 'string' } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    data: { type: 'string' },
+    images: { type: 'string', default: '1000' },
+    keep: { type: 'string' },
+  },
 });
 const examples = ['cifar10/cifar10.h5', 'mobilenet/mobilenet.h5'].map((own) =>
   path.join(root, 'examples', own),
 );
 const models = positionals.length > 0 ? positionals : flags.quick ? examples.slice(0, 1) : examples;
-const [rounds, count] = flags.quick ? [5, 8] : [100, 1000];
+const [rounds, count] = flags.quick ? [5, 8] : [100, Number(flags.images)];
 const CALIBRATION = 512;
 const cli = path.join(root, 'dist/cli/main.js');
 const script = path.join(root, 'bench/exports_peers.py');
@@ -120,21 +126,15 @@ async function ownExports(file: string, folder: string): Promise<Exported[]> {
   await convert('ONNX float32', file, 'float.onnx');
   await convert('LiteRT float32', file, 'float.tflite');
   for (const scheme of ['int4', 'int2', 'binary']) {
-    const packed = path.join(folder, `${scheme}.safetensors`);
+    const kept = flags.keep && path.join(flags.keep, `${path.parse(file).name}-${scheme}.safetensors`);
+    const packed = kept || path.join(folder, `${scheme}.safetensors`);
     const scaled = ['-o', packed, '--scheme', scheme];
-    const fitted = flags.data
-      ? await bitnibble(
-          scheme,
-          'calibrate',
-          file,
-          ...scaled,
-          '--data',
-          flags.data,
-          '--limit',
-          String(CALIBRATION),
-          '--store-ranges',
-        )
-      : await bitnibble(scheme, 'quantize', file, ...scaled);
+    const samples = ['--data', flags.data ?? '', '--limit', String(CALIBRATION), '--store-ranges'];
+    const fitted =
+      (kept && existsSync(kept)) ||
+      (flags.data
+        ? await bitnibble(scheme, 'calibrate', file, ...scaled, ...samples)
+        : await bitnibble(scheme, 'quantize', file, ...scaled));
     if (fitted === undefined) continue;
     await convert(`ONNX ${scheme}, folded`, packed, `${scheme}-folded.onnx`);
     await convert(`ONNX ${scheme}, low-bit`, packed, `${scheme}-low.onnx`, '--weights', 'low-bit');
@@ -275,6 +275,7 @@ for (const file of models) {
       const bytes = statSync(one.file).size;
       const found: (Measured | undefined)[] = [];
       for (const engine of ENGINES) found.push(await measure(engine, one, samples, folder));
+      process.stderr.write(`${one.name}\n`);
       rows.push([
         ...[one.name, bytes.toLocaleString('en-US')],
         one.packed === undefined ? '' : ratio(bytes, statSync(one.packed).size),

@@ -47,8 +47,8 @@ archive = zipfile.ZipFile("attention.keras")
 config = json.loads(archive.read("config.json"))
 
 
-def policy(module, name, **own):
-    return {"module": module, "class_name": name, "config": own, "registered_name": None}
+def policy(module, kind, **own):
+    return {"module": module, "class_name": kind, "config": own, "registered_name": None}
 
 
 for layer in config["config"]["layers"]:
