@@ -43,12 +43,16 @@ def litert_session(path):
 
     own = Interpreter(model_path=path, num_threads=1)
     own.allocate_tensors()
-    into, out = own.get_input_details()[0]["index"], own.get_output_details()[0]["index"]
+    (given,), (made,) = own.get_input_details(), own.get_output_details()
+    (scale, zero), (step, middle) = given["quantization"], made["quantization"]
 
     def call(x):
-        own.set_tensor(into, x)
+        if given["dtype"] is np.int8:
+            x = np.clip(np.round(x / scale + zero), -128, 127).astype("int8")
+        own.set_tensor(given["index"], x)
         own.invoke()
-        return own.get_tensor(out)
+        y = own.get_tensor(made["index"])
+        return ((y.astype("float32") - middle) * step) if y.dtype == np.int8 else y
 
     return call
 
