@@ -26,6 +26,9 @@ export const venvDir = path.join(cacheDir, 'venv');
 /** The Python environment that exported models are run in. */
 export const exportDir = path.join(cacheDir, 'export');
 
+/** The Python environment of other converters and quantizers, which benches measure beside ours. */
+export const peersDir = path.join(cacheDir, 'peers');
+
 /** The Python that exported models are checked and run with: $BITNIBBLE_EXPORT_PYTHON, else the project's, there or not. */
 export const exportPython = () => process.env.BITNIBBLE_EXPORT_PYTHON || pythonOf(exportDir);
 

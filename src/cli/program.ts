@@ -334,18 +334,20 @@ function addBench(program: Command): void {
 function addConvert(program: Command): void {
   const command = program
     .command('convert')
-    .description('writes the model for another runtime: a TensorFlow.js layers model, ONNX or LiteRT')
+    .description(
+      'writes the model for another runtime: a TensorFlow.js layers model, ONNX, LiteRT or Keras with int4',
+    )
     .argument('<file>', ANY_MODEL)
     .requiredOption(
       '-o, --output <file>',
-      'DIR/model.json, with weight files beside it, or a name ending in .onnx or .tflite',
-      ending('--output', /\.(json|onnx|tflite)$/i, '.json, .onnx or .tflite'),
+      'DIR/model.json, with weight files beside it, or a name ending in .onnx, .tflite or .keras',
+      ending('--output', /\.(json|onnx|tflite|keras)$/i, '.json, .onnx, .tflite or .keras'),
     )
     .option('--float16', 'model.json: weights as float16, half the bytes')
     .option(
       '--weights <how>',
-      'ONNX: folded (low-bit in the file, float speed; default), low-bit (small in memory too) or float; LiteRT: exact (low-bit in the file; default), fast (8-bit integers, from a file with ranges) or float',
-      choice('--weights', ['folded', 'low-bit', 'exact', 'fast', 'float']),
+      'ONNX: folded (low-bit in the file, float speed; default), low-bit (small in memory too) or float; LiteRT: exact (low-bit in the file; default), fast (8-bit integers, from a file with ranges) or float; Keras: keras-int4 (dense layers stay at 4 bits)',
+      choice('--weights', ['folded', 'low-bit', 'exact', 'fast', 'float', 'keras-int4']),
     )
     .option('--batch <n>', 'LiteRT: samples at once (default: 1)', whole('--batch', 65_536, 1));
   runs(common(command), async () => (await import('./convert.js')).convert, [
@@ -355,6 +357,7 @@ function addConvert(program: Command): void {
     'convert model.safetensors -o model.onnx --weights low-bit',
     'convert model.safetensors -o model.tflite',
     'convert model.safetensors -o model.tflite --weights fast',
+    'convert model.safetensors -o same.keras --weights keras-int4',
   ]);
 }
 

@@ -33,26 +33,39 @@ interface Axis {
   readonly places: readonly number[] | undefined;
 }
 
-/** Calls `copy` for runs of the result, in its order: `count` elements of the tensor, `stride` apart. */
+/** Elements of the result whose places in the tensor are listed once, for all that come before them. */
+const MOST_LISTED = 4096;
+
+/** Calls `copy` for runs of the result, in its order: elements of the tensor at `from` plus each of the same places. */
 function eachRun(
   shape: readonly number[],
   arrangement: Arrangement,
-  copy: (from: number, stride: number, count: number) => void,
+  copy: (from: number, places: Int32Array) => void,
 ): void {
   const strides = shape.map((_, axis) => sizeOf(shape.slice(axis + 1)));
-  const list = arrangement.axes.flat();
   const picked = pickedShape(shape, arrangement);
-  const axes = list.map(
+  const axes = arrangement.axes.flat().map(
     (axis): Axis => ({
       length: picked[axis] as number,
       stride: strides[axis] as number,
       places: arrangement.pick?.axis === axis ? arrangement.pick.places : undefined,
     }),
   );
+  // The last axes as one list of places; a single long one as well.
+  let places: Int32Array = new Int32Array(1);
+  while (axes.length > 0) {
+    const { length, stride, places: own } = axes.at(-1) as Axis;
+    const count = length * places.length;
+    if (count > MOST_LISTED && places.length > 1) break;
+    const next = new Int32Array(count);
+    for (let i = 0, at = 0; i < length; i++)
+      for (const place of places) next[at++] = (own?.[i] ?? i) * stride + place;
+    places = next;
+    axes.pop();
+  }
   const visit = (depth: number, from: number): void => {
     const axis = axes[depth];
-    if (!axis) copy(from, 1, 1);
-    else if (depth === axes.length - 1 && !axis.places) copy(from, axis.stride, axis.length);
+    if (!axis) copy(from, places);
     else for (let i = 0; i < axis.length; i++) visit(depth + 1, from + (axis.places?.[i] ?? i) * axis.stride);
   };
   visit(0, 0);
@@ -67,8 +80,8 @@ export function arrange<T extends Float32Array | Uint8Array>(
   if (isInOrder(shape, arrangement)) return values;
   const out = new (values.constructor as new (n: number) => T)(sizeOf(arrangedShape(shape, arrangement)));
   let to = 0;
-  eachRun(shape, arrangement, (from, stride, count) => {
-    for (let i = 0; i < count; i++, from += stride) out[to++] = values[from] as number;
+  eachRun(shape, arrangement, (from, places) => {
+    for (let i = 0; i < places.length; i++) out[to++] = values[from + (places[i] as number)] as number;
   });
   return out;
 }

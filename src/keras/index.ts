@@ -4,6 +4,7 @@
  */
 export { type Role, roleOf } from './axes.js';
 export type { LayerNode } from './config.js';
+export { type KerasInt4File, kerasInt4File } from './int4-file.js';
 export { type Container, type KerasFiles, KerasModel } from './keras-model.js';
 export type { KerasWeight, LeftOut } from './keras-weight.js';
 export { type OpenKerasOptions, openKeras, openKerasFolder } from './open.js';

@@ -128,6 +128,20 @@ export function classOfName(name: string): string | undefined {
   return AUTO_NAMES.get(name) ?? AUTO_NAMES.get(name.replace(/_\d+$/, ''));
 }
 
+/** Those of the names that a layer of this configuration has. */
+function given(names: readonly string[], config: JsonObject): readonly string[] {
+  return names.filter((name) => {
+    const flag = FLAGS[name];
+    return flag === undefined || (flag === 'renorm' ? config[flag] === true : config[flag] !== false);
+  });
+}
+
+/** Names of the variables of one of Keras's own classes, in the order in which it stores them; undefined for others. */
+export function namesOf(className: string, config: JsonObject): readonly string[] | undefined {
+  const order = ORDER.get(plainClass(className));
+  return order && given(order, config);
+}
+
 /**
  * Names of the variables that a layer stores as `vars/0`, `vars/1`, ...
  *
@@ -144,18 +158,13 @@ export function variableNames(
 ): string[] {
   const shapes = variables.map(({ shape }) => shape);
   const plain = plainClass(className);
-  const given = (names: readonly string[]) =>
-    names.filter((name) => {
-      const flag = FLAGS[name];
-      return flag === undefined || (flag === 'renorm' ? config[flag] === true : config[flag] !== false);
-    });
   const order = ORDER.get(plain);
   const isQuantizable = !order || order === KERNEL || order[0] === 'embeddings';
   const quantized = isQuantizable
     ? quantizedNames(order?.[0] === 'embeddings' ? 'embeddings' : 'kernel', variables)
     : undefined;
   if (quantized) return quantized;
-  let names: readonly string[] = order ? given(order) : [];
+  let names: readonly string[] = order ? given(order, config) : [];
   // Without flags the moving statistics are the sure part.
   if (names.includes('moving_mean') && shapes.length < names.length) names = names.slice(-shapes.length);
   if (!order && looksDense(shapes)) names = KERNEL;

@@ -256,7 +256,7 @@ function rank(attribute: string): number {
 }
 
 /** The name that Keras gives an item of a list: `dense`, `dense_1`, ... */
-function nextName(counts: Map<string, number>, name: string): string {
+export function nextName(counts: Map<string, number>, name: string): string {
   const count = counts.get(name) ?? 0;
   counts.set(name, count + 1);
   return count === 0 ? name : `${name}_${count}`;
@@ -327,7 +327,7 @@ function partClassOf(part: string, node: VarsNode, attribute: string): string | 
   return classOfName(name) ?? classOfObject(node, attribute);
 }
 
-function cellOf(className: string): string {
+export function cellOf(className: string): string {
   const plain = plainClass(className);
   return /^ConvLSTM\dD$/.test(plain) ? 'ConvLSTMCell' : `${plain}Cell`;
 }

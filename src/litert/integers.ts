@@ -214,10 +214,24 @@ class Rewriter {
     if (!own.some((input) => this.#integers.has(input)) || !own.every((input) => this.#hasScale(input)))
       return false;
     const isFloat = this.wiring.tensors.get(outputs[0] as string)?.type === 'float';
-    if (!isFloat || outputs.length !== 1) return false;
+    if (!isFloat || outputs.length !== 1 || this.#isOfFloats(operation)) return false;
     return (
       MOVING.has(op) || FIXED[op] !== undefined || (OTHERS.has(op) && this.spans.has(outputs[0] as string))
     );
+  }
+
+  /**
+   * Whether an operation is a mean that only floats take: that of a normalization, whose rows may be nearer to each other than a
+   * step of 8 bits. LiteRT's plain kernel and its delegate also round it in two ways.
+   */
+  #isOfFloats({ op, outputs }: Operation): boolean {
+    const takers = this.wiring.takers.get(outputs[0] as string) ?? [];
+    const goesOn = (taker: Operation) =>
+      this.wiring.kernelOf(taker) !== undefined ||
+      MOVING.has(taker.op) ||
+      OTHERS.has(taker.op) ||
+      FIXED[taker.op] !== undefined;
+    return op === 'MEAN' && !takers.some(goesOn);
   }
 
   #hasScale(name: string): boolean {

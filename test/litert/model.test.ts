@@ -244,6 +244,44 @@ test('what LiteRT lacks is refused by layer and operation, before a weight is re
   );
 });
 
+test('convolutions and loops that LiteRT lacks are refused by layer', () => {
+  const weight = (layer: string, className: string, name: string, shape: readonly number[]): WeightInfo =>
+    ({ ...{ id: `${layer}/${name}`, layer, className, name, shape }, dtype: 'F32' }) as WeightInfo;
+  const message = (
+    className: string,
+    config: JsonObject,
+    shape: readonly (number | null)[],
+    shapes: Readonly<Record<string, readonly number[]>>,
+  ) => {
+    const weights = Object.entries(shapes).map(([name, own]) => weight('own', className, name, own));
+    try {
+      liteRtModelFile(sequential([[className, { name: 'own', ...config }]], shape, weights));
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return '';
+  };
+  const image = { filters: 4, kernel_size: [3, 3], use_bias: false };
+  const volume = { filters: 4, kernel_size: [3, 3, 3], use_bias: false };
+  assert.is(
+    message('Conv2DTranspose', { ...image, dilation_rate: [2, 2] }, [null, 8, 8, 4], {
+      kernel: [3, 3, 4, 4],
+    }),
+    'model.keras: LiteRT cannot hold the layer own (Conv2DTranspose): a dilation of a transposed convolution',
+  );
+  assert.is(
+    message('Conv3D', { ...volume, groups: 2 }, [null, 8, 8, 8, 4], { kernel: [3, 3, 3, 2, 4] }),
+    'model.keras: LiteRT cannot hold the layer own (Conv3D): groups of a convolution over volumes',
+  );
+  assert.is(
+    message('LSTM', { units: 2, use_bias: false }, [null, 2049, 2], {
+      kernel: [2, 8],
+      recurrent_kernel: [2, 8],
+    }),
+    'model.keras: LiteRT cannot hold the layer own (LSTM): a sequence of 2049 steps, of which 2048 can be written out',
+  );
+});
+
 test('an input that is an output as well has an output of its own', () => {
   const file = liteRtModelFile(sequential([['Dropout', { name: 'drop', rate: 0.5 }]]));
   assert.is(file.operations, 1);

@@ -122,6 +122,8 @@ litert(
       'conv1d',
       'conv2d',
       'channels_first',
+      // A normalization between integers.
+      'k2_called_in_training',
     ])
       for (const scheme of ['int4', 'int2', 'binary'] as const) {
         const keras = await openKeras(fileOf(name));
@@ -133,7 +135,9 @@ litert(
         network.dispose();
         const of = (weights: 'float' | 'fast') =>
           writeLiteRt(ranged, path.join(folder, `${name}-${scheme}-${weights}.tflite`), { weights });
-        cases.push({ name: `${name} ${scheme}`, model: of('fast'), inputs, like: of('float') });
+        const own = { model: of('fast'), inputs, like: of('float') };
+        cases.push({ name: `${name} ${scheme}`, ...own });
+        if (name.startsWith('k2_')) cases.push({ name: `${name} ${scheme}, plain`, ...own, plain: true });
         keras.close();
       }
     for (const { name, share, problem, operations } of await runLiteRt(python, cases, folder)) {

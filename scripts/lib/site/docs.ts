@@ -10,7 +10,17 @@ export const GROUPS: readonly (readonly [title: string, files: readonly string[]
     'Quantize',
     ['docs/CALIBRATION.md', 'docs/TRANSFORMS.md', 'docs/REPORT.md', 'docs/INPUTS.md', 'docs/SUPPORT.md'],
   ],
-  ['Run', ['docs/RUNTIME.md', 'docs/RUNTIMES.md', 'docs/PAGE.md', 'docs/TFJS.md', 'docs/EXPORT.md']],
+  [
+    'Run',
+    [
+      'docs/RUNTIME.md',
+      'docs/RUNTIMES.md',
+      'docs/PAGE.md',
+      'docs/TFJS.md',
+      'docs/EXPORT.md',
+      'docs/MIGRATION.md',
+    ],
+  ],
   [
     'Examples',
     ['digits', 'cifar10', 'mobilenet', 'image-folder', 'tokens', 'vite', 'worker'].map(

@@ -19,6 +19,13 @@ export function einsumKernel(equation: unknown): EinsumKernel | undefined {
   return { letters, places: [...letters].map((letter) => shared.indexOf(letter)) };
 }
 
+/** Rows of the matrix that Keras makes of a kernel: those of its axes that are summed; undefined for other equations. */
+export function einsumRows(equation: unknown, shape: readonly number[]): number | undefined {
+  const kernel = einsumKernel(equation);
+  if (kernel?.letters.length !== shape.length) return undefined;
+  return sizeOf(shape.filter((_, axis) => (kernel.places[axis] as number) < 0));
+}
+
 /** Strides of scales that lie in the order of the output, along each axis of the kernel; 0 along summed axes. */
 export function scaleStrides({ places }: EinsumKernel, shape: readonly number[]): number[] {
   const lengths = new Map(places.map((place, axis) => [place, shape[axis] as number]));

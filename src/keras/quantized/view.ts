@@ -9,6 +9,7 @@ import { plainClass } from '../variables.js';
 import { type CodedArray, type StoredArray, storedBytes } from './coded-array.js';
 import { decodeArray, isObstacle, type LayerKind, type QuantizedLayer } from './kernels.js';
 import { FLOAT8_STATE } from './names.js';
+import { plainPolicy, policyBefore, quantizedPolicy } from './policies.js';
 
 /** Weights as floats, whatever the file has. */
 export interface FloatView {
@@ -29,19 +30,6 @@ const NAMES: ReadonlyMap<string, string> = new Map([
   ['quantized_kernel', 'kernel'],
   ['zero_point', 'kernel_zero'],
 ]);
-
-/** Mode and the policy before, of a dtype policy of Keras's quantization. */
-export function quantizedPolicy(dtype: Json | undefined): { mode: string; source: string } | undefined {
-  if (typeof dtype === 'string') {
-    const [, mode, source] = /^((?:int8|int4|float8|gptq|awq)[-/\d]*)_from_(\w+)$/.exec(dtype) ?? [];
-    return mode !== undefined && source !== undefined ? { mode, source } : undefined;
-  }
-  const config = isObject(dtype) && isObject(dtype.config) ? dtype.config : {};
-  const { mode, source_name: source } = config;
-  return typeof mode === 'string'
-    ? { mode, source: typeof source === 'string' ? source : 'float32' }
-    : undefined;
-}
 
 const folderOf = (path: string) => path.slice(0, path.lastIndexOf('/'));
 
@@ -265,7 +253,7 @@ function* entriesOf(value: Json): Generator<{ readonly entry: JsonObject; readon
 
 function architectureIsQuantized(architecture: JsonObject | undefined): boolean {
   if (!architecture) return false;
-  for (const { config } of entriesOf(architecture)) if (quantizedPolicy(config.dtype)) return true;
+  for (const { config } of entriesOf(architecture)) if (policyBefore(config.dtype)) return true;
   return false;
 }
 
@@ -324,14 +312,9 @@ export function requireWritable({ id, coded, stored }: KerasWeight, file: string
 /** Gives layers the policy that they had before they were quantized, but those whose codes stay. */
 function useFloats(architecture: JsonObject, kept: ReadonlySet<JsonObject>): void {
   for (const { config } of entriesOf(architecture)) {
-    const policy = quantizedPolicy(config.dtype);
-    if (!policy || kept.has(config)) continue;
-    config.dtype = {
-      module: 'keras',
-      class_name: 'DTypePolicy',
-      config: { name: policy.source },
-      registered_name: null,
-    };
+    const before = policyBefore(config.dtype);
+    if (before === undefined || kept.has(config)) continue;
+    config.dtype = plainPolicy(before);
     if (config.quantization_config) config.quantization_config = null;
   }
 }
