@@ -149,7 +149,11 @@ export function inputRanges(model: ModelSource): Map<string, InputRange> {
     const found: Omit<InputRange, 'isImage'>[] = [];
     const { dtype, shape } = network.values[value] ?? {};
     const isImage = shape?.length === 4;
-    if (dtype === 'int32') found.push({ kind: 'indices', because: 'the input takes whole numbers' });
+    // Fractions would be cut off, whatever comes behind.
+    if (dtype === 'int32') {
+      ranges.set(name, { kind: 'indices', because: 'the input takes whole numbers', isImage });
+      continue;
+    }
     const open: Way[] = [{ value, affine: IDENTITY, named: [] }];
     // Values lie in an order without circles, so this ends; more ways than this say nothing new.
     for (let steps = 0; open.length > 0 && steps < 64; steps++) {

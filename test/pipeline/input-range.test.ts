@@ -15,6 +15,7 @@ import {
   scaleFor,
   storedRanges,
 } from '../../src/pipeline/input-range.js';
+import { ends, info, input, layer, net, on, tensor } from '../network/support.js';
 import { root } from '../support/needs.js';
 import { type SmallLayer, smallModel } from './support.js';
 
@@ -207,6 +208,24 @@ test('token ids and whole numbers are taken as they are, of each input for itsel
     [...inputRanges(two)].map(([name, { kind }]) => [name, kind]),
     [['a', 'indices']],
   );
+});
+
+test('bytes for inputs of whole numbers stay as they are, whatever comes behind: fractions would be cut off', () => {
+  const factor = (dtype: string, ...behind: Parameters<typeof layer>) => {
+    const model = {
+      ...info(net([input('x', [null, 4], { dtype }), layer(...behind)], ends('x'), ends('d'))),
+      ...{ weights: [], read: () => new Float32Array(0) },
+    };
+    const stored = { dtype: 'uint8', range: [0, 255], name: 'images' } as const;
+    return scaleFor(model, firstRange(model), stored).scale;
+  };
+  const before = [on(tensor('x'))];
+  for (const dtype of ['uint8', 'int32']) {
+    assert.is(factor(dtype, 'Rescaling', 'd', { scale: 1 / 255, offset: 0 }, before), 1, dtype);
+    assert.is(factor(dtype, 'Rescaling', 'd', { scale: 2, offset: -1 }, before), 1, dtype);
+    assert.is(factor(dtype, 'ops.Divide', 'd', {}, [on(tensor('x'), 255)]), 1, dtype);
+  }
+  assert.is(factor('float32', 'Rescaling', 'd', { scale: 2, offset: -1 }, before), 1 / 255);
 });
 
 test('the range of stored samples is that of samples spread over all', () => {
