@@ -37,7 +37,8 @@ interface Archive {
   inPlace(array: string): { readonly stored: StoredArray; readonly source: RandomAccess } | undefined;
 }
 
-type Split = 'test' | 'train';
+/** Which samples of a dataset that has two sets. */
+export type Split = 'test' | 'train';
 
 /** Arrays that `numpy.savez` names by itself, or that somebody numbered. */
 const NUMBERED = /^(?:arr_|x|input_?)(\d+)$/;

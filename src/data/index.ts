@@ -12,6 +12,7 @@ export {
   readNpyDataset,
   readNpzDataset,
   readSafetensorsDataset,
+  type Split,
 } from './archives.js';
 export { type NamedBytes, type NamedSource, readIdxDataset } from './arrays.js';
 export { CIFAR10_CLASSES, readCifar10 } from './cifar10.js';

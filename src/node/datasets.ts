@@ -13,6 +13,7 @@ import {
   readNpyDataset,
   readNpzDataset,
   readSafetensorsDataset,
+  type Split,
 } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import { gunzip, isGzip, UNPACK_LIMIT } from '../formats/gzip.js';
@@ -24,10 +25,8 @@ import { draftFolder } from './drafts.js';
 import { fileSource, readFile, writeFile } from './files.js';
 import { openImageFolder, openImages } from './images.js';
 
+export type { Split } from '../data/index.js';
 export { cacheFolder } from './download.js';
-
-/** Which samples of a dataset that has two sets. */
-export type Split = 'test' | 'train';
 
 /** The datasets that are known by name, at the addresses that `keras.datasets` and their authors give. */
 export const REMOTES = {

@@ -2,7 +2,14 @@
  * Paths instead of bytes, for Node.js: files, datasets, networks, TensorFlow.js.
  * @module bitnibble/node
  */
-export { cacheFolder, type IdxPaths, type OpenDatasetOptions, openDataset, type Split } from './datasets.js';
+export {
+  cacheFolder,
+  type IdxPaths,
+  type NetworkInput,
+  type OpenDatasetOptions,
+  openDataset,
+  type Split,
+} from './datasets.js';
 export type { Remote } from './download.js';
 export { fileSource } from './files.js';
 export {

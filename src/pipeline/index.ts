@@ -51,6 +51,8 @@ export {
   type InputRange,
   type InputScale,
   inputRanges,
+  type StoredRange,
+  scaleFor,
   scalesFor,
 } from './input-range.js';
 export { type BoundInput, bindInputs, type WantedInput, wantedInputs } from './inputs.js';
