@@ -220,6 +220,7 @@ export function attribute(view: DataView, texts: Texts): { name: string; value: 
   const version = view.getUint8(0);
   need((version === 1 || version === 3) && view.getUint8(1) === 0);
   const sizes = [2, 4, 6].map((at) => view.getUint16(at, true)) as [number, number, number];
+  if (version === 3) need(view.byteLength > 8 && view.getUint8(8) <= 1);
   const isUtf8 = version === 3 && view.getUint8(8) === 1;
   let at = version === 1 ? 8 : 9;
   const part = (size: number): DataView => {

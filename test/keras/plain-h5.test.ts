@@ -112,6 +112,33 @@ test('files behind a user block and of later versions are left to HDF5, and open
   }
 });
 
+/** Messages of an object's header: where each begins, blocks behind the first among them. */
+function* messagesAt(view: DataView, header: number): Generator<number> {
+  const blocks = [[header + 16, view.getUint32(header + 8, true)] as const];
+  for (const [first, size] of blocks) {
+    for (let at = first; at < first + size; at += 8 + view.getUint16(at + 2, true)) {
+      yield at;
+      const [to, length] = [8, 16].map((part) => Number(view.getBigUint64(at + part, true)));
+      if (view.getUint16(at, true) === 16) blocks.push([to as number, length as number]);
+    }
+  }
+}
+
+test('an attribute that ends before its encoding is left to HDF5', async () => {
+  const bytes = await small();
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const header = Number(view.getBigUint64(64, true));
+  const at = [...messagesAt(view, header)].find((own) => view.getUint16(own, true) === 12) as number;
+  // Version 3, of 8 bytes; the rest becomes an empty message.
+  const rest = view.getUint16(at + 2, true) - 16;
+  view.setUint16(at + 2, 8, true);
+  view.setUint16(at + 8, 3, true);
+  view.setUint32(at + 16, rest * 2 ** 16, true);
+  view.setUint32(at + 20, 0, true);
+  view.setUint16(header + 2, view.getUint16(header + 2, true) + 1, true);
+  assert.is(PlainH5.open('short.h5', bytesSource(bytes)), undefined);
+});
+
 test('what is written is the same file to the byte', async () => {
   const bytes = await small();
   const written = async (open: (source: GrowingBytes) => Promise<Hdf5> | Hdf5) => {
