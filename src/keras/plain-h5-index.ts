@@ -159,7 +159,7 @@ class Reader {
         const [type, length] = [block.getUint16(from, true), block.getUint16(from + 2, true)];
         // Constant; never to be shared.
         const flags = block.getUint8(from + 4);
-        need((flags & ~5) === 0 && length % 8 === 0 && from + 8 + length <= size);
+        need((flags & ~5) === 0 && length % 8 === 0 && from + 8 + length <= size && found.length < count);
         const body = new DataView(block.buffer, block.byteOffset + from + 8, length);
         if (type === CONTINUATION) blocks.push([word(body, 0), word(body, 8)]);
         found.push({ type: type === CONTINUATION ? NIL : type, body });

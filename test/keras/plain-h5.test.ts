@@ -139,6 +139,27 @@ test('an attribute that ends before its encoding is left to HDF5', async () => {
   assert.is(PlainH5.open('short.h5', bytesSource(bytes)), undefined);
 });
 
+test('a header of millions of empty messages is left to HDF5 before they are listed', async () => {
+  const bytes = await small();
+  const [size, header, block] = [2 ** 26, 2 ** 20, 2 ** 25];
+  const head = Uint8Array.of(1, 0, 3, 0, 1, 0, 0, 0, 0, 0, 0, block >> 24);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  view.setBigUint64(40, BigInt(size), true);
+  view.setBigUint64(64, BigInt(header), true);
+  const source: ByteSource = {
+    size,
+    read(into, from) {
+      into.fill(0);
+      if (from < bytes.length) into.set(bytes.subarray(from, from + into.length));
+      if (from === header) into.set(head);
+      return into.length;
+    },
+  };
+  const start = process.memoryUsage().heapUsed;
+  assert.is(PlainH5.open('empty.h5', source), undefined);
+  assert.ok(process.memoryUsage().heapUsed - start < 2 ** 26);
+});
+
 test('what is written is the same file to the byte', async () => {
   const bytes = await small();
   const written = async (open: (source: GrowingBytes) => Promise<Hdf5> | Hdf5) => {
