@@ -10,6 +10,7 @@ import { H5File } from '../../src/keras/h5.js';
 import type { Hdf5 } from '../../src/keras/hdf5.js';
 import { openHdf5 } from '../../src/keras/open-hdf5.js';
 import { PlainH5 } from '../../src/keras/plain-h5.js';
+import { FileBytes, Other, Texts } from '../../src/keras/plain-h5-messages.js';
 import { type ByteSource, bytesSource, GrowingBytes } from '../../src/keras/source.js';
 import { isHdf5 } from '../../src/keras/superblock.js';
 import { dense, h5 } from '../support/crafted-h5.js';
@@ -158,6 +159,30 @@ test('a header of millions of empty messages is left to HDF5 before they are lis
   const start = process.memoryUsage().heapUsed;
   assert.is(PlainH5.open('empty.h5', source), undefined);
   assert.ok(process.memoryUsage().heapUsed - start < 2 ** 26);
+});
+
+test('bytes that lie upon each other, and texts that are led to again and again, are left to HDF5', () => {
+  const length = 2 ** 23;
+  const size = length + 4096;
+  const bytes = new Uint8Array(size).fill(97);
+  const view = new DataView(bytes.buffer);
+  bytes.set([...'GCOL'].map((letter) => letter.charCodeAt(0)));
+  view.setUint32(4, 1, true);
+  view.setBigUint64(8, BigInt(size), true);
+  view.setUint32(16, 1, true);
+  view.setBigUint64(24, BigInt(length), true);
+  view.setUint32(32 + length, 0, true);
+  view.setBigUint64(40 + length, BigInt(size - 32 - length), true);
+  const reference = new DataView(new ArrayBuffer(16));
+  reference.setUint32(0, length, true);
+  reference.setUint32(12, 1, true);
+  const file = () => new FileBytes(bytesSource(bytes), size);
+  const texts = new Texts(file());
+  for (let i = 0; i < 6; i++) assert.is(texts.read(reference, true).length, length);
+  throws(() => Array.from({ length: 4 }, () => texts.read(reference, true)), Other, '');
+  const looked = file();
+  for (let at = 0; at < 2; at++) looked.view(at, size - 2);
+  throws(() => looked.view(2, size - 2), Other, '');
 });
 
 test('what is written is the same file to the byte', async () => {
