@@ -41,16 +41,21 @@ export function readCsvDataset(given: NamedBytes | NamedSource, options: CsvOpti
   const head = cellsOf(first, 1);
   const isNamed = head.some((cell) => !NUMBER.test(cell));
   const names = isNamed ? head : head.map((_, i) => String(i + 1));
-  const twice = names.find((own, i) => names.indexOf(own) !== i);
-  if (twice !== undefined) mismatch(name, `two columns are called ${twice}`);
   if (names.length > MOST_COLUMNS)
     throw new BitnibbleError(
       'too-large',
       `${name}: ${names.length} columns, expected at most ${MOST_COLUMNS}`,
     );
+  const seen = new Set<string>();
+  for (const own of names) {
+    if (seen.has(own)) mismatch(name, `two columns are called ${own}`);
+    seen.add(own);
+  }
   const rows = isNamed ? lines.slice(1) : lines;
   if (rows.length === 0) mismatch(name, 'expected a row for each sample, got none');
-  const columns = names.map(() => new Float32Array(rows.length));
+  // A number has a character at least: of more rows than the text has room for, one is too short, which is found below.
+  const room = Math.min(rows.length, Math.ceil(text.length / names.length));
+  const columns = names.map(() => new Float32Array(room));
   for (const [i, line] of rows.entries()) {
     const row = i + (isNamed ? 2 : 1);
     const cells = cellsOf(line, row);

@@ -158,6 +158,16 @@ test('csv: numbers by rows, answers by their name', () => {
   throwsCode(() => readCsvDataset(named('t', Uint8Array.of(0xff, 0xfe, 0))), 'corrupt-file', 'UTF-8');
 });
 
+test('csv: many columns and many short rows are refused without room for both', () => {
+  const head = Array.from({ length: 60_000 }, (_, i) => `c${i}`).join();
+  const start = performance.now();
+  const short = named('t.csv', text(`${head}\n${'1\n'.repeat(500_000)}`));
+  throwsCode(() => readCsvDataset(short), 'data-mismatch', 'row 2 has 1 columns, the first has 60000');
+  const wide = named('t.csv', text(Array.from({ length: 150_000 }, (_, i) => `c${i}`).join()));
+  throwsCode(() => readCsvDataset(wide), 'too-large', '150000 columns');
+  assert.ok(performance.now() - start < 6000);
+});
+
 test('npy, and several of them', async () => {
   const x = writeNpy({ shape: a[0], data: a[1] });
   assert.equal(all(readNpyDataset(named('a.npy', x))).values, [[1, 2, 3, 4, 5, 6]]);
