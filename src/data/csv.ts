@@ -37,7 +37,7 @@ export function readCsvDataset(given: NamedBytes | NamedSource, options: CsvOpti
   const [first = ''] = lines;
   const separator = [',', ';', '\t'].find((own) => first.includes(own)) ?? ',';
   const cellsOf = (line: string, row: number) =>
-    fieldsOf(line, separator, () => mismatch(name, `row ${row}: an open quote`));
+    fieldsOf(line, separator, (what) => mismatch(name, `row ${row}: ${what}`));
   const head = cellsOf(first, 1);
   const isNamed = head.some((cell) => !NUMBER.test(cell));
   const names = isNamed ? head : head.map((_, i) => String(i + 1));
@@ -106,7 +106,7 @@ function tableOf(
 }
 
 /** Cells of a line; one in quotes may hold separators, and `""` for a quote. */
-function fieldsOf(line: string, separator: string, fault: () => never): string[] {
+function fieldsOf(line: string, separator: string, fault: (what: string) => never): string[] {
   if (!line.includes('"')) return line.split(separator).map((cell) => cell.trim());
   const cells: string[] = [];
   let at = 0;
@@ -115,12 +115,14 @@ function fieldsOf(line: string, separator: string, fault: () => never): string[]
     while (line[at] === ' ') at++;
     if (line[at] === '"') {
       for (at++; ; at++) {
-        if (at >= line.length) fault();
+        if (at >= line.length) fault('an open quote');
         if (line[at] !== '"') cell += line[at];
         else if (line[at + 1] === '"') cell += line[at++];
         else break;
       }
       const next = line.indexOf(separator, at);
+      const rest = line.slice(at + 1, next < 0 ? undefined : next).trim();
+      if (rest !== '') fault(`${JSON.stringify(rest.slice(0, 40))} behind a quote`);
       at = next < 0 ? line.length + 1 : next + 1;
     } else {
       const next = line.indexOf(separator, at);

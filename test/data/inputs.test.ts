@@ -155,6 +155,7 @@ test('csv: numbers by rows, answers by their name', () => {
   refuses('a,b\n', 'expected a row');
   refuses('y\n1', 'the answers alone');
   refuses('a,b\n"1,2', 'row 2: an open quote');
+  refuses('a,b\n"1"5,2', 'row 2: "5" behind a quote');
   throwsCode(() => readCsvDataset(named('t', Uint8Array.of(0xff, 0xfe, 0))), 'corrupt-file', 'UTF-8');
 });
 
