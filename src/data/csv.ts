@@ -7,6 +7,8 @@ import { joinInputs } from './several.js';
 /** Columns that are the answers and no inputs. */
 const ANSWER = /^(y|label|labels|class|target|targets)$/i;
 const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
+/** What stands for a number that is not there: it makes no row of names of a row of numbers. */
+const MISSING = /^(?:|nan|n\/?a|null|[+-]?inf(?:inity)?)$/i;
 const MOST_COLUMNS = 65_536;
 
 /** How a table is read. */
@@ -39,7 +41,7 @@ export function readCsvDataset(given: NamedBytes | NamedSource, options: CsvOpti
   const cellsOf = (line: string, row: number) =>
     fieldsOf(line, separator, (what) => mismatch(name, `row ${row}: ${what}`));
   const head = cellsOf(first, 1);
-  const isNamed = head.some((cell) => !NUMBER.test(cell));
+  const isNamed = head.some((cell) => !NUMBER.test(cell) && !MISSING.test(cell));
   const names = isNamed ? head : head.map((_, i) => String(i + 1));
   if (names.length > MOST_COLUMNS)
     throw new BitnibbleError(

@@ -151,6 +151,8 @@ test('csv: numbers by rows, answers by their name', () => {
   refuses('a,b\n1,red', 'row 2, column b: expected a number, got "red"');
   refuses('a,b\n1,', 'row 2, column b');
   refuses('a,b\n1', 'row 2 has 1 columns, the first has 2');
+  refuses('1,,3\n4,5,6', 'row 1, column 2: expected a number, got ""');
+  refuses('NaN,2\n4,5', 'row 1, column 1: expected a number, got "NaN"');
   refuses('a,a\n1,2', 'two columns are called a');
   refuses('a,b\n', 'expected a row');
   refuses('y\n1', 'the answers alone');
