@@ -209,11 +209,21 @@ test('folders of images: classes by folders, or none; channels as the network ta
     ['dog/1', 30],
   ] as const)
     put(`pets/test/${name}.png`, grey(value));
+  put('pets/test/.cache/1.png', grey(40));
   put('flat/b.png', grey(2));
   put('flat/a.png', grey(1));
   const pets = await openDataset(at('pets'));
   assert.equal([pets.count, pets.inputShape, pets.classNames], [3, [2, 2, 1], ['cat', 'dog']]);
   assert.equal(pets.labels, Int32Array.of(0, 0, 1));
+  put('pets/test/cow/none.txt', 'no image');
+  const gap = await openDataset(at('pets'));
+  assert.equal(
+    [gap.classNames, [...(gap.labels ?? [])]],
+    [
+      ['cat', 'cow', 'dog'],
+      [0, 0, 2],
+    ],
+  );
   const flat = await openDataset(at('flat'));
   assert.equal([flat.labels, all(flat).values[0]], [undefined, [1, 1, 2, 3, 2, 1, 2, 3]]);
   const colour = await openDataset(at('flat'), { inputs: [{ name: 'x', shape: [2, 2, 3] }] });
