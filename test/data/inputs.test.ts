@@ -94,6 +94,7 @@ test('npz: arrays by the names of the inputs, in the order of the network', () =
   );
   assert.is(read({ a, y }, 'input_1').inputs, undefined);
   assert.equal(all(read({ x: a, a: b }, 'input_1')).values, [[1, 2, 3, 4, 5, 6]]);
+  throwsCode(() => read({ x_train: a, y_train: y }, 'input_1'), 'data-mismatch', 'x_test', 'got x_train');
   throwsCode(
     () => read({ a, c: b, y }, 'a', 'b'),
     ...(['data-mismatch', 'n.npz', 'for each input, a, b, got a, c, y'] as const),
