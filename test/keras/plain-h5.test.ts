@@ -140,6 +140,27 @@ test('an attribute that ends before its encoding is left to HDF5', async () => {
   assert.is(PlainH5.open('short.h5', bytesSource(bytes)), undefined);
 });
 
+test('a time of change is passed over, and one that HDF5 refuses is left to it', async () => {
+  const bytes = await h5((file) => {
+    file.create_dataset({ name: 'a', data: floats, shape: [2, 2], dtype: '<f4' } as never);
+  });
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  // The header of version 1 that begins with a shape.
+  const header = Array.from({ length: bytes.length / 8 - 2 }, (_, i) => 8 * i).find(
+    (at) => at >= 96 && view.getUint16(at, true) === 1 && view.getUint16(at + 16, true) === 1,
+  ) as number;
+  const time = [...messagesAt(view, header)].find((at) => view.getUint16(at, true) === 18) as number;
+  assert.is(await assertSameHdf5(bytes, 'time.h5'), true);
+  for (const [at, byte] of [
+    [time, 14],
+    [time + 8, 2],
+  ] as const) {
+    const own = bytes.slice();
+    own[at] = byte;
+    assert.is(PlainH5.open('time.h5', bytesSource(own)), undefined);
+  }
+});
+
 test('a header of millions of empty messages is left to HDF5 before they are listed', async () => {
   const bytes = await small();
   const [size, header, block] = [2 ** 26, 2 ** 20, 2 ** 25];
