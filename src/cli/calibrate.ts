@@ -17,12 +17,11 @@ import {
 import { storeRanges } from '../pipeline/calibrate/ranges.js';
 import { rehearse } from '../pipeline/calibrate/rehearse.js';
 import { type TuneOptions, type TuneReport, tunedSamples, tuneModel } from '../pipeline/calibrate/tune.js';
-import { checkSamples } from '../pipeline/inputs.js';
 import { reportRow } from '../pipeline/quantize.js';
 import { decide, parseRecipe, type Recipe } from '../pipeline/recipe.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
 import type { TensorFlow } from '../tfjs/types.js';
-import { type Data, loadBackend, openData, openSamples, requireTensorFlow } from './data.js';
+import { type Data, loadBackend, openData, openMore, requireTensorFlow } from './data.js';
 import { checkPipes, keepsLayers, openKerasInput, PIPE } from './inputs.js';
 import { type CodingFlags, type DataFlags, UsageError } from './options.js';
 import { colour, count, json, note, say, trace } from './output.js';
@@ -52,16 +51,11 @@ type Parts = Pick<HeldOut, 'fit' | 'how'> & { readonly check: CheckOptions | und
  * The samples to check on: those that were named, else some that are held back.
  * @throws BitnibbleError `data-mismatch` where the metric cannot be taken of them
  */
-async function partsOf(
-  flags: Flags,
-  model: QuantizableModel,
-  { dataset, preprocess }: Pick<Data, 'dataset' | 'preprocess'>,
-  samples: number,
-): Promise<Parts> {
+async function partsOf(flags: Flags, model: QuantizableModel, data: Data, samples: number): Promise<Parts> {
+  const { dataset } = data;
   const by = flags.metric ? { by: flags.metric } : {};
   if (flags.check !== undefined) {
-    const own = await openSamples(flags, flags.check, 'test', model);
-    checkSamples(model, own, preprocess);
+    const own = await openMore(flags, flags.check, 'test', model, data);
     const check = { dataset: own, ...by };
     requireMetric(model, check);
     return { fit: dataset, check, how: own.name };

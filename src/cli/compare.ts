@@ -9,9 +9,8 @@ import {
   tunedVariant,
   VARIANTS,
 } from '../pipeline/compare.js';
-import { checkSamples } from '../pipeline/inputs.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
-import { chooseBackends, openData, openSamples, requireLabels, requireTensorFlow } from './data.js';
+import { chooseBackends, openData, openMore, requireLabels, requireTensorFlow } from './data.js';
 import { openKerasInput } from './inputs.js';
 import { type DataFlags, UsageError } from './options.js';
 import { count, json, note, say, trace } from './output.js';
@@ -50,16 +49,16 @@ export async function compareFile(file: string, flags: CompareFlags): Promise<vo
     trace(flags, `${model.file}: opened`);
     if (flags.calibrate !== undefined)
       requireTensorFlow(flags, '--calibrate fits layers to what they compute');
-    const { dataset, preprocess, description } = await openData(flags, model);
+    const data = await openData(flags, model);
+    const { dataset, preprocess, description } = data;
     requireLabels(model, dataset, flags.limit);
     const calibration =
       flags.calibrate === undefined
         ? undefined
         : {
-            dataset: await openSamples(flags, flags.calibrate, 'train', model),
+            dataset: await openMore(flags, flags.calibrate, 'train', model, data),
             samples: flags.samples ?? SAMPLES,
           };
-    if (calibration) checkSamples(model, calibration.dataset, preprocess);
     const { runner, backend, tf, how } = await chooseBackends(flags, model, calibration !== undefined);
     if (tf && calibration && flags.tune)
       await rehearse(tf, foldBatchNorm(model).source, { kernels, preprocess, ...calibration });

@@ -77,6 +77,30 @@ export async function openSamples(
 }
 
 /**
+ * Other samples for the same model: to calibrate with, to check on. They are scaled as the first are, and refused where they would be
+ * scaled otherwise by themselves: bytes beside floats.
+ *
+ * @throws BitnibbleError `data-mismatch`
+ */
+export async function openMore(
+  flags: DataFlags,
+  where: readonly string[],
+  split: DataFlags['split'],
+  model: ModelSource,
+  given: Data,
+): Promise<Dataset> {
+  const dataset = await openSamples(flags, where, split, model);
+  checkSamples(model, dataset, given.preprocess);
+  const own = dataScaling(flags, model, dataset);
+  if (JSON.stringify(own.preprocess) === JSON.stringify(given.preprocess)) return dataset;
+  const both = `${own.preprocessing}, those of ${given.dataset.name} ${given.preprocessing}`;
+  throw new BitnibbleError(
+    'data-mismatch',
+    `${model.file} and ${dataset.name}: its samples take ${both}: give --scale, which is for both`,
+  );
+}
+
+/**
  * Refuses data without labels, or with others than the model has outputs for, before anything is computed.
  *
  * @param limit samples at most, from the first on

@@ -12,7 +12,7 @@ import {
   chooseBackends,
   networkInputs,
   openData,
-  openSamples,
+  openMore,
   requireTensorFlow,
 } from './data.js';
 import { heldBack } from './held-back.js';
@@ -115,7 +115,8 @@ export async function report(file: string, flags: Flags): Promise<void> {
     trace(flags, `${file}: opened`);
     if (!isNone(flags.calibrate))
       requireTensorFlow(flags, 'report without --calibrate none calibrates layers');
-    const { dataset, preprocess, description, preprocessing } = await openData(flags, model);
+    const data = await openData(flags, model);
+    const { dataset, preprocess, description, preprocessing } = data;
     const { calibrate, data: where, split } = flags;
     const limit = flags.limit ?? dataset.count;
     const held = isNone(calibrate)
@@ -123,7 +124,7 @@ export async function report(file: string, flags: Flags): Promise<void> {
       : calibrate === undefined
         ? await heldBack({ where, split, dataset, limit, samples, inputs: networkInputs(model) })
         : {
-            dataset: await openSamples(flags, calibrate, 'train', model),
+            dataset: await openMore(flags, calibrate, 'train', model, data),
             ...{ samples, evaluated: Math.min(limit, dataset.count) },
           };
     if (held) checkSamples(model, held.dataset, preprocess);

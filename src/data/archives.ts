@@ -68,7 +68,8 @@ function inputArrays(
   if (x !== undefined && (wanted?.length ?? 1) === 1) return [{ array: x }];
   const [only] = named;
   if (only && wanted?.length === 1) return [only];
-  const others = names.filter((array) => !ANSWER.test(array));
+  const other = split === 'test' ? '_train' : '_test';
+  const others = names.filter((array) => !ANSWER.test(array) && !array.endsWith(other));
   const numbered = others
     .filter((array) => NUMBERED.test(array))
     .sort((a, b) => Number(NUMBERED.exec(a)?.[1]) - Number(NUMBERED.exec(b)?.[1]));

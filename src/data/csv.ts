@@ -7,6 +7,8 @@ import { joinInputs } from './several.js';
 /** Columns that are the answers and no inputs. */
 const ANSWER = /^(y|label|labels|class|target|targets)$/i;
 const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
+/** What stands for a number that is not there: it makes no row of names of a row of numbers. */
+const MISSING = /^(?:|nan|n\/?a|null|[+-]?inf(?:inity)?)$/i;
 const MOST_COLUMNS = 65_536;
 
 /** How a table is read. */
@@ -37,20 +39,25 @@ export function readCsvDataset(given: NamedBytes | NamedSource, options: CsvOpti
   const [first = ''] = lines;
   const separator = [',', ';', '\t'].find((own) => first.includes(own)) ?? ',';
   const cellsOf = (line: string, row: number) =>
-    fieldsOf(line, separator, () => mismatch(name, `row ${row}: an open quote`));
+    fieldsOf(line, separator, (what) => mismatch(name, `row ${row}: ${what}`));
   const head = cellsOf(first, 1);
-  const isNamed = head.some((cell) => !NUMBER.test(cell));
+  const isNamed = head.some((cell) => !NUMBER.test(cell) && !MISSING.test(cell));
   const names = isNamed ? head : head.map((_, i) => String(i + 1));
-  const twice = names.find((own, i) => names.indexOf(own) !== i);
-  if (twice !== undefined) mismatch(name, `two columns are called ${twice}`);
   if (names.length > MOST_COLUMNS)
     throw new BitnibbleError(
       'too-large',
       `${name}: ${names.length} columns, expected at most ${MOST_COLUMNS}`,
     );
+  const seen = new Set<string>();
+  for (const own of names) {
+    if (seen.has(own)) mismatch(name, `two columns are called ${own}`);
+    seen.add(own);
+  }
   const rows = isNamed ? lines.slice(1) : lines;
   if (rows.length === 0) mismatch(name, 'expected a row for each sample, got none');
-  const columns = names.map(() => new Float32Array(rows.length));
+  // A number has a character at least: of more rows than the text has room for, one is too short, which is found below.
+  const room = Math.min(rows.length, Math.ceil(text.length / names.length));
+  const columns = names.map(() => new Float32Array(room));
   for (const [i, line] of rows.entries()) {
     const row = i + (isNamed ? 2 : 1);
     const cells = cellsOf(line, row);
@@ -101,7 +108,7 @@ function tableOf(
 }
 
 /** Cells of a line; one in quotes may hold separators, and `""` for a quote. */
-function fieldsOf(line: string, separator: string, fault: () => never): string[] {
+function fieldsOf(line: string, separator: string, fault: (what: string) => never): string[] {
   if (!line.includes('"')) return line.split(separator).map((cell) => cell.trim());
   const cells: string[] = [];
   let at = 0;
@@ -110,12 +117,14 @@ function fieldsOf(line: string, separator: string, fault: () => never): string[]
     while (line[at] === ' ') at++;
     if (line[at] === '"') {
       for (at++; ; at++) {
-        if (at >= line.length) fault();
+        if (at >= line.length) fault('an open quote');
         if (line[at] !== '"') cell += line[at];
         else if (line[at + 1] === '"') cell += line[at++];
         else break;
       }
       const next = line.indexOf(separator, at);
+      const rest = line.slice(at + 1, next < 0 ? undefined : next).trim();
+      if (rest !== '') fault(`${JSON.stringify(rest.slice(0, 40))} behind a quote`);
       at = next < 0 ? line.length + 1 : next + 1;
     } else {
       const next = line.indexOf(separator, at);

@@ -53,8 +53,8 @@ const MOST_BLOCKS = 64;
 const NIL = 0;
 const MESSAGES = { space: 1, type: 3, oldFill: 4, fill: 5, layout: 8, attribute: 12, table: 17 };
 const CONTINUATION = 16;
-/** Comment, times of change: nothing that values depend on. */
-const IGNORED: ReadonlySet<number> = new Set([13, 14, 18]);
+/** Time of change: nothing that values depend on, and HDF5 refuses one of another version than 1. */
+const CHANGED = 18;
 
 interface Message {
   readonly type: number;
@@ -109,7 +109,8 @@ class Reader {
       } else if (Object.values(MESSAGES).includes(type)) {
         need(!once.has(type));
         once.set(type, body);
-      } else need(type === NIL || IGNORED.has(type));
+      } else if (type === CHANGED) need(body.byteLength >= 8 && body.getUint8(0) === 1);
+      else need(type === NIL);
     }
     const symbols = once.get(MESSAGES.table);
     if (symbols) {
@@ -159,7 +160,7 @@ class Reader {
         const [type, length] = [block.getUint16(from, true), block.getUint16(from + 2, true)];
         // Constant; never to be shared.
         const flags = block.getUint8(from + 4);
-        need((flags & ~5) === 0 && length % 8 === 0 && from + 8 + length <= size);
+        need((flags & ~5) === 0 && length % 8 === 0 && from + 8 + length <= size && found.length < count);
         const body = new DataView(block.buffer, block.byteOffset + from + 8, length);
         if (type === CONTINUATION) blocks.push([word(body, 0), word(body, 8)]);
         found.push({ type: type === CONTINUATION ? NIL : type, body });

@@ -43,6 +43,7 @@ const MOST_BYTES = 2 ** 26;
 export class FileBytes {
   #window = new DataView(new ArrayBuffer(0));
   #from = 0;
+  #seen = 0;
 
   constructor(
     readonly source: ByteSource,
@@ -52,6 +53,9 @@ export class FileBytes {
 
   view(at: number, size: number): DataView {
     need(size >= 0 && size <= MOST_BYTES && at >= 0 && at + size <= this.end);
+    // Nothing lies upon anything else: what says so could have the same bytes looked at for hours.
+    this.#seen += size;
+    need(this.#seen <= 2 * this.end);
     if (at < this.#from || at + size > this.#from + this.#window.byteLength) {
       const bytes = new Uint8Array(Math.min(Math.max(size, WINDOW), this.end - at));
       need(this.source.read(bytes, at) === bytes.length);
@@ -150,8 +154,10 @@ export function fillValue(view: DataView): void {
   if (version === 1 || isDefined === 1) need(view.byteLength >= 8 && view.getUint32(4, true) === 0);
 }
 
-/** Texts are no longer, and no attribute has more of them. */
+/** No text is longer. */
 const MOST_TEXT = 2 ** 24;
+/** All texts of a file together, and their collections: each reference may lead to the same one. */
+const MOST_TEXTS = 2 ** 26;
 
 /** A text up to its first zero byte. Bytes that are none of its encoding are for HDF5, and marks of the byte order. */
 function textOf(bytes: Uint8Array, isAscii: boolean): string {
@@ -169,6 +175,7 @@ function textOf(bytes: Uint8Array, isAscii: boolean): string {
 /** Texts of a file, in collections: `GCOL`, section III.E. */
 export class Texts {
   readonly #collections = new Map<number, ReadonlyMap<number, Uint8Array>>();
+  #held = 0;
 
   constructor(readonly bytes: FileBytes) {}
 
@@ -187,7 +194,13 @@ export class Texts {
     }
     const text = collection.get(number) ?? other();
     need(length === text.length && length <= MOST_TEXT);
+    this.#hold(length);
     return textOf(text, isAscii);
+  }
+
+  #hold(bytes: number): void {
+    this.#held += bytes;
+    need(this.#held <= MOST_TEXTS);
   }
 
   #collection(at: number): ReadonlyMap<number, Uint8Array> {
@@ -195,6 +208,7 @@ export class Texts {
     need(isText(head, 0, 'GCOL') && head.getUint8(4) === 1);
     const size = word(head, 8);
     need(size >= 4096);
+    this.#hold(size);
     const view = this.bytes.view(at, size);
     const found = new Map<number, Uint8Array>();
     for (let entry = 16; entry < size; ) {
@@ -220,6 +234,7 @@ export function attribute(view: DataView, texts: Texts): { name: string; value: 
   const version = view.getUint8(0);
   need((version === 1 || version === 3) && view.getUint8(1) === 0);
   const sizes = [2, 4, 6].map((at) => view.getUint16(at, true)) as [number, number, number];
+  if (version === 3) need(view.byteLength > 8 && view.getUint8(8) <= 1);
   const isUtf8 = version === 3 && view.getUint8(8) === 1;
   let at = version === 1 ? 8 : 9;
   const part = (size: number): DataView => {

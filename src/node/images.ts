@@ -63,10 +63,10 @@ export function openImageFolder(
   if (here.length > 0) return openImages(folder, here, shape);
   const classes = names
     .map((name) => path.join(folder, name))
-    .filter((own) => isFolder(own))
-    .map((own) => ({ own, images: imagesIn(own) }))
-    .filter(({ images }) => images.length > 0);
-  if (classes.length === 0) return undefined;
+    .filter((own) => !path.basename(own).startsWith('.') && isFolder(own))
+    .map((own) => ({ own, images: imagesIn(own) }));
+  // A class without images here keeps its number, as Keras counts them.
+  if (classes.every(({ images }) => images.length === 0)) return undefined;
   const files = classes.flatMap(({ images }, label) =>
     images.map((file): ImageFile => ({ name: file, label, open: () => fileSource(file) })),
   );

@@ -141,7 +141,11 @@ export function inputRanges(model: ModelSource): Map<string, InputRange> {
   const { network, source } = openNetwork(model);
   const takers = new Map<number, NetworkNode[]>();
   for (const node of network.nodes)
-    for (const value of new Set(node.inputs)) takers.set(value, [...(takers.get(value) ?? []), node]);
+    for (const value of new Set(node.inputs)) {
+      const list = takers.get(value);
+      if (list) list.push(node);
+      else takers.set(value, [node]);
+    }
   const ids = new Set(source.weights.map(({ id }) => id));
   const read: Read = (id) => (id !== undefined && ids.has(id) ? [...source.read(id)] : undefined);
   const ranges = new Map<string, InputRange>();

@@ -94,6 +94,7 @@ test('npz: arrays by the names of the inputs, in the order of the network', () =
   );
   assert.is(read({ a, y }, 'input_1').inputs, undefined);
   assert.equal(all(read({ x: a, a: b }, 'input_1')).values, [[1, 2, 3, 4, 5, 6]]);
+  throwsCode(() => read({ x_train: a, y_train: y }, 'input_1'), 'data-mismatch', 'x_test', 'got x_train');
   throwsCode(
     () => read({ a, c: b, y }, 'a', 'b'),
     ...(['data-mismatch', 'n.npz', 'for each input, a, b, got a, c, y'] as const),
@@ -151,11 +152,24 @@ test('csv: numbers by rows, answers by their name', () => {
   refuses('a,b\n1,red', 'row 2, column b: expected a number, got "red"');
   refuses('a,b\n1,', 'row 2, column b');
   refuses('a,b\n1', 'row 2 has 1 columns, the first has 2');
+  refuses('1,,3\n4,5,6', 'row 1, column 2: expected a number, got ""');
+  refuses('NaN,2\n4,5', 'row 1, column 1: expected a number, got "NaN"');
   refuses('a,a\n1,2', 'two columns are called a');
   refuses('a,b\n', 'expected a row');
   refuses('y\n1', 'the answers alone');
   refuses('a,b\n"1,2', 'row 2: an open quote');
+  refuses('a,b\n"1"5,2', 'row 2: "5" behind a quote');
   throwsCode(() => readCsvDataset(named('t', Uint8Array.of(0xff, 0xfe, 0))), 'corrupt-file', 'UTF-8');
+});
+
+test('csv: many columns and many short rows are refused without room for both', () => {
+  const head = Array.from({ length: 60_000 }, (_, i) => `c${i}`).join();
+  const start = performance.now();
+  const short = named('t.csv', text(`${head}\n${'1\n'.repeat(500_000)}`));
+  throwsCode(() => readCsvDataset(short), 'data-mismatch', 'row 2 has 1 columns, the first has 60000');
+  const wide = named('t.csv', text(Array.from({ length: 150_000 }, (_, i) => `c${i}`).join()));
+  throwsCode(() => readCsvDataset(wide), 'too-large', '150000 columns');
+  assert.ok(performance.now() - start < 6000);
 });
 
 test('npy, and several of them', async () => {
@@ -196,11 +210,21 @@ test('folders of images: classes by folders, or none; channels as the network ta
     ['dog/1', 30],
   ] as const)
     put(`pets/test/${name}.png`, grey(value));
+  put('pets/test/.cache/1.png', grey(40));
   put('flat/b.png', grey(2));
   put('flat/a.png', grey(1));
   const pets = await openDataset(at('pets'));
   assert.equal([pets.count, pets.inputShape, pets.classNames], [3, [2, 2, 1], ['cat', 'dog']]);
   assert.equal(pets.labels, Int32Array.of(0, 0, 1));
+  put('pets/test/cow/none.txt', 'no image');
+  const gap = await openDataset(at('pets'));
+  assert.equal(
+    [gap.classNames, [...(gap.labels ?? [])]],
+    [
+      ['cat', 'cow', 'dog'],
+      [0, 0, 2],
+    ],
+  );
   const flat = await openDataset(at('flat'));
   assert.equal([flat.labels, all(flat).values[0]], [undefined, [1, 1, 2, 3, 2, 1, 2, 3]]);
   const colour = await openDataset(at('flat'), { inputs: [{ name: 'x', shape: [2, 2, 3] }] });

@@ -10,6 +10,7 @@ import { H5File } from '../../src/keras/h5.js';
 import type { Hdf5 } from '../../src/keras/hdf5.js';
 import { openHdf5 } from '../../src/keras/open-hdf5.js';
 import { PlainH5 } from '../../src/keras/plain-h5.js';
+import { FileBytes, Other, Texts } from '../../src/keras/plain-h5-messages.js';
 import { type ByteSource, bytesSource, GrowingBytes } from '../../src/keras/source.js';
 import { isHdf5 } from '../../src/keras/superblock.js';
 import { dense, h5 } from '../support/crafted-h5.js';
@@ -110,6 +111,99 @@ test('files behind a user block and of later versions are left to HDF5, and open
     assert.ok(file.keys('/').length > 0);
     file.close();
   }
+});
+
+/** Messages of an object's header: where each begins, blocks behind the first among them. */
+function* messagesAt(view: DataView, header: number): Generator<number> {
+  const blocks = [[header + 16, view.getUint32(header + 8, true)] as const];
+  for (const [first, size] of blocks) {
+    for (let at = first; at < first + size; at += 8 + view.getUint16(at + 2, true)) {
+      yield at;
+      const [to, length] = [8, 16].map((part) => Number(view.getBigUint64(at + part, true)));
+      if (view.getUint16(at, true) === 16) blocks.push([to as number, length as number]);
+    }
+  }
+}
+
+test('an attribute that ends before its encoding is left to HDF5', async () => {
+  const bytes = await small();
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const header = Number(view.getBigUint64(64, true));
+  const at = [...messagesAt(view, header)].find((own) => view.getUint16(own, true) === 12) as number;
+  // Version 3, of 8 bytes; the rest becomes an empty message.
+  const rest = view.getUint16(at + 2, true) - 16;
+  view.setUint16(at + 2, 8, true);
+  view.setUint16(at + 8, 3, true);
+  view.setUint32(at + 16, rest * 2 ** 16, true);
+  view.setUint32(at + 20, 0, true);
+  view.setUint16(header + 2, view.getUint16(header + 2, true) + 1, true);
+  assert.is(PlainH5.open('short.h5', bytesSource(bytes)), undefined);
+});
+
+test('a time of change is passed over, and one that HDF5 refuses is left to it', async () => {
+  const bytes = await h5((file) => {
+    file.create_dataset({ name: 'a', data: floats, shape: [2, 2], dtype: '<f4' } as never);
+  });
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  // The header of version 1 that begins with a shape.
+  const header = Array.from({ length: bytes.length / 8 - 2 }, (_, i) => 8 * i).find(
+    (at) => at >= 96 && view.getUint16(at, true) === 1 && view.getUint16(at + 16, true) === 1,
+  ) as number;
+  const time = [...messagesAt(view, header)].find((at) => view.getUint16(at, true) === 18) as number;
+  assert.is(await assertSameHdf5(bytes, 'time.h5'), true);
+  for (const [at, byte] of [
+    [time, 14],
+    [time + 8, 2],
+  ] as const) {
+    const own = bytes.slice();
+    own[at] = byte;
+    assert.is(PlainH5.open('time.h5', bytesSource(own)), undefined);
+  }
+});
+
+test('a header of millions of empty messages is left to HDF5 before they are listed', async () => {
+  const bytes = await small();
+  const [size, header, block] = [2 ** 26, 2 ** 20, 2 ** 25];
+  const head = Uint8Array.of(1, 0, 3, 0, 1, 0, 0, 0, 0, 0, 0, block >> 24);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  view.setBigUint64(40, BigInt(size), true);
+  view.setBigUint64(64, BigInt(header), true);
+  const source: ByteSource = {
+    size,
+    read(into, from) {
+      into.fill(0);
+      if (from < bytes.length) into.set(bytes.subarray(from, from + into.length));
+      if (from === header) into.set(head);
+      return into.length;
+    },
+  };
+  const start = process.memoryUsage().heapUsed;
+  assert.is(PlainH5.open('empty.h5', source), undefined);
+  assert.ok(process.memoryUsage().heapUsed - start < 2 ** 26);
+});
+
+test('bytes that lie upon each other, and texts that are led to again and again, are left to HDF5', () => {
+  const length = 2 ** 23;
+  const size = length + 4096;
+  const bytes = new Uint8Array(size).fill(97);
+  const view = new DataView(bytes.buffer);
+  bytes.set([...'GCOL'].map((letter) => letter.charCodeAt(0)));
+  view.setUint32(4, 1, true);
+  view.setBigUint64(8, BigInt(size), true);
+  view.setUint32(16, 1, true);
+  view.setBigUint64(24, BigInt(length), true);
+  view.setUint32(32 + length, 0, true);
+  view.setBigUint64(40 + length, BigInt(size - 32 - length), true);
+  const reference = new DataView(new ArrayBuffer(16));
+  reference.setUint32(0, length, true);
+  reference.setUint32(12, 1, true);
+  const file = () => new FileBytes(bytesSource(bytes), size);
+  const texts = new Texts(file());
+  for (let i = 0; i < 6; i++) assert.is(texts.read(reference, true).length, length);
+  throws(() => Array.from({ length: 4 }, () => texts.read(reference, true)), Other, '');
+  const looked = file();
+  for (let at = 0; at < 2; at++) looked.view(at, size - 2);
+  throws(() => looked.view(2, size - 2), Other, '');
 });
 
 test('what is written is the same file to the byte', async () => {

@@ -1,9 +1,10 @@
 // `calibrate` and `sensitivity` as commands: what they write, what they print, what they refuse.
 
-import { copyFileSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { writeNpy } from '../../src/formats/npy.js';
 import { root, runCli, tempDir } from '../support/needs.js';
 
 const digits = path.join(root, 'examples/digits');
@@ -155,6 +156,15 @@ test('a metric without answers, and samples to check on of another shape, are na
   assert.match(
     numbers.stderr + numbers.stdout,
     /r2 cannot be taken of outputs \[10\] and class numbers: accuracy can/,
+  );
+  // The images are bytes, which are divided by 255; these are floats already.
+  const floats = writeNpy({ shape: [16, 28, 28, 1], data: new Float32Array(16 * 784).fill(0.5) });
+  writeFileSync(at('floats.npy'), floats);
+  const mixed = await runCli([...args, '--check', at('floats.npy')]);
+  assert.is(mixed.status, 1);
+  assert.match(
+    mixed.stderr + mixed.stdout,
+    /floats\.npy: its samples take inputs x 1 \(by default\), those of .*images.* inputs x 1\/255 .*give --scale/,
   );
   assert.not(existsSync(at('never.safetensors')));
 });
