@@ -30,6 +30,15 @@ import {
 /** HDF5 itself reads this one. */
 const compressedFile = path.join(root, 'test/fixtures/containers/gzip_shuffle.h5');
 
+/** Chooses a file and waits for its packed form. */
+async function opened(page: Page, file: string): Promise<void> {
+  await choose(page, file);
+  await page
+    .locator('.take')
+    .getByText(`${path.parse(file).name}.int4.safetensors`)
+    .waitFor();
+}
+
 const test = suite('the page');
 const withChromium = need(test, 'chromium');
 const kernels = await loadKernels();
@@ -364,8 +373,7 @@ inPage(
       other.closeAllConnections();
     }
     // HDF5 compiles its WebAssembly under the policy too; plain files need none of it.
-    await choose(page, compressedFile);
-    await page.getByText('gzip_shuffle.h5').first().waitFor();
+    await opened(page, compressedFile);
     const asked = requests(page);
     const stray = asked.filter(
       (request) => !request.startsWith(url) && !request.startsWith(`blob:${origin}/`),
@@ -389,8 +397,7 @@ inPage('what is not needed is not fetched', async (page, { requests }) => {
   await page.locator('.details svg').waitFor();
   assert.ok(has(/plots/));
   assert.not.ok(has(/hdf5|classifier|tfjs/), asked.join('\n'));
-  await choose(page, compressedFile);
-  await page.getByText('gzip_shuffle.h5').first().waitFor();
+  await opened(page, compressedFile);
   assert.ok(has(/hdf5/));
   assert.not.ok(has(/classifier|tfjs/), asked.join('\n'));
 });
