@@ -5,6 +5,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { arrayDataset } from '../../src/data/index.js';
 import { loadKernels } from '../../src/kernels/index.js';
+import { readNetwork } from '../../src/network/index.js';
 import { openDataset } from '../../src/node/datasets.js';
 import { openKeras } from '../../src/node/models.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
@@ -38,6 +39,27 @@ test('depthwise convolutions, strides, residual branches: the divergence falls',
   const { model: base } = quantizeModel(model, { default: { scheme: 'int2' } }, { kernels });
   const { report } = await tuneModel(tf, model, base, { kernels, dataset, steps: 10, stepSize: 16 });
   assert.ok(report.divergence.after < 0.9 * report.divergence.before, JSON.stringify(report.divergence));
+  model.close();
+});
+
+test('layers that are called more than once: the divergence falls, and every tensor is disposed of', async () => {
+  const model = await openKeras(path.join(root, 'test/fixtures/tfjs/nested_shared.h5'));
+  const { inputs, values: all } = readNetwork(model);
+  const shape = all[inputs[0]?.value as number]?.shape?.slice(1) as number[];
+  const size = shape.reduce((n, d) => n * d, 1);
+  const values = Float32Array.from({ length: 32 * size }, (_, i) => Math.sin(i * i));
+  const dataset = arrayDataset({ name: 'noise', inputShape: shape, values });
+  const { model: base } = quantizeModel(model, { default: { scheme: 'int2' } }, { kernels });
+  const before = tf.memory().numTensors;
+  const { report } = await tuneModel(tf, model, base, {
+    kernels,
+    dataset,
+    steps: 10,
+    stepSize: 16,
+    augment: [],
+  });
+  assert.is(tf.memory().numTensors, before);
+  assert.ok(report.divergence.after < report.divergence.before, JSON.stringify(report.divergence));
   model.close();
 });
 

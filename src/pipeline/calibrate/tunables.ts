@@ -114,13 +114,15 @@ function codedTunable(
     return tf.reshape(tf.mul(round(latent), spread), [...shape]);
   };
   variable.read = () => {
-    value ??= compute();
+    // Kept, for a layer that is called twice ends what it made with its first call.
+    value ??= tf.keep(compute());
     return value as ReturnType<LayerVariable['read']>;
   };
   return {
     latent,
     other,
     begin: () => {
+      value?.dispose();
       value = undefined;
     },
     assemble: (weight) => {
@@ -134,7 +136,7 @@ function codedTunable(
       const tuned = coding.scaleDtype === 'F16' ? halfToFloat(floatToHalf(now)) : Float32Array.from(now);
       return { ...weight, kind: 'quantized', tensor: { ...tensor, codes, scales: tuned } } as PackedWeight;
     },
-    dispose: () => tf.dispose([latent, other, given, ...(members ? [members] : [])]),
+    dispose: () => tf.dispose([latent, other, given, members, value].filter((own) => own !== undefined)),
   };
 }
 
