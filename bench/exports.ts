@@ -1,24 +1,36 @@
 // Exported models in the runtimes that they are for: bytes, accuracy, milliseconds and memory, beside what the runtimes' own
-// quantizers and tf2onnx make of the same network. One thread, one sample at a time, each model in a process of its own.
+// quantizers and tf2onnx make of the same network. One thread, one sample at a time. Accuracy and memory are of each model in a process
+// of its own. Milliseconds are of processor time (in a page, which has no clock for it, of time), all models of a runtime in turns in
+// one process; the ratio to the float model is that of the shortest runs, which other work on the machine disturbs least.
 //
 //   npm run bench:exports -- [--quick] [--data DIR] [--images N] [--keep DIR] [model.h5 | model.keras ...]
 //
 // Without models: examples/cifar10 and examples/mobilenet. DIR has CIFAR-10's binary release: weights are calibrated on 512 training
 // images, accuracy is that of 1,000 test images (--images). Without it weights are rounded, and instead of accuracy it says how often the class is
-// that of the float network on random inputs. Runtimes: `node scripts/export-env.js`, `node scripts/runtimes.js onnxruntime`; peers:
+// that of the float network on random inputs. Runtimes: `node scripts/export-env.js`, `node scripts/runtimes.js onnxruntime litertjs`, Chromium; peers:
 // `node scripts/peers-env.js`. What is missing is named and left out. --quick: the first model, our own exports, few runs. --keep:
 // packed files stay there, and are taken from there the next time: calibration is the long part.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { exportPython, onnxruntimeDir, peersDir, pythonOf, root, run } from '../scripts/lib/project.js';
+import {
+  chromiumPath,
+  exportPython,
+  litertJsDir,
+  onnxruntimeDir,
+  peersDir,
+  pythonOf,
+  root,
+  run,
+} from '../scripts/lib/project.js';
 import { table } from '../src/cli/table.js';
 import { readNpy, writeNpy } from '../src/formats/npy.js';
 import { openDataset } from '../src/node/datasets.js';
 import { openKeras } from '../src/node/models.js';
 import { loadNetwork } from '../src/runtime/index.js';
 import { sizeOf } from '../src/shape.js';
+import { inLiteRtJs } from './exports-web.js';
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -41,7 +53,9 @@ const runner = path.join(root, 'bench/exports-run.ts');
 const peers = flags.quick ? '' : pythonOf(peersDir);
 const missing = new Set<string>();
 
-const ENGINES = ['ONNX Runtime, Python', 'onnxruntime-node', 'onnxruntime-web', 'LiteRT, Python'] as const;
+const PYTHON = { onnx: 'ONNX Runtime, Python', tflite: 'LiteRT, Python' } as const;
+const LITERT_JS = 'LiteRT.js, Chromium';
+const ENGINES = [PYTHON.onnx, 'onnxruntime-node', 'onnxruntime-web', PYTHON.tflite, LITERT_JS] as const;
 type Engine = (typeof ENGINES)[number];
 
 interface Exported {
@@ -51,9 +65,13 @@ interface Exported {
   readonly packed?: string;
 }
 interface Measured {
+  /** Median milliseconds of processor time, in a page of time. */
   readonly ms: number;
-  readonly mb: number;
+  /** The shortest run beside the float model's. */
+  readonly ratio: number;
   readonly share: number;
+  /** MB that the model and inference add to a process. */
+  readonly mb: number | undefined;
 }
 
 /** A command to its end; its output, or undefined with the reason noted. */
@@ -129,7 +147,7 @@ async function ownExports(file: string, folder: string): Promise<Exported[]> {
     const kept = flags.keep && path.join(flags.keep, `${path.parse(file).name}-${scheme}.safetensors`);
     const packed = kept || path.join(folder, `${scheme}.safetensors`);
     const scaled = ['-o', packed, '--scheme', scheme];
-    const samples = ['--data', flags.data ?? '', '--limit', String(CALIBRATION), '--store-ranges'];
+    const samples = ['--data', flags.data ?? '', '--limit', String(CALIBRATION)];
     const fitted =
       (kept && existsSync(kept)) ||
       (flags.data
@@ -139,8 +157,7 @@ async function ownExports(file: string, folder: string): Promise<Exported[]> {
     await convert(`ONNX ${scheme}, folded`, packed, `${scheme}-folded.onnx`);
     await convert(`ONNX ${scheme}, low-bit`, packed, `${scheme}-low.onnx`, '--weights', 'low-bit');
     await convert(`LiteRT ${scheme}, exact`, packed, `${scheme}-exact.tflite`);
-    if (flags.data)
-      await convert(`LiteRT ${scheme}, fast`, packed, `${scheme}-fast.tflite`, '--weights', 'fast');
+    await convert(`LiteRT ${scheme}, fast`, packed, `${scheme}-fast.tflite`, '--weights', 'fast');
   }
   return all;
 }
@@ -170,45 +187,110 @@ async function peerExports(file: string, folder: string, inputs: string): Promis
   return made.map(([name, to]) => ({ name, file: at(to) })).filter((one) => existsSync(one.file));
 }
 
-async function measure(
-  engine: Engine,
-  { name, file }: Exported,
-  samples: Samples,
-  folder: string,
-): Promise<Measured | undefined> {
-  if (file.endsWith('.tflite') !== (engine === 'LiteRT, Python')) return undefined;
-  const isPython = engine.endsWith('Python');
-  const out = path.join(folder, isPython ? 'out.npy' : 'out.f32');
-  const python = exportPython();
-  if (isPython ? !existsSync(python) : !existsSync(path.join(onnxruntimeDir(), engine))) {
-    missing.add(`${engine}: node scripts/${isPython ? 'export-env.js' : 'runtimes.js onnxruntime'}`);
-    return undefined;
-  }
-  const text = isPython
-    ? await done(`${name} in ${engine}`, python, [
-        script,
-        'run',
-        file,
-        path.join(folder, 'x.npy'),
-        out,
-        String(rounds),
-      ])
-    : await done(`${name} in ${engine}`, process.execPath, [
-        ...['--import', 'tsx', runner, engine, file, path.join(folder, 'x.f32')],
-        ...[samples.shape.join(), out, String(rounds)],
-      ]);
-  if (text === undefined) return undefined;
-  const { ms, mb } = JSON.parse(text.trim().split('\n').at(-1) as string) as { ms: number; mb: number };
-  const bytes = new Uint8Array(readFileSync(out));
-  const outputs = isPython
-    ? Float32Array.from(readNpy(bytes, { name: out }).data as Float32Array)
-    : new Float32Array(bytes.buffer);
-  const found = classes(outputs, samples.count);
-  return { ms, mb, share: found.filter((own, i) => own === samples.labels[i]).length / samples.count };
-}
-
 const ratio = (a: number, b: number, digits = 3) => (a / b).toFixed(digits);
 const median = (all: readonly number[]) => [...all].sort((a, b) => a - b)[all.length >> 1] as number;
+const lastLine = <T>(text: string) => JSON.parse(text.trim().split('\n').at(-1) as string) as T;
+
+const shown = ({ share, ms, ratio: of, mb }: Measured) =>
+  `${share.toFixed(3)}, ${ms.toFixed(2)} ms, ${of.toFixed(2)}${mb === undefined ? '' : `, ${mb.toFixed(1)} MB`}`;
+
+/** What an engine needs, and where it comes from. */
+const NEEDS: Readonly<Record<Engine, readonly [file: () => string, made: string]>> = {
+  [PYTHON.onnx]: [exportPython, 'node scripts/export-env.js'],
+  [PYTHON.tflite]: [exportPython, 'node scripts/export-env.js'],
+  'onnxruntime-node': [
+    () => path.join(onnxruntimeDir(), 'onnxruntime-node'),
+    'node scripts/runtimes.js onnxruntime',
+  ],
+  'onnxruntime-web': [
+    () => path.join(onnxruntimeDir(), 'onnxruntime-web'),
+    'node scripts/runtimes.js onnxruntime',
+  ],
+  [LITERT_JS]: [
+    () => (existsSync(chromiumPath()) ? litertJsDir() : chromiumPath()),
+    'node scripts/runtimes.js litertjs, and Chromium',
+  ],
+};
+
+/** All models of an engine: outputs and memory one by one, milliseconds in turns. The first is the float model. */
+async function measure(
+  engine: Engine,
+  all: readonly Exported[],
+  samples: Samples,
+  folder: string,
+): Promise<Map<string, Measured>> {
+  const measured = new Map<string, Measured>();
+  const isLiteRt = engine === PYTHON.tflite || engine === LITERT_JS;
+  const own = all.filter(({ file }) => file.endsWith('.tflite') === isLiteRt);
+  const [needed, made] = NEEDS[engine];
+  if (own.length === 0) return measured;
+  if (!existsSync(needed())) {
+    missing.add(`${engine}: ${made}`);
+    return measured;
+  }
+  const add = (
+    name: string,
+    outputs: Float32Array,
+    times: readonly number[],
+    first: readonly number[],
+    mb?: number,
+  ) => {
+    const found = classes(outputs, samples.count);
+    measured.set(name, {
+      ms: median(times),
+      ratio: Math.min(...times) / Math.min(...first),
+      share: found.filter((one, i) => one === samples.labels[i]).length / samples.count,
+      mb,
+    });
+  };
+  const inputs = path.join(folder, 'x.f32');
+  if (engine === LITERT_JS) {
+    const { opened, faults, outputs, times } = await inLiteRtJs(
+      own.map(({ file }) => file),
+      inputs,
+      samples.shape,
+      rounds,
+    );
+    for (const [i, place] of opened.entries())
+      add((own[place] as Exported).name, Float32Array.from(outputs[i] ?? []), times[i] ?? [], times[0] ?? []);
+    for (const [place, message] of faults)
+      missing.add(`${engine}: ${(own[place] as Exported).name}: ${message}`);
+    return measured;
+  }
+  const isPython = engine === PYTHON.onnx || engine === PYTHON.tflite;
+  const out = path.join(folder, isPython ? 'out.npy' : 'out.f32');
+  const shape = samples.shape.join();
+  const start = (command: 'outputs' | 'turns', to: string, files: readonly string[]) =>
+    isPython
+      ? done(`${command} in ${engine}`, exportPython(), [
+          ...[script, command, path.join(folder, 'x.npy'), to],
+          ...files,
+        ])
+      : done(`${command} in ${engine}`, process.execPath, [
+          ...['--import', 'tsx', runner, engine, command, inputs, shape, to],
+          ...files,
+        ]);
+  const ran: { readonly one: Exported; readonly mb: number; readonly outputs: Float32Array }[] = [];
+  for (const one of own) {
+    const text = await start('outputs', out, [one.file]);
+    if (text === undefined) continue;
+    const bytes = new Uint8Array(readFileSync(out));
+    const outputs = isPython
+      ? Float32Array.from(readNpy(bytes, { name: out }).data as Float32Array)
+      : new Float32Array(bytes.buffer);
+    ran.push({ one, mb: lastLine<{ mb: number }>(text).mb, outputs });
+  }
+  const text = await start(
+    'turns',
+    String(rounds),
+    ran.map(({ one }) => one.file),
+  );
+  if (text === undefined) return measured;
+  const { times } = lastLine<{ times: number[][] }>(text);
+  for (const [i, { one, mb, outputs }] of ran.entries())
+    add(one.name, outputs, times[i] ?? [], times[0] ?? [], mb);
+  return measured;
+}
 
 /** The float graph and the conversion beside tf2onnx's. */
 async function besideTf2onnx(file: string, folder: string): Promise<void> {
@@ -218,19 +300,16 @@ async function besideTf2onnx(file: string, folder: string): Promise<void> {
     script,
     'turns',
     path.join(folder, 'x.npy'),
-    '300',
+    '500',
     ours,
     theirs,
   ]);
   if (turns !== undefined) {
-    const { ms, shortest, nodes } = JSON.parse(turns.trim().split('\n').at(-1) as string) as Record<
-      'ms' | 'shortest' | 'nodes',
-      [number, number]
-    >;
-    const part = (own: readonly [number, number], digits: number) =>
-      own.map((value) => value.toFixed(digits)).join(' and ');
+    const { times, nodes } = lastLine<Record<'times', [number[], number[]]> & { nodes: number[] }>(turns);
+    const [own, other] = times;
+    const rounds = own.map((ms, i) => ms / (other[i] as number));
     console.log(
-      `float graph beside tf2onnx's: ${part(nodes, 0)} nodes; in turns ${part(ms, 3)} ms, ratio ${ratio(...ms)}, of the shortest ${ratio(...shortest)}`,
+      `float graph beside tf2onnx's: ${nodes.join(' and ')} nodes; in turns ${median(own).toFixed(3)} and ${median(other).toFixed(3)} ms, ratio ${median(rounds).toFixed(3)}, of the shortest ${ratio(Math.min(...own), Math.min(...other))}`,
     );
   }
   const times: [number[], number[], number[]] = [[], [], []];
@@ -268,22 +347,25 @@ for (const file of models) {
       ? `accuracy on ${samples.count} images, calibrated on ${CALIBRATION}`
       : `how often the class is the float network's, ${samples.count} random inputs`;
     console.log(
-      `\n${path.basename(file)}: ${about}; median ms of ${rounds} runs; MB that model and inference add`,
+      `\n${path.basename(file)}: ${about}; median ms of ${rounds} runs in turns; the shortest beside the float model's; MB that model and inference add`,
     );
-    const rows: string[][] = [];
-    for (const one of all) {
+    const found: Map<string, Measured>[] = [];
+    for (const engine of ENGINES) {
+      const own = await measure(engine, all, samples, folder);
+      for (const [name, one] of own) process.stderr.write(`${engine}: ${name}: ${shown(one)}\n`);
+      found.push(own);
+    }
+    const rows = all.map((one) => {
       const bytes = statSync(one.file).size;
-      const found: (Measured | undefined)[] = [];
-      for (const engine of ENGINES) found.push(await measure(engine, one, samples, folder));
-      process.stderr.write(`${one.name}\n`);
-      rows.push([
+      return [
         ...[one.name, bytes.toLocaleString('en-US')],
         one.packed === undefined ? '' : ratio(bytes, statSync(one.packed).size),
-        ...found.map((own) =>
-          own ? `${own.share.toFixed(3)}, ${own.ms.toFixed(2)} ms, ${own.mb.toFixed(1)} MB` : '',
-        ),
-      ]);
-    }
+        ...found.map((of) => {
+          const own = of.get(one.name);
+          return own ? shown(own) : '';
+        }),
+      ];
+    });
     console.log(table(['Model', 'Bytes', 'Of packed', ...ENGINES], rows));
     if (!flags.quick) await besideTf2onnx(file, folder);
   } finally {

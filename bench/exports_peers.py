@@ -6,16 +6,16 @@ usage: python exports_peers.py export MODEL FOLDER                     a SavedMo
        python exports_peers.py quantize-onnx FLOAT.onnx INPUTS FOLDER  ONNX Runtime's: int8.onnx, int4.onnx
        python exports_peers.py quantize-litert FLOAT.tflite INPUTS FOLDER
                                                         ai-edge-quantizer's: int8, int4 and int8 of activations too
-       python exports_peers.py run MODEL INPUTS OUT ROUNDS             one thread, one sample at a time
-       python exports_peers.py turns INPUTS ROUNDS A.onnx B.onnx       in turns, one process
+       python exports_peers.py outputs INPUTS OUT MODEL                one thread, one sample at a time
+       python exports_peers.py turns INPUTS ROUNDS MODEL ...           in turns, one process
 
-INPUTS is a .npy file of samples. `run` writes outputs as .npy and prints a line of JSON: median and shortest milliseconds of ROUNDS,
-MB of resident memory that model and inference add.
+INPUTS is a .npy file of samples. `outputs` writes them as .npy and prints a line of JSON: MB of resident memory that model and
+inference add. `turns` prints the milliseconds of processor time of all models in every round, and how many nodes ONNX models have.
 """
 import json
 import os
 import sys
-from time import perf_counter
+from time import process_time
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -68,37 +68,37 @@ def session(path):
     return litert_session
 
 
-def run(path, inputs, out, rounds):
+def outputs(inputs, out, path):
     x = np.load(inputs)
     open_model = session(path)
     before = resident()
     call = open_model(path)
     results = [np.array(call(x[i : i + 1])) for i in range(min(8, len(x)))]
     memory = resident() - before
-    times = []
-    for i in range(int(rounds)):
-        start = perf_counter()
-        call(x[i % len(x)][None])
-        times.append(1000 * (perf_counter() - start))
     results += [np.array(call(x[i : i + 1])) for i in range(len(results), len(x))]
     np.save(out, np.concatenate(results))
-    print(json.dumps({"ms": float(np.median(times)), "shortest": min(times), "mb": memory}))
+    print(json.dumps({"mb": memory}))
 
 
 def turns(inputs, rounds, *paths):
     x = np.load(inputs)
-    calls = [onnx_session(path) for path in paths]
+    calls = [session(path)(path) for path in paths]
     times = [[] for _ in calls]
-    for i in range(-5, int(rounds)):
+    for i in range(-3, int(rounds)):
+        sample = x[i % len(x)][None]
         for own, call in zip(times, calls):
-            start = perf_counter()
-            call(x[i % len(x)][None])
+            # The first of two runs brings the weights back into the caches.
+            call(sample)
+            start = process_time()
+            call(sample)
             if i >= 0:
-                own.append(1000 * (perf_counter() - start))
-    import onnx
+                own.append(1000 * (process_time() - start))
+    result = {"times": times}
+    if all(path.endswith(".onnx") for path in paths):
+        import onnx
 
-    nodes = [len(onnx.load(path).graph.node) for path in paths]
-    print(json.dumps({"ms": [float(np.median(own)) for own in times], "shortest": [min(own) for own in times], "nodes": nodes}))
+        result["nodes"] = [len(onnx.load(path, load_external_data=False).graph.node) for path in paths]
+    print(json.dumps(result))
 
 
 def export(path, folder):
@@ -152,7 +152,7 @@ def quantize_onnx(source, inputs, folder):
 
 def quantize_litert(source, inputs, folder):
     from ai_edge_litert.interpreter import Interpreter
-    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer import qtyping, quantizer, recipe
 
     x = np.load(inputs)
     ((key, ports),) = Interpreter(source).get_signature_list().items()
@@ -160,9 +160,15 @@ def quantize_litert(source, inputs, folder):
         ("weights4", recipe.weight_only_wi4_afp32),
         ("dynamic8", recipe.dynamic_wi8_afp32),
         ("static8", recipe.static_wi8_ai8),
+        ("static8-floats", recipe.static_wi8_ai8),
     ):
         own = quantizer.Quantizer(source, make())
-        ranges = own.calibrate({key: [{ports["inputs"][0]: one[None]} for one in x[:256]]}) if label == "static8" else None
+        if label == "static8-floats":
+            # LiteRT.js takes and gives no int8.
+            for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+                own.update_quantization_recipe(".*", end, algorithm_key="no_quantize")
+        is_static = label.startswith("static8")
+        ranges = own.calibrate({key: [{ports["inputs"][0]: one[None]} for one in x[:256]]}) if is_static else None
         result = own.quantize(ranges)
         with open(os.path.join(folder, f"{label}.tflite"), "wb") as file:
             file.write(result.quantized_model)
@@ -174,7 +180,7 @@ commands = {
     "keras": keras_of,
     "quantize-onnx": quantize_onnx,
     "quantize-litert": quantize_litert,
-    "run": run,
+    "outputs": outputs,
     "turns": turns,
 }
 commands[sys.argv[1]](*sys.argv[2:])

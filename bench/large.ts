@@ -1,15 +1,17 @@
 // Quantizing models of gigabytes: whole processes beside `cp` of the same file, and the largest memory that they take.
 //   npm run bench:large [-- GIB ...]      default 1; files above 2 GiB are sparse, and only their memory is of interest
+//   npm run bench:large -- --shards 64    sparse Keras weights in shards of 256 MiB, into packed shards of at most 1 GB
 // h5py makes the files: $BITNIBBLE_PYTHON, or the environment of `node scripts/python-env.js`.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { findPython } from '../scripts/lib/project.js';
 
 const at = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-const sizes = process.argv.slice(2).map(Number);
+const isSharded = process.argv[2] === '--shards';
+const sizes = process.argv.slice(isSharded ? 3 : 2).map(Number);
 if (sizes.some((size) => !(size >= 0.25 && size * 4 === Math.floor(size * 4))))
   throw new RangeError('sizes expected quarters of GiB, as 1 or 0.25');
 const RUNS = 3;
@@ -42,7 +44,28 @@ const measured = {
 };
 const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1] as number;
 
+/** Weights in shards, quantized into shards: one scheme, whose output is the smallest. */
+function benchShards(size: number): void {
+  const [list, index] = ['in.weights.json', 'out.safetensors.index.json'].map((name) =>
+    path.join(folder, name),
+  ) as [string, string];
+  run(findPython(), [at('large_model.py'), list, String(size * 4)]);
+  const options = ['--scheme', 'binary', '--shard-size', '1GB', '--quiet'];
+  const args = [at('../dist/cli/main.js'), 'quantize', list, '-o', index, ...options];
+  const seconds = run(process.execPath, args, measured);
+  const { megabytes } = JSON.parse(readFileSync(took, 'utf8')) as { megabytes: number };
+  const shards = readdirSync(folder).filter((name) => /^out-.*\.safetensors$/.test(name)).length;
+  process.stdout.write(
+    `${size} GiB in ${size * 4} sparse shards: binary, channel, into ${shards} shards: ${seconds.toFixed(1)} s, ${megabytes.toFixed(0)} MB at most\n`,
+  );
+  for (const name of readdirSync(folder)) rmSync(path.join(folder, name));
+}
+
 for (const size of sizes.length > 0 ? sizes : [1]) {
+  if (isSharded) {
+    benchShards(size);
+    continue;
+  }
   const isSparse = size > 2;
   run(findPython(), [at('large_model.py'), input, String(size * 4), ...(isSparse ? ['sparse'] : [])]);
   const copies: number[] = [];

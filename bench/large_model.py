@@ -1,5 +1,9 @@
-"""Writes a Keras .h5 of N dense kernels of 8192 x 8192: large_model.py FILE N [sparse]. Sparse kernels are zeros that take no room."""
+"""Writes a Keras .h5 of N dense kernels of 8192 x 8192: large_model.py FILE N [sparse]. Sparse kernels are zeros that take no room.
+
+FILE.weights.json: as Keras 3 writes weights in shards, a sparse kernel in each.
+"""
 import json
+import os
 import sys
 
 import h5py
@@ -9,6 +13,28 @@ path, count = sys.argv[1], int(sys.argv[2])
 sparse = "sparse" in sys.argv[3:]
 shape = (8192, 8192)
 random = np.random.default_rng(0)
+
+
+def add_sparse(group, name):
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    h5py.h5d.create(group.id, name, h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple(shape), plist)
+
+
+if path.endswith(".weights.json"):
+    stem = path[: -len(".weights.json")]
+    weight_map = {}
+    for i in range(count):
+        file = f"{stem}_{i:05d}.weights.h5"
+        with h5py.File(file, "w") as shard:
+            add_sparse(shard.create_group(f"layers/dense_{i}/vars"), b"0")
+        weight_map[f"/layers/dense_{i}/vars"] = [os.path.basename(file)]
+    total = count * 4 * shape[0] * shape[1]
+    with open(path, "w") as file:
+        json.dump({"metadata": {"total_size": total}, "weight_map": weight_map}, file, indent=4)
+    sys.exit()
+
 layers = []
 with h5py.File(path, "w") as file:
     weights = file.create_group("model_weights")
@@ -18,11 +44,7 @@ with h5py.File(path, "w") as file:
         group.attrs["weight_names"] = np.array([f"{name}/kernel".encode()])
         inner = group.create_group(name)
         if sparse:
-            plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-            plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-            plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-            space = h5py.h5s.create_simple(shape)
-            h5py.h5d.create(inner.id, b"kernel", h5py.h5t.IEEE_F32LE, space, plist)
+            add_sparse(inner, b"kernel")
         else:
             inner.create_dataset("kernel", data=random.standard_normal(shape, dtype=np.float32))
         config = {"name": name, "units": shape[1], "use_bias": False, "activation": "linear"}

@@ -18,7 +18,7 @@ async function step(name) {
 const tests = () =>
   new Promise((resolve) => {
     const env = { ...process.env, BITNIBBLE_FEW: '1' };
-    const child = spawn(process.execPath, ['scripts/test.js', '--quick'], {
+    const child = spawn(process.execPath, ['scripts/test.js', '--quick', '--together'], {
       cwd: root,
       stdio: 'inherit',
       env,

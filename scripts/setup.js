@@ -87,6 +87,7 @@ async function wasm() {
   const outputs = [
     ...['build/kernels.wasm', 'build/kernels-bench.wasm', 'build/reader.wasm', 'build/linalg.wasm'],
     ...['build/runtime.wasm', 'src/kernels/embedded-runtime.ts'],
+    ...['build/runtime-plain.wasm', 'src/kernels/embedded-runtime-plain.ts'],
     ...['src/kernels/embedded.ts', 'src/kernels/embedded-reader.ts', 'src/kernels/embedded-linalg.ts'],
   ];
   const inputs = ['assembly', 'asconfig.json', 'scripts/build-wasm.js'];

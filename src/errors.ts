@@ -35,6 +35,8 @@ export type ErrorCode =
   | 'recipe'
   /** A budget of bytes, bits or accuracy that no choice of schemes meets. */
   | 'budget'
+  /** A part of a job that is missing, doubled or of another run. */
+  | 'part-mismatch'
   /** Files and folders. */
   | 'not-found'
   | 'not-writable'
@@ -49,12 +51,12 @@ export type ErrorCode =
   | 'no-simd'
   | 'no-compile'
   | 'bad-module'
-  /** A model without the ranges of activations that were asked for. */
-  | 'missing-ranges'
   /** TensorFlow.js is not installed. */
   | 'no-tfjs'
   /** The packages that draw the figures of a report are not installed. */
   | 'no-plot'
+  /** A JPEG image needs the package `@jsquash/jpeg`, an optional peer. */
+  | 'no-jpeg'
   /** TensorFlow.js's backend cannot differentiate a layer. */
   | 'no-gradient';
 

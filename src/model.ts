@@ -79,6 +79,8 @@ export interface ModelInfo {
   readonly architecture: JsonObject | undefined;
   readonly kerasVersion: string;
   readonly backend: string;
+  /** What the model was compiled with, loss among it, where the file says. */
+  readonly trainingConfig?: JsonObject | undefined;
   /** Of a packed file, `activation_ranges` as it stands there: `packed/ranges.ts` reads it. */
   readonly activationRanges?: string;
 }

@@ -2,7 +2,7 @@
 // pixels by eight channels, the runs of activations read where they lie.
 
 import { decodePanel, RUN, storeColumns } from './panels';
-import { keepRange, magnitude } from './quantize';
+import { keepRange } from './quantize';
 import { Layer } from './record';
 import { partials } from './scratch';
 
@@ -43,7 +43,6 @@ function convolvePanel(layer: Layer, x: usize, panel: usize, n: u32, out: usize,
   const last = table + <usize>(layer.runs - 1) * RUN;
   const low = f32x4.splat(layer.low);
   const high = f32x4.splat(layer.high);
-  const mask = i32x4.splat(0x7fffffff);
   const scales = layer.scales + (<usize>n << 2);
   const f = f32x4.splat(factor);
   const final = scales + <usize>load<i32>(last, 8);
@@ -52,7 +51,7 @@ function convolvePanel(layer: Layer, x: usize, panel: usize, n: u32, out: usize,
   const b0 = v128.load(layer.bias + (<usize>n << 2));
   const b1 = v128.load(layer.bias + (<usize>n << 2), 16);
   let most = i32x4.splat(0);
-  let signs = most;
+  let least = most;
   let row = x;
   let next = x;
   let column: u32 = 0;
@@ -137,35 +136,35 @@ function convolvePanel(layer: Layer, x: usize, panel: usize, n: u32, out: usize,
     let v0 = finish(c00, s0, b0, low, high, 0, isFirst);
     let v1 = finish(c01, s1, b1, low, high, 16, isFirst);
     storeColumns(out, v0, v1, left);
-    most = magnitude(magnitude(most, v0, mask), v1, mask);
-    signs = v128.or(signs, v128.or(v0, v1));
+    most = i32x4.max_s(i32x4.max_s(most, v0), v1);
+    least = i32x4.max_u(i32x4.max_u(least, v0), v1);
     if (p + 1 < pixels) {
       out += pitch;
       v0 = finish(c10, s0, b0, low, high, 32, isFirst);
       v1 = finish(c11, s1, b1, low, high, 48, isFirst);
       storeColumns(out, v0, v1, left);
-      most = magnitude(magnitude(most, v0, mask), v1, mask);
-      signs = v128.or(signs, v128.or(v0, v1));
+      most = i32x4.max_s(i32x4.max_s(most, v0), v1);
+      least = i32x4.max_u(i32x4.max_u(least, v0), v1);
     }
     if (p + 2 < pixels) {
       out += pitch;
       v0 = finish(c20, s0, b0, low, high, 64, isFirst);
       v1 = finish(c21, s1, b1, low, high, 80, isFirst);
       storeColumns(out, v0, v1, left);
-      most = magnitude(magnitude(most, v0, mask), v1, mask);
-      signs = v128.or(signs, v128.or(v0, v1));
+      most = i32x4.max_s(i32x4.max_s(most, v0), v1);
+      least = i32x4.max_u(i32x4.max_u(least, v0), v1);
     }
     if (p + 3 < pixels) {
       out += pitch;
       v0 = finish(c30, s0, b0, low, high, 96, isFirst);
       v1 = finish(c31, s1, b1, low, high, 112, isFirst);
       storeColumns(out, v0, v1, left);
-      most = magnitude(magnitude(most, v0, mask), v1, mask);
-      signs = v128.or(signs, v128.or(v0, v1));
+      most = i32x4.max_s(i32x4.max_s(most, v0), v1);
+      least = i32x4.max_u(i32x4.max_u(least, v0), v1);
     }
     out += pitch;
   }
-  keepRange(slot, most, signs);
+  keepRange(slot, most, least);
 }
 
 // @ts-ignore: decorator

@@ -1,9 +1,9 @@
-// Products in float32: weights that were kept, products of two tensors, depthwise kernels, and pools. Each sum is taken in the order of
+// Products in float32: weights that were kept, products of two tensors, depthwise kernels. Each sum is taken in the order of
 // k, one rounded product and one rounded sum after the other.
 
 import { clamp } from './direct';
-import { RUN, storeColumns, storeFour } from './panels';
-import { keepRange, magnitude } from './quantize';
+import { keepLanes, RUN, storeColumns, storeFour } from './panels';
+import { keepRange } from './quantize';
 import { Layer } from './record';
 
 // @ts-ignore: decorator
@@ -29,11 +29,10 @@ function floatPanel(layer: Layer, x: usize, panel: usize, n: u32, out: usize, sl
   const tableEnd = table + <usize>layer.runs * RUN;
   const low = f32x4.splat(layer.low);
   const high = f32x4.splat(layer.high);
-  const mask = i32x4.splat(0x7fffffff);
   const b0 = v128.load(layer.bias + (<usize>n << 2));
   const b1 = v128.load(layer.bias + (<usize>n << 2), 16);
   let most = i32x4.splat(0);
-  let signs = most;
+  let least = most;
   let row = x;
   let next = x;
   let column: u32 = 0;
@@ -88,34 +87,34 @@ function floatPanel(layer: Layer, x: usize, panel: usize, n: u32, out: usize, sl
     let v1 = clamp(f32x4.add(c01, b1), low, high);
     storeColumns(out, v0, v1, left);
     if (p + 1 < pixels) {
-      most = magnitude(magnitude(most, v0, mask), v1, mask);
-      signs = v128.or(signs, v128.or(v0, v1));
+      most = i32x4.max_s(i32x4.max_s(most, v0), v1);
+      least = i32x4.max_u(i32x4.max_u(least, v0), v1);
       out += pitch;
       v0 = clamp(f32x4.add(c10, b0), low, high);
       v1 = clamp(f32x4.add(c11, b1), low, high);
       storeColumns(out, v0, v1, left);
     }
     if (p + 2 < pixels) {
-      most = magnitude(magnitude(most, v0, mask), v1, mask);
-      signs = v128.or(signs, v128.or(v0, v1));
+      most = i32x4.max_s(i32x4.max_s(most, v0), v1);
+      least = i32x4.max_u(i32x4.max_u(least, v0), v1);
       out += pitch;
       v0 = clamp(f32x4.add(c20, b0), low, high);
       v1 = clamp(f32x4.add(c21, b1), low, high);
       storeColumns(out, v0, v1, left);
     }
     if (p + 3 < pixels) {
-      most = magnitude(magnitude(most, v0, mask), v1, mask);
-      signs = v128.or(signs, v128.or(v0, v1));
+      most = i32x4.max_s(i32x4.max_s(most, v0), v1);
+      least = i32x4.max_u(i32x4.max_u(least, v0), v1);
       out += pitch;
       v0 = clamp(f32x4.add(c30, b0), low, high);
       v1 = clamp(f32x4.add(c31, b1), low, high);
       storeColumns(out, v0, v1, left);
     }
-    most = magnitude(magnitude(most, v0, mask), v1, mask);
-    signs = v128.or(signs, v128.or(v0, v1));
+    most = i32x4.max_s(i32x4.max_s(most, v0), v1);
+    least = i32x4.max_u(i32x4.max_u(least, v0), v1);
     out += pitch;
   }
-  keepRange(slot, most, signs);
+  keepRange(slot, most, least);
 }
 
 /**
@@ -135,9 +134,8 @@ export function depthwise(layer: Layer, x: usize, out: usize, slot: usize): void
   const tap = layer.panelBytes;
   const low = f32x4.splat(layer.low);
   const high = f32x4.splat(layer.high);
-  const mask = i32x4.splat(0x7fffffff);
   let most = i32x4.splat(0);
-  let signs = most;
+  let least = most;
   let row = x;
   for (let p: u32 = 0; p < pixels; row += layer.strideRow) {
     // As many as four pixels of one row at a time: their weights are read once.
@@ -174,69 +172,79 @@ export function depthwise(layer: Layer, x: usize, out: usize, slot: usize): void
         if (count > 1) storeFour(o + pitch, s1, left);
         if (count > 2) storeFour(o + 2 * pitch, s2, left);
         if (count > 3) storeFour(o + 3 * pitch, s3, left);
-        if (left < 4) {
-          // Lanes behind the last channel hold the neighbour's activations.
-          const keep = v128.load(KEEP + (<usize>left << 4));
-          s0 = v128.and(s0, keep);
-          s1 = v128.and(s1, keep);
-          s2 = v128.and(s2, keep);
-          s3 = v128.and(s3, keep);
-        }
-        most = magnitude(magnitude(magnitude(magnitude(most, s0, mask), s1, mask), s2, mask), s3, mask);
-        signs = v128.or(signs, v128.or(v128.or(s0, s1), v128.or(s2, s3)));
+        // Lanes behind the last channel hold the neighbour's activations.
+        s0 = keepLanes(s0, left);
+        s1 = keepLanes(s1, left);
+        s2 = keepLanes(s2, left);
+        s3 = keepLanes(s3, left);
+        most = i32x4.max_s(i32x4.max_s(most, i32x4.max_s(s0, s1)), i32x4.max_s(s2, s3));
+        least = i32x4.max_u(i32x4.max_u(least, i32x4.max_u(s0, s1)), i32x4.max_u(s2, s3));
       }
       i += count;
       p += count;
     }
   }
-  keepRange(slot, most, signs);
+  keepRange(slot, most, least);
 }
 
-/** All ones in the lanes below 0, 1, 2, 3. */
-export const KEEP = memory.data<u32>([0, 0, 0, 0, 0xffffffff, 0, 0, 0, 0xffffffff, 0xffffffff, 0, 0, 0xffffffff, 0xffffffff, 0xffffffff, 0], 16);
-
 /**
- * Windows over an image [height][width][channels], cut off at its edges: 0 the mean of those inside, 1 the largest number, 2 the
- * largest, or NaN where there is one. A window wholly outside gives -Infinity or 0.
+ * A float32 matrix to panels `[panel][row][8]`, zeros behind the last column.
+ *
+ * @param rowBytes from one row to the next; `columnBytes` likewise, so that a matrix may lie turned
  */
-export function pool(
-  x: usize,
-  height: i32,
-  width: i32,
-  channels: u32,
-  tall: i32,
-  wide: i32,
-  strideY: i32,
-  strideX: i32,
-  top: i32,
-  left: i32,
-  rows: i32,
-  across: i32,
-  how: i32,
-  out: usize,
-): void {
-  const pixel = <usize>channels << 2;
-  for (let oy = 0; oy < rows; oy++) {
-    const y0 = max(0, oy * strideY - top);
-    const y1 = min(height, oy * strideY - top + tall);
-    for (let ox = 0; ox < across; ox++, out += pixel) {
-      const x0 = max(0, ox * strideX - left);
-      const x1 = min(width, ox * strideX - left + wide);
-      const area = f32x4.splat(<f32>max(1, max(0, y1 - y0) * max(0, x1 - x0)));
-      for (let c: u32 = 0; c < channels; c += 4) {
-        let v = f32x4.splat(how ? -Infinity : 0);
-        for (let y = y0; y < y1; y++) {
-          let p = x + <usize>(y * width + x0) * pixel + (<usize>c << 2);
-          for (const end = p + <usize>max(0, x1 - x0) * pixel; p < end; p += pixel)
-            v =
-              how == 0
-                ? f32x4.add(v, v128.load(p))
-                : how == 1
-                  ? f32x4.pmax(v, v128.load(p))
-                  : f32x4.max(v, v128.load(p));
-        }
-        storeFour(out + (<usize>c << 2), how ? v : f32x4.div(v, area), channels - c);
+export function packPanels(from: usize, rows: u32, columns: u32, rowBytes: usize, columnBytes: usize, to: usize): void {
+  for (let n: u32 = 0; n < columns; n += 8) {
+    const count = min<u32>(8, columns - n);
+    for (let k: u32 = 0; k < rows; k++) {
+      let p = from + <usize>k * rowBytes + <usize>n * columnBytes;
+      for (let i: u32 = 0; i < 8; i++) {
+        if (i < count) {
+          store<f32>(to, load<f32>(p));
+          p += columnBytes;
+        } else store<f32>(to, 0);
+        to += 4;
       }
     }
   }
+}
+
+/** As `quantize`, in float32: every channel `repeat` times side by side: [rows][across][channels * repeat]. */
+export function border(
+  x: usize,
+  height: u32,
+  width: u32,
+  channels: u32,
+  pitch: usize,
+  out: usize,
+  rows: u32,
+  across: u32,
+  repeat: u32,
+  top: u32,
+  left: u32,
+): void {
+  const pixel = <usize>(channels * repeat) << 2;
+  const row = <usize>across * pixel;
+  const high = min(height, rows - top);
+  const wide = min(width, across - left);
+  const whole = repeat == 1 && pitch == pixel;
+  memory.fill(out, 0, <usize>top * row);
+  let o = out + <usize>top * row;
+  for (let y: u32 = 0; y < high; y++, x += <usize>width * pitch) {
+    memory.fill(o, 0, <usize>left * pixel);
+    o += <usize>left * pixel;
+    if (whole) {
+      memory.copy(o, x, <usize>wide * pixel);
+      o += <usize>wide * pixel;
+    } else {
+      for (let i: u32 = 0, p = x; i < wide; i++, p += pitch) {
+        for (let c: usize = 0; c < <usize>channels << 2; c += 4) {
+          const v = load<f32>(p + c);
+          for (let r: u32 = 0; r < repeat; r++, o += 4) store<f32>(o, v);
+        }
+      }
+    }
+    memory.fill(o, 0, <usize>(across - left - wide) * pixel);
+    o += <usize>(across - left - wide) * pixel;
+  }
+  memory.fill(o, 0, <usize>(rows - top - high) * row);
 }

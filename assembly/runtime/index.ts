@@ -1,12 +1,19 @@
-// What runs a network from integers: build/runtime.wasm. Pointers and sizes in; nothing is allocated. Kernels may read up to 64
-// bytes behind the end of what they are given, and write only what they say.
+// What runs a network: build/runtime.wasm. Pointers and sizes in; nothing is allocated. Kernels may read up to 64 bytes behind the
+// end of what they are given, and write only what they say.
 
 export { arenaBase, bitnibbleAbi } from '../module';
-export { activate, combine, normalize, softmax } from './activate';
+export {
+  activateAny as activate,
+  combineAny as combine,
+  normalize,
+  softmaxAny as softmax,
+} from './activate-more';
 export { convolve } from './direct';
-export { convolveFloat, depthwise, pool } from './float';
-export { fill, interpolate, move, scatter } from './move';
-export { decodePanel, decodeRow, decodeWinograd, packPanels } from './panels';
-export { border, quantize, range } from './quantize';
+export { border, convolveFloat, depthwise, packPanels } from './float';
+export { fill, move } from './move';
+export { decodeRow, interpolate, scatter } from './move-more';
+export { decodePanel, decodeWinograd } from './panels';
+export { pool } from './pool';
+export { quantize, range } from './quantize';
 export { useScratch } from './scratch';
 export { convolveWinograd } from './winograd';

@@ -107,54 +107,17 @@ function storePair(to: usize, a: v128, b: v128): void {
 @inline
 function transformRow(i: i32, to: usize, position: usize): void {
   const t = taps();
-  let x = column(i, t);
-  const a1 = column(i, t + 16);
-  let y = column(i, t + 32);
-  let z = column(i, t + 144);
-  const b1 = column(i, t + 160);
-  let w = column(i, t + 176);
-  storePair(to, i16x8.add(x, x), i16x8.add(z, z));
-  storePair(to + 3 * position, i16x8.add(y, y), i16x8.add(w, w));
-  x = i16x8.add(x, y);
-  z = i16x8.add(z, w);
-  storePair(to + position, i16x8.add(x, a1), i16x8.add(z, b1));
-  storePair(to + 2 * position, i16x8.sub(x, a1), i16x8.sub(z, b1));
+  storeRow(to, position, column(i, t), column(i, t + 16), column(i, t + 32), column(i, t + 144), column(i, t + 160), column(i, t + 176));
 }
 
-/**
- * A float32 matrix to panels `[panel][row][8]`, zeros behind the last column.
- *
- * @param rowBytes from one row to the next; `columnBytes` likewise, so that a matrix may lie turned
- */
-export function packPanels(from: usize, rows: u32, columns: u32, rowBytes: usize, columnBytes: usize, to: usize): void {
-  for (let n: u32 = 0; n < columns; n += 8) {
-    const count = min<u32>(8, columns - n);
-    for (let k: u32 = 0; k < rows; k++) {
-      let p = from + <usize>k * rowBytes + <usize>n * columnBytes;
-      for (let i: u32 = 0; i < 8; i++) {
-        if (i < count) {
-          store<f32>(to, load<f32>(p));
-          p += columnBytes;
-        } else store<f32>(to, 0);
-        to += 4;
-      }
-    }
-  }
-}
-
-/** `out[i] = level * scale` of n codes from element `first` on. */
-export function decodeRow(codes: usize, bits: u32, first: u32, n: u32, scale: f32, out: usize): void {
-  const powers = powersOf(bits);
-  const factor = factorOf(bits);
-  const offset = offsetOf(bits);
-  const s = f32x4.splat(scale);
-  let at = <usize>(first * bits);
-  for (let i: u32 = 0; i < n; i += 8, at += <usize>(bits << 3), out += 32) {
-    const v = levels(codes, at, bits, powers, factor, offset);
-    const p = f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(v)), s);
-    const q = f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(v)), s);
-    storeColumns(out, p, q, n - i);
-  }
+/** Rows of 2G times rows `a b c` and `d e f` of two channels. */
+function storeRow(to: usize, position: usize, a: v128, b: v128, c: v128, d: v128, e: v128, f: v128): void {
+  storePair(to, i16x8.add(a, a), i16x8.add(d, d));
+  storePair(to + 3 * position, i16x8.add(c, c), i16x8.add(f, f));
+  a = i16x8.add(a, c);
+  d = i16x8.add(d, f);
+  storePair(to + position, i16x8.add(a, b), i16x8.add(d, e));
+  storePair(to + 2 * position, i16x8.sub(a, b), i16x8.sub(d, e));
 }
 
 /** Eight floats, or as many as are left. */
@@ -188,4 +151,14 @@ function storeSome(to: usize, p: v128, q: v128, left: u32): void {
 export function storeFour(to: usize, p: v128, left: u32): void {
   if (left >= 4) v128.store(to, p);
   else storeSome(to, p, p, left);
+}
+
+/** All ones in the lanes below 0, 1, 2, 3. */
+const KEEP = memory.data<u32>([0, 0, 0, 0, 0xffffffff, 0, 0, 0, 0xffffffff, 0xffffffff, 0, 0, 0xffffffff, 0xffffffff, 0xffffffff, 0], 16);
+
+/** Zeros in the lanes from `left` on. */
+// @ts-ignore: decorator
+@inline
+export function keepLanes(v: v128, left: u32): v128 {
+  return left >= 4 ? v : v128.and(v, v128.load(KEEP + (<usize>left << 4)));
 }

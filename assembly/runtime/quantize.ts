@@ -1,44 +1,34 @@
 // float32 images to 16-bit integers with a border, and what range a tensor has.
 
+import { keepLanes } from './panels';
+
 /**
  * Range of a tensor, 8 bytes: the largest magnitude as float32 bits, and a word whose highest bit says that a sign was negative.
- * NaN and infinities are larger as integers than any number, so the magnitude shows them.
+ *
+ * While a kernel runs, it holds two vectors of what it has written, compared as integers: `most = max_s(most, v)` is the largest
+ * positive float, `least = max_u(least, v)` the negative one of the largest magnitude, where there is any. NaN and infinities are
+ * larger than any number, so the magnitude shows them.
  */
-// @ts-ignore: decorator
-@inline
-export function magnitude(most: v128, v: v128, mask: v128): v128 {
-  return i32x4.max_s(most, v128.and(v, mask));
-}
-
-/** Joins lanes into the range at `slot`. */
-export function keepRange(slot: usize, most: v128, signs: v128): void {
+export function keepRange(slot: usize, most: v128, least: v128): void {
+  const v = i32x4.max_s(most, v128.and(least, i32x4.splat(0x7fffffff)));
   const m = max(
-    max(i32x4.extract_lane(most, 0), i32x4.extract_lane(most, 1)),
-    max(i32x4.extract_lane(most, 2), i32x4.extract_lane(most, 3)),
+    max(i32x4.extract_lane(v, 0), i32x4.extract_lane(v, 1)),
+    max(i32x4.extract_lane(v, 2), i32x4.extract_lane(v, 3)),
   );
-  const s = v128.or(signs, v128.shuffle<u64>(signs, signs, 1, 1));
   store<i32>(slot, max(load<i32>(slot), m));
-  const sign = (i32x4.extract_lane(s, 0) | i32x4.extract_lane(s, 1)) & <i32>0x80000000;
-  store<i32>(slot, load<i32>(slot, 4) | sign, 4);
+  store<i32>(slot, load<i32>(slot, 4) | (i32x4.bitmask(least) ? <i32>0x80000000 : 0), 4);
 }
 
 /** Widens the range at `slot` by n values. */
 export function range(x: usize, n: u32, slot: usize): void {
-  const mask = i32x4.splat(0x7fffffff);
   let most = i32x4.splat(0);
-  let signs = most;
-  const end = x + (<usize>n << 2);
-  for (const fours = x + (<usize>(n >> 2) << 4); x < fours; x += 16) {
-    const v = v128.load(x);
-    most = magnitude(most, v, mask);
-    signs = v128.or(signs, v);
+  let least = most;
+  for (const end = x + (<usize>n << 2); x < end; x += 16) {
+    const v = keepLanes(v128.load(x), <u32>((end - x) >> 2));
+    most = i32x4.max_s(most, v);
+    least = i32x4.max_u(least, v);
   }
-  for (; x < end; x += 4) {
-    const v = v128.load32_splat(x);
-    most = magnitude(most, v, mask);
-    signs = v128.or(signs, v);
-  }
-  keepRange(slot, most, signs);
+  keepRange(slot, most, least);
 }
 
 const ROUND: f32 = 12582912; // 1.5 * 2^23: a sum with it is rounded to an integer, half to even, that stands in its low bits
@@ -102,47 +92,6 @@ export function quantize(
       for (let i: u32 = 0, p = x; i < wide; i++, p += pitch, o += pixel) {
         quantizeRun(p, o, channels, inverse, limit);
         memory.fill(o + (<usize>channels << 1), 0, <usize>(depth - channels) << 1);
-      }
-    }
-    memory.fill(o, 0, <usize>(across - left - wide) * pixel);
-    o += <usize>(across - left - wide) * pixel;
-  }
-  memory.fill(o, 0, <usize>(rows - top - high) * row);
-}
-
-/** The same in float32, every channel `repeat` times side by side: [rows][across][channels * repeat]. */
-export function border(
-  x: usize,
-  height: u32,
-  width: u32,
-  channels: u32,
-  pitch: usize,
-  out: usize,
-  rows: u32,
-  across: u32,
-  repeat: u32,
-  top: u32,
-  left: u32,
-): void {
-  const pixel = <usize>(channels * repeat) << 2;
-  const row = <usize>across * pixel;
-  const high = min(height, rows - top);
-  const wide = min(width, across - left);
-  const whole = repeat == 1 && pitch == pixel;
-  memory.fill(out, 0, <usize>top * row);
-  let o = out + <usize>top * row;
-  for (let y: u32 = 0; y < high; y++, x += <usize>width * pitch) {
-    memory.fill(o, 0, <usize>left * pixel);
-    o += <usize>left * pixel;
-    if (whole) {
-      memory.copy(o, x, <usize>wide * pixel);
-      o += <usize>wide * pixel;
-    } else {
-      for (let i: u32 = 0, p = x; i < wide; i++, p += pitch) {
-        for (let c: usize = 0; c < <usize>channels << 2; c += 4) {
-          const v = load<f32>(p + c);
-          for (let r: u32 = 0; r < repeat; r++, o += 4) store<f32>(o, v);
-        }
       }
     }
     memory.fill(o, 0, <usize>(across - left - wide) * pixel);

@@ -15,7 +15,7 @@
 
 import { decodeWinograd, storeFour } from './panels';
 import { clamp } from './direct';
-import { keepRange, magnitude } from './quantize';
+import { keepRange } from './quantize';
 import { Layer } from './record';
 import { correction } from './scratch';
 
@@ -75,35 +75,41 @@ function joinRows(p: usize, q: usize, isSum: bool): v128 {
   return isSum ? i16x8.add(v128.load(p), v128.load(q)) : i16x8.sub(v128.load(p), v128.load(q));
 }
 
-/** Row i of B' d B for four tiles side by side, eight channels: ten columns make positions 4 i to 4 i + 3. */
+/** Row i of B' d B for four tiles side by side, of all channels: ten columns make positions 4 i to 4 i + 3. */
 // @ts-ignore: decorator
 @inline
 function transformRow(p: usize, q: usize, isSum: bool, pixel: usize, to: usize, position: usize, off: v128): void {
-  const t0 = joinRows(p, q, isSum);
-  const t1 = joinRows(p + pixel, q + pixel, isSum);
-  const t2 = joinRows(p + 2 * pixel, q + 2 * pixel, isSum);
-  const t3 = joinRows(p + 3 * pixel, q + 3 * pixel, isSum);
-  const t4 = joinRows(p + 4 * pixel, q + 4 * pixel, isSum);
-  const t5 = joinRows(p + 5 * pixel, q + 5 * pixel, isSum);
-  const t6 = joinRows(p + 6 * pixel, q + 6 * pixel, isSum);
-  const t7 = joinRows(p + 7 * pixel, q + 7 * pixel, isSum);
-  const t8 = joinRows(p + 8 * pixel, q + 8 * pixel, isSum);
-  const t9 = joinRows(p + 9 * pixel, q + 9 * pixel, isSum);
-  storeTiles(to, i16x8.sub(t0, t2), i16x8.sub(t2, t4), i16x8.sub(t4, t6), i16x8.sub(t6, t8));
-  to += position;
-  if (isSum) {
-    storeTiles(
-      to,
-      v128.xor(off, i16x8.add(t1, t2)),
-      v128.xor(off, i16x8.add(t3, t4)),
-      v128.xor(off, i16x8.add(t5, t6)),
-      v128.xor(off, i16x8.add(t7, t8)),
-    );
-  } else storeTiles(to, i16x8.add(t1, t2), i16x8.add(t3, t4), i16x8.add(t5, t6), i16x8.add(t7, t8));
-  to += position;
-  storeTiles(to, i16x8.sub(t2, t1), i16x8.sub(t4, t3), i16x8.sub(t6, t5), i16x8.sub(t8, t7));
-  to += position;
-  storeTiles(to, i16x8.sub(t1, t3), i16x8.sub(t3, t5), i16x8.sub(t5, t7), i16x8.sub(t7, t9));
+  for (const end = p + pixel; p < end; p += 16, q += 16, to += 64) {
+    const t0 = joinRows(p, q, isSum);
+    const t1 = joinRows(p + pixel, q + pixel, isSum);
+    const t2 = joinRows(p + 2 * pixel, q + 2 * pixel, isSum);
+    const t3 = joinRows(p + 3 * pixel, q + 3 * pixel, isSum);
+    const t4 = joinRows(p + 4 * pixel, q + 4 * pixel, isSum);
+    const t5 = joinRows(p + 5 * pixel, q + 5 * pixel, isSum);
+    const t6 = joinRows(p + 6 * pixel, q + 6 * pixel, isSum);
+    const t7 = joinRows(p + 7 * pixel, q + 7 * pixel, isSum);
+    const t8 = joinRows(p + 8 * pixel, q + 8 * pixel, isSum);
+    const t9 = joinRows(p + 9 * pixel, q + 9 * pixel, isSum);
+    storeTiles(to, i16x8.sub(t0, t2), i16x8.sub(t2, t4), i16x8.sub(t4, t6), i16x8.sub(t6, t8));
+    const second = to + position;
+    if (isSum) {
+      storeTiles(
+        second,
+        v128.xor(off, i16x8.add(t1, t2)),
+        v128.xor(off, i16x8.add(t3, t4)),
+        v128.xor(off, i16x8.add(t5, t6)),
+        v128.xor(off, i16x8.add(t7, t8)),
+      );
+    } else storeTiles(second, i16x8.add(t1, t2), i16x8.add(t3, t4), i16x8.add(t5, t6), i16x8.add(t7, t8));
+    const third = second + position;
+    storeTiles(third, i16x8.sub(t2, t1), i16x8.sub(t4, t3), i16x8.sub(t6, t5), i16x8.sub(t8, t7));
+    storeTiles(third + position, i16x8.sub(t1, t3), i16x8.sub(t3, t5), i16x8.sub(t5, t7), i16x8.sub(t7, t9));
+  }
+}
+
+/** Rows 0, 2 and 3 of B' d B. */
+function subtractRows(p: usize, q: usize, pixel: usize, to: usize, position: usize): void {
+  transformRow(p, q, false, pixel, to, position, i16x8.splat(0));
 }
 
 /** Tile rows from `top` on to `[16][tiles / 4][depth / 2][4][2]` i16. */
@@ -117,15 +123,13 @@ function transformInput(layer: Layer, x: usize, top: u32, rows: u32, isPositive:
   let to = layer.transformed;
   x += <usize>(2 * top) * row;
   for (let ty: u32 = 0; ty < rows; ty++, x += 2 * row) {
-    for (let tx: u32 = 0, d = x; tx < across; tx += 4, d += 8 * pixel) {
-      for (let p = d; p < d + pixel; p += 16, to += 64) {
-        const q = p + row;
-        const r = q + row;
-        transformRow(p, r, false, pixel, to, position, off);
-        transformRow(q, r, true, pixel, to + 4 * position, position, off);
-        transformRow(r, q, false, pixel, to + 8 * position, position, off);
-        transformRow(q, r + row, false, pixel, to + 12 * position, position, off);
-      }
+    for (let tx: u32 = 0, p = x; tx < across; tx += 4, p += 8 * pixel, to += 4 * pixel) {
+      const q = p + row;
+      const r = q + row;
+      subtractRows(p, r, pixel, to, position);
+      transformRow(q, r, true, pixel, to + 4 * position, position, off);
+      subtractRows(r, q, pixel, to + 8 * position, position);
+      subtractRows(q, r + row, pixel, to + 12 * position, position);
     }
   }
 }
@@ -189,14 +193,14 @@ function multiply(layer: Layer, panel: usize, tiles: u32, from: u32, count: u32)
   }
 }
 
-/** A quarter of the sum, which is exact, then as everywhere: scale, bias, bounds. */
+/** Four times the sum times a quarter of the scale, then as everywhere: bias, bounds. */
 // @ts-ignore: decorator
 @inline
 function finish(sum: v128, scale: v128, bias: v128, low: v128, high: v128): v128 {
-  return clamp(f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(i32x4.shr_s(sum, 2)), scale), bias), low, high);
+  return clamp(f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(sum), scale), bias), low, high);
 }
 
-/** `A' M A` of `count` tiles from tile `from` of the chunk on, to eight channels of the output, four at a time. */
+/** `A' M A` of `count` tiles from tile `from` of the chunk on, to eight channels of the output. */
 function transformOutput(
   layer: Layer,
   top: u32,
@@ -213,20 +217,28 @@ function transformOutput(
   const across = layer.tilesAcross;
   const low = f32x4.splat(layer.low);
   const high = f32x4.splat(layer.high);
-  const mask = i32x4.splat(0x7fffffff);
   let most = i32x4.splat(0);
-  let signs = most;
-  for (let h: u32 = 0; h < 8; h += 4) {
-    if (n + h >= layer.columns) break;
-    const left = layer.columns - n - h;
-    const s = f32x4.mul(v128.load(layer.scales + (<usize>(n + h) << 2)), f32x4.splat(factor));
-    const b = v128.load(layer.bias + (<usize>(n + h) << 2));
-    let m = layer.sums + (<usize>h << 2);
-    let y: u32 = 2 * (top + from / across);
-    let x: u32 = 2 * (from % across);
-    for (let t: u32 = 0; t < count; t++, m += 32) {
-      if (x < width) {
-        let p = m;
+  let least = most;
+  const unit = f32x4.splat(factor);
+  const quarter = f32x4.splat(0.25);
+  const left = layer.columns - n;
+  const bytes: usize = left > 4 ? 32 : 16;
+  const scales = layer.scales + (<usize>n << 2);
+  const biases = layer.bias + (<usize>n << 2);
+  let m = layer.sums;
+  let y: u32 = 2 * (top + from / across);
+  let x: u32 = 2 * (from % across);
+  for (let t: u32 = 0; t < count; t++, m += 32) {
+    if (x < width) {
+      const tile = out + <usize>(y * width + x) * pitch;
+      const isWide = x + 1 < width;
+      const isTall = y + 1 < layer.height;
+      for (let h: usize = 0; h < bytes; h += 16) {
+        const s = f32x4.mul(f32x4.mul(v128.load(scales + h), unit), quarter);
+        const b = v128.load(biases + h);
+        const some = left - <u32>(h >> 2);
+        const o = tile + h;
+        let p = m + h;
         // Down each column of positions: the rows of A' M.
         let u = v128.load(p + 4 * position);
         let v = v128.load(p + 8 * position);
@@ -247,38 +259,36 @@ function transformOutput(
         v = v128.load(p + 8 * position);
         const r3 = i32x4.add(v128.load(p), i32x4.add(u, v));
         const q3 = i32x4.sub(i32x4.sub(u, v), v128.load(p + 12 * position));
-        const o = out + (<usize>h << 2) + <usize>(y * width + x) * pitch;
-        const isWide = x + 1 < width;
         let f = finish(i32x4.add(r0, i32x4.add(r1, r2)), s, b, low, high);
-        storeFour(o, f, left);
-        most = magnitude(most, f, mask);
-        signs = v128.or(signs, f);
+        storeFour(o, f, some);
+        most = i32x4.max_s(most, f);
+        least = i32x4.max_u(least, f);
         if (isWide) {
           f = finish(i32x4.sub(i32x4.sub(r1, r2), r3), s, b, low, high);
-          storeFour(o + pitch, f, left);
-          most = magnitude(most, f, mask);
-          signs = v128.or(signs, f);
+          storeFour(o + pitch, f, some);
+          most = i32x4.max_s(most, f);
+          least = i32x4.max_u(least, f);
         }
-        if (y + 1 < layer.height) {
+        if (isTall) {
           const next = o + <usize>width * pitch;
           f = finish(i32x4.add(q0, i32x4.add(q1, q2)), s, b, low, high);
-          storeFour(next, f, left);
-          most = magnitude(most, f, mask);
-          signs = v128.or(signs, f);
+          storeFour(next, f, some);
+          most = i32x4.max_s(most, f);
+          least = i32x4.max_u(least, f);
           if (isWide) {
             f = finish(i32x4.sub(i32x4.sub(q1, q2), q3), s, b, low, high);
-            storeFour(next + pitch, f, left);
-            most = magnitude(most, f, mask);
-            signs = v128.or(signs, f);
+            storeFour(next + pitch, f, some);
+            most = i32x4.max_s(most, f);
+            least = i32x4.max_u(least, f);
           }
         }
       }
-      x += 2;
-      if (x == 2 * across) {
-        x = 0;
-        y += 2;
-      }
+    }
+    x += 2;
+    if (x == 2 * across) {
+      x = 0;
+      y += 2;
     }
   }
-  keepRange(slot, most, signs);
+  keepRange(slot, most, least);
 }

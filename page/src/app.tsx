@@ -1,4 +1,6 @@
-import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useCalibration } from './calibration.js';
+import { Calibrate } from './components/calibrate.js';
 import { Controls } from './components/controls.js';
 import { Digits } from './components/digits.js';
 import { Failure } from './components/failure.js';
@@ -8,21 +10,27 @@ import { Offer } from './components/offer.js';
 import { Packed } from './components/packed.js';
 import { Failed, OpenButtons, type OpenProps, Start } from './components/start.js';
 import { packedName, Totals } from './components/totals.js';
-import { isSample, type Samples, Try } from './components/try.js';
+import { isArrays, isSample, type Samples, Try } from './components/try.js';
 import { Use } from './components/use.js';
+import { demoData } from './demo.js';
+import { droppedFiles, modelAmong } from './dropped.js';
 import * as format from './format.js';
 import { useLink } from './link.js';
-import { type Model, type State, useModel } from './model.js';
-import type { Progress } from './worker/protocol.js';
+import { type Fault, faultOf, type Model, type State, useModel } from './model.js';
+import type { CalibratedModel, DataFile, DataRequest, Progress } from './worker/protocol.js';
 
 const STAGES: Readonly<Record<Progress['stage'], string>> = {
   opening: 'Opening',
   rounding: 'Rounding',
   writing: 'Packing',
+  reading: 'Reading',
 };
 
-/** Files that are dragged over the page, wherever: whether one is there now. */
-function useDrop(onFile: (file: File) => void): boolean {
+/** Files and folders that are dragged over the page, wherever: whether some are there now. */
+function useDrop(
+  onFiles: (files: readonly DataFile[]) => void,
+  onFailure: (name: string, fault: Fault) => void,
+): boolean {
   const [isOver, setOver] = useState(false);
   useEffect(() => {
     const hasFile = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false;
@@ -36,8 +44,8 @@ function useDrop(onFile: (file: File) => void): boolean {
       if (!hasFile(event)) return;
       event.preventDefault();
       setOver(false);
-      const file = event.dataTransfer?.files[0];
-      if (file) onFile(file);
+      if (event.dataTransfer)
+        droppedFiles(event.dataTransfer).then(onFiles, (error) => onFailure('', faultOf(error)));
     };
     addEventListener('dragover', over);
     addEventListener('dragleave', leave);
@@ -47,7 +55,7 @@ function useDrop(onFile: (file: File) => void): boolean {
       removeEventListener('dragleave', leave);
       removeEventListener('drop', drop);
     };
-  }, [onFile]);
+  }, [onFiles, onFailure]);
   return isOver;
 }
 
@@ -67,21 +75,37 @@ export function App() {
   const { state, open, fail } = model;
   const link = useLink(open, fail);
   const [sample, setSample] = useState<File>();
-  const hasNetwork = state.kind === 'packed' || state.kind === 'ready';
+  const [data, setData] = useState<DataRequest>();
+  const { kind } = state;
   const take = useCallback(
-    (file: File) => {
-      if (hasNetwork && isSample(file)) return setSample(file);
-      setSample(undefined);
-      open(file);
+    (files: readonly DataFile[]) => {
+      const { model, data: others } = modelAmong(files);
+      const [first, second] = others;
+      const isOne = !model && first && !second && !first.path.includes('/');
+      const isAnswered = isOne && isSample(first.file) && (kind === 'ready' || kind === 'packed');
+      if (isAnswered) setSample(first.file);
+      const isData = first && (!isOne || (kind === 'ready' && isArrays(first.file)));
+      if (model || (isOne && !isAnswered && !isData)) {
+        setSample(undefined);
+        setData(isData ? { files: others } : undefined);
+        open(model ?? (first as DataFile).file);
+      } else if (isData && kind === 'ready') setData({ files: others });
+      else if (isData && !isAnswered) {
+        const [name = ''] = first.path.split('/');
+        const message = `${name}: expected a Keras model first, or beside it: data is what it is calibrated with`;
+        fail(name, { message });
+      } else if (files.length === 0) fail('', { message: 'expected files, got an empty folder' });
     },
-    [hasNetwork, open],
+    [kind, open, fail],
   );
-  const isOver = useDrop(take);
+  const isOver = useDrop(take, fail);
   const samples = { sample, onSample: setSample };
   const [answer, setAnswer] = useState('');
+  const [calibrated, setCalibrated] = useState('');
   const ways = {
     onFile(file: File, isDemo?: boolean) {
       setSample(undefined);
+      setData(undefined);
       open(file, isDemo);
     },
     onFailure: fail,
@@ -114,7 +138,15 @@ export function App() {
           <Packed {...ways} {...samples} facts={state.facts} client={state.client} />
         )}
         {state.kind === 'ready' && (
-          <Opened {...ways} {...samples} model={model} state={state} onAnnounce={setAnswer} />
+          <Opened
+            {...ways}
+            {...samples}
+            model={model}
+            state={state}
+            data={data}
+            onAnnounce={setAnswer}
+            onProgress={setCalibrated}
+          />
         )}
       </main>
       <Footer />
@@ -123,6 +155,9 @@ export function App() {
       </p>
       <p class="visually-hidden" aria-live="polite">
         {answer}
+      </p>
+      <p class="visually-hidden" aria-live="polite" data-testid="calibration-said">
+        {calibrated}
       </p>
       {isOver && (
         <div class="overlay" aria-hidden="true">
@@ -157,14 +192,29 @@ function Bar({ progress: { stage, part } }: { readonly progress: Progress }) {
 interface OpenedProps extends OpenProps, Samples {
   readonly model: Model;
   readonly state: Extract<State, { kind: 'ready' }>;
+  /** To calibrate with, dropped. */
+  readonly data?: DataRequest;
   readonly onAnnounce: (text: string) => void;
+  readonly onProgress: (text: string) => void;
 }
 
-function Opened({ model: { choice, choose }, state, onAnnounce, ...ways }: OpenedProps) {
-  const { facts, result, progress, fault, client, isDemo } = state;
+function Opened({ model, state, data, onAnnounce, onProgress, ...ways }: OpenedProps) {
+  const { choice, choose, answerBy } = model;
+  const { facts, file, result, progress, fault, client, isDemo } = state;
+  const [answering, setAnswering] = useState(0);
+  const onModel = useCallback(
+    async (calibrated: CalibratedModel) => {
+      await answerBy(calibrated);
+      setAnswering((count) => count + 1);
+    },
+    [answerBy],
+  );
+  const calibrator = useCalibration(file, onModel);
+  const { take } = calibrator;
+  useEffect(() => data && take(data), [data, take]);
   const title = useRef<HTMLHeadingElement>(null);
   // The button that was pressed is gone: a keyboard goes on from here.
-  useEffect(() => title.current?.focus(), [client]);
+  useLayoutEffect(() => title.current?.focus(), [client]);
   return (
     <>
       <section class="model" aria-labelledby="model-title">
@@ -185,8 +235,21 @@ function Opened({ model: { choice, choose }, state, onAnnounce, ...ways }: Opene
       {fault && <Failure title={<h2>It cannot be rounded</h2>} fault={fault} />}
       {result && (
         <div class="result" aria-busy={progress !== undefined}>
-          <Totals result={result} facts={facts} />
-          {isDemo && <Digits client={client} onAnnounce={onAnnounce} />}
+          <Totals
+            result={result}
+            facts={facts}
+            calibrated={calibrator.state.models.find(({ scheme }) => scheme === result.choice.scheme)}
+          />
+          {isDemo && <Digits client={client} calibrations={answering} onAnnounce={onAnnounce} />}
+          {result.report.quantizedParameters > 0 && (
+            <Calibrate
+              calibrator={calibrator}
+              choice={choice}
+              file={facts.file}
+              demo={isDemo ? demoData : undefined}
+              onAnnounce={onProgress}
+            />
+          )}
           {result.report.quantizedParameters > 0 && (
             <Use name={packedName(facts.file, result.choice.scheme)} runsOf={result.runsOf} />
           )}

@@ -3,7 +3,7 @@ import { proxy } from 'comlink';
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { type Client, startWorker } from './client.js';
 import { type Choice, firstChoice } from './schemes.js';
-import type { ModelFacts, PackedFacts, Progress, Rounded, Runs } from './worker/protocol.js';
+import type { CalibratedModel, ModelFacts, PackedFacts, Progress, Rounded, Runs } from './worker/protocol.js';
 
 export interface Fault {
   readonly message: string;
@@ -32,6 +32,7 @@ export type State =
   | {
       readonly kind: 'ready';
       readonly facts: ModelFacts;
+      readonly file: File;
       readonly client: Client;
       readonly isDemo: boolean;
       /** Absent until it was rounded for the first time. */
@@ -48,6 +49,8 @@ export interface Model {
   open(file: File, isDemo?: boolean): void;
   fail(file: string, fault: Fault): void;
   choose(change: Partial<Choice>): void;
+  /** Has a calibrated model answer from now on beside the rounded one of its scheme. */
+  answerBy(model: CalibratedModel): Promise<void>;
 }
 
 export function faultOf(error: unknown): Fault {
@@ -151,7 +154,7 @@ export function useModel(): Model {
         (facts) => {
           if (started !== worker.current) return;
           if (facts.kind === 'packed') return setState({ kind: 'packed', facts, client });
-          setState({ kind: 'ready', facts, client, isDemo });
+          setState({ kind: 'ready', facts, file, client, isDemo });
           round(client);
         },
         (error) => started === worker.current && fail(file.name, faultOf(error)),
@@ -170,6 +173,18 @@ export function useModel(): Model {
     [round],
   );
 
+  const answerBy = useCallback(async ({ scheme, packed, samples }: CalibratedModel) => {
+    const client = worker.current?.client;
+    if (!client) return;
+    await client.answerBy(scheme, packed, samples);
+    // What runs is asked about anew.
+    const update = (old: State): State =>
+      old.kind === 'ready' && old.client === client && old.result
+        ? { ...old, result: { ...old.result, runsOf: runsOf(client) } }
+        : old;
+    setState(update);
+  }, []);
+
   useEffect(() => () => worker.current?.stop(), []);
-  return { state, choice, open, fail, choose };
+  return { state, choice, open, fail, choose, answerBy };
 }

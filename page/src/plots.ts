@@ -11,10 +11,15 @@ export type Figure = SVGSVGElement | HTMLElement;
  */
 function styled(figure: Figure, label: string): Figure {
   for (const style of figure.querySelectorAll('style')) style.remove();
-  for (const group of figure.querySelectorAll('g[aria-label]')) {
-    group.setAttribute('data-mark', group.getAttribute('aria-label') ?? '');
-    group.removeAttribute('aria-label');
-  }
+  const unlabel = () => {
+    for (const group of figure.querySelectorAll('g[aria-label]')) {
+      group.setAttribute('data-mark', group.getAttribute('aria-label') ?? '');
+      group.removeAttribute('aria-label');
+    }
+  };
+  unlabel();
+  // What stands under the pointer is drawn anew.
+  new MutationObserver(unlabel).observe(figure, { childList: true, subtree: true });
   figure.setAttribute('role', 'img');
   figure.setAttribute('aria-label', label);
   return figure;
@@ -168,4 +173,66 @@ export function scoreBars(scores: readonly number[], what: string, width: number
   });
   const percents = scores.map((score, digit) => `${digit}: ${Math.round(100 * score)} percent`).join(', ');
   return styled(figure, `Probabilities by ${what}. ${percents}`);
+}
+
+/** One line for each scheme: how far outputs are from the float network's, against the layers that are fitted. */
+export function fallingLines(
+  lines: readonly {
+    readonly name: string;
+    readonly points: readonly { readonly done: number; readonly divergence: number }[];
+  }[],
+  width: number,
+): Figure {
+  // A logarithm has no zero.
+  const least = 1e-6;
+  const points = lines.flatMap(({ name, points }) =>
+    points.flatMap(({ done, divergence }) =>
+      Number.isFinite(divergence) ? [{ name, done, divergence: Math.max(least, divergence) }] : [],
+    ),
+  );
+  const logs = points.map(({ divergence }) => Math.log10(divergence));
+  const [low, high] = [
+    Math.floor(Math.min(...logs)),
+    Math.max(Math.ceil(Math.max(...logs)), Math.floor(Math.min(...logs)) + 1),
+  ];
+  const height = 230;
+  const [marginTop, marginBottom] = [12, 38];
+  // `0.001` and what else is written beside the axis, seven pixels a digit.
+  const marginLeft = 14 + 7 * Math.max(2 - low, high + 1);
+  // Names stand at the ends of their lines, one text's height apart at least.
+  const gap = ((high - low) * 15) / (height - marginTop - marginBottom);
+  let above = Number.POSITIVE_INFINITY;
+  const ends = lines
+    .flatMap(({ name }) => points.filter((point) => point.name === name).slice(-1))
+    .sort((a, b) => b.divergence - a.divergence)
+    .map((point) => {
+      above = Math.min(Math.log10(point.divergence), above - gap);
+      return { ...point, at: 10 ** above };
+    });
+  const ticks = Array.from({ length: high - low + 1 }, (_, i) => 10 ** (low + i));
+  const figure = Plot.plot({
+    ...{ className: CLASS, width, height, marginTop, marginBottom, marginLeft, marginRight: 46 },
+    x: {
+      label: 'layers done',
+      labelAnchor: 'center',
+      labelArrow: 'none',
+      ticks: Math.min(width < 480 ? 5 : 10, Math.max(1, ...points.map(({ done }) => done))),
+      tickFormat: 'd',
+    },
+    y: {
+      ...{ type: 'log', domain: [10 ** low, 10 ** high], label: null, ticks },
+      tickFormat: (value: number) => String(Number(value.toPrecision(1))),
+    },
+    marks: [
+      Plot.gridY(ticks, { stroke: 'var(--line)', strokeOpacity: 1 }),
+      Plot.lineY(points, { x: 'done', y: 'divergence', z: 'name', stroke: 'var(--accent)', strokeWidth: 2 }),
+      Plot.dot(points, { x: 'done', y: 'divergence', fill: 'var(--accent)', r: 2.5 }),
+      Plot.text(ends, { x: 'done', y: 'at', text: 'name', dx: 8, textAnchor: 'start', fill: 'var(--ink)' }),
+    ],
+  });
+  const said = lines.map(({ name, points }) => {
+    const [first, last] = [points[0]?.divergence, points.at(-1)?.divergence];
+    return `${name}: ${first?.toPrecision(3)} before the first layer, ${last?.toPrecision(3)} by now`;
+  });
+  return styled(figure, `Divergence as layers are fitted. ${said.join('. ')}`);
 }

@@ -51,3 +51,12 @@ function rulesOf(scheme: SchemeName): WeightRule[] {
 export const GRANULARITIES: readonly Granularity[] = ['tensor', 'channel', 'group'];
 
 export const firstChoice: Choice = { scheme: 'int4', granularity: 'channel', groupSize: 32 };
+
+/** `1 bit`, `4 bits` */
+export const bitsText = (scheme: SchemeName): string => {
+  const { bits } = SCHEMES[scheme];
+  return `${bits} ${bits === 1 ? 'bit' : 'bits'}`;
+};
+
+/** Schemes of so few levels that rounding alone seldom leaves a network of use. */
+export const needsData = (scheme: SchemeName): boolean => SCHEMES[scheme].bits <= 2;

@@ -1,6 +1,6 @@
 // @ts-check
 // What the scripts and the test helpers share: where things are, and how to run a command.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -77,6 +77,13 @@ export const litertJsDir = () => path.join(runtimeDir('litertjs'), 'node_modules
 export function chromiumPath() {
   const known = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
   return process.env.BITNIBBLE_CHROMIUM || (known.find((file) => existsSync(file)) ?? '/usr/bin/chromium');
+}
+
+/** Where GNU parallel is; moreutils has another program of that name. */
+export function parallelPath() {
+  const file = process.env.BITNIBBLE_PARALLEL || '/usr/bin/parallel';
+  const { stdout } = spawnSync(file, ['--version'], { encoding: 'utf8' });
+  return stdout?.startsWith('GNU parallel') ? file : '';
 }
 
 /**

@@ -3,7 +3,15 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { loadModelWeights } from '../../src/keras/index.js';
 import { loadKernels } from '../../src/kernels/index.js';
-import { openKeras, saveLayersModel, saveModelWeights, saveQuantized } from '../../src/node/models.js';
+import {
+  openKeras,
+  openModel,
+  saveLayersModel,
+  saveModelWeights,
+  saveQuantized,
+} from '../../src/node/models.js';
+import { quantizeToFile } from '../../src/node/packed.js';
+import type { QuantizedModel } from '../../src/packed/quantized-model.js';
 import { openPacked } from '../../src/packed/read.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
 import { layersModelFiles } from '../../src/tfjs/artifacts.js';
@@ -15,6 +23,7 @@ const INPUTS: Readonly<Record<string, string>> = {
   '.keras': path.join(containers, 'assets.keras'),
   '.weights.json': path.join(containers, 'shards.weights.json'),
   '.safetensors': path.join(root, 'examples/digits/digits.h5'),
+  '.safetensors.index.json': path.join(root, 'examples/digits/digits.h5'),
   '.json': path.join(root, 'examples/digits/digits.h5'),
 };
 
@@ -34,6 +43,9 @@ export async function saveAs(kind: string): Promise<Save> {
         const scheme = form === 0 ? 'int4' : 'int2';
         const { model: quantized } = quantizeModel(model, { default: { scheme } }, { kernels });
         await saveQuantized(quantized, model, stem + kind);
+      } else if (kind === '.safetensors.index.json') {
+        const recipe = { default: { scheme: form === 0 ? 'int4' : 'int2' } } as const;
+        await quantizeToFile(model, recipe, { kernels, shardSize: 12_000 }, model, stem + kind);
       } else if (kind === '.json') {
         const files = layersModelFiles(model, `${path.basename(stem)}.json`, {
           float16: form === 1,
@@ -57,12 +69,15 @@ export async function formOf(stem: string, kind: string): Promise<number> {
   const file = stem + kind;
   if (kind === '.json') return layersForm(file);
   if (kind === '.safetensors') {
-    const packed = openPacked(new Uint8Array(readFileSync(file)), await loadKernels(), file);
-    const forms = packed.weights.flatMap((weight) => {
-      packed.read(weight.id);
-      return weight.kind === 'quantized' ? [weight.tensor.coding.scheme === 'int4' ? 0 : 1] : [];
-    });
-    return only(forms, file);
+    return packedForm(openPacked(new Uint8Array(readFileSync(file)), await loadKernels(), file));
+  }
+  if (kind === '.safetensors.index.json') {
+    const { model, close } = await openModel(file, await loadKernels());
+    try {
+      return packedForm(model as QuantizedModel);
+    } finally {
+      close();
+    }
   }
   const model = await openKeras(file);
   try {
@@ -73,6 +88,14 @@ export async function formOf(stem: string, kind: string): Promise<number> {
   } finally {
     model.close();
   }
+}
+
+function packedForm(packed: QuantizedModel): number {
+  const forms = packed.weights.flatMap((weight) => {
+    packed.read(weight.id);
+    return weight.kind === 'quantized' ? [weight.tensor.coding.scheme === 'int4' ? 0 : 1] : [];
+  });
+  return only(forms, packed.file);
 }
 
 function layersForm(file: string): number {

@@ -1,9 +1,10 @@
+import type { Command } from 'commander';
 import { BitnibbleError } from '../errors.js';
 import { loadKernels } from '../kernels/index.js';
 import type { QuantizableModel } from '../model.js';
-import { isPackedName, requireEnding } from '../node/models.js';
+import { requireEnding } from '../node/models.js';
+import { isPackedName } from '../node/packed.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
-import type { Augmentation } from '../pipeline/calibrate/augment.js';
 import { type CalibrationReport, calibrateModel } from '../pipeline/calibrate/calibrate.js';
 import {
   type CheckOptions,
@@ -21,28 +22,17 @@ import { reportRow } from '../pipeline/quantize.js';
 import { decide, parseRecipe, type Recipe } from '../pipeline/recipe.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
 import type { TensorFlow } from '../tfjs/types.js';
+import type { CalibrateFlags } from './calibrate-flags.js';
+import { partPath, requireFolder, writeCalibrated } from './calibrate-parts.js';
 import { type Data, loadBackend, openData, openMore, requireTensorFlow } from './data.js';
-import { checkPipes, keepsLayers, openKerasInput, PIPE } from './inputs.js';
-import { type CodingFlags, type DataFlags, UsageError } from './options.js';
-import { colour, count, json, note, say, trace } from './output.js';
+import { checkPipes, expandFiles, type Job, jobsOf, keepsLayers, openKerasInput, PIPE } from './inputs.js';
+import { UsageError } from './options.js';
+import { colour, count, note, say, trace } from './output.js';
 import { checkOutput, modelBytes, noteReplaced, sizeLine } from './outputs.js';
 import { progress } from './progress.js';
 import { foldingLine, recipeOf, requireWritableWeights, save, weightsLine } from './quantize.js';
+import { eachFile } from './several.js';
 import { table } from './table.js';
-
-interface Flags extends DataFlags, Omit<CodingFlags, 'scale'> {
-  readonly output: string;
-  readonly recipe?: string;
-  readonly seed: number;
-  readonly fold: boolean;
-  /** Steps, or true for the usual number. */
-  readonly tune?: number | true;
-  readonly augment?: readonly Augmentation[];
-  readonly storeRanges?: boolean;
-  /** Where the samples to check on are; absent: some of the data, or behind it. */
-  readonly check?: readonly string[];
-  readonly metric?: Metric;
-}
 
 /** Samples to fit to, samples to check on, and how these were chosen. */
 type Parts = Pick<HeldOut, 'fit' | 'how'> & { readonly check: CheckOptions | undefined };
@@ -51,7 +41,12 @@ type Parts = Pick<HeldOut, 'fit' | 'how'> & { readonly check: CheckOptions | und
  * The samples to check on: those that were named, else some that are held back.
  * @throws BitnibbleError `data-mismatch` where the metric cannot be taken of them
  */
-async function partsOf(flags: Flags, model: QuantizableModel, data: Data, samples: number): Promise<Parts> {
+async function partsOf(
+  flags: CalibrateFlags,
+  model: QuantizableModel,
+  data: Data,
+  samples: number,
+): Promise<Parts> {
   const { dataset } = data;
   const by = flags.metric ? { by: flags.metric } : {};
   if (flags.check !== undefined) {
@@ -129,28 +124,26 @@ function requireFittable({ weights, file }: QuantizableModel, recipe: Recipe, na
     throw new BitnibbleError('recipe', `${name}: expected weights of ${file} to quantize, got none`);
 }
 
-export async function calibrate(file: string, given: Flags): Promise<void> {
-  const { augment, seed } = given;
-  const flags = { ...given, isPiped: given.output === PIPE };
-  if (augment !== undefined && flags.tune === undefined) throw new UsageError('--augment needs --tune');
-  if (flags.storeRanges && !flags.isPiped && !isPackedName(flags.output))
-    throw new UsageError(`--store-ranges needs a packed output, got ${flags.output}`);
-  const { scale: _inputs, ...coding } = flags;
-  const recipe = recipeOf(coding);
-  checkPipes([{ input: file, output: flags.output }], flags);
-  const replaces = checkOutput(flags.output, { input: file });
+/** One file, from its opening to its last line. */
+async function calibrateFile(
+  { input: file, output }: Job,
+  recipe: Recipe,
+  replaces: boolean,
+  flags: CalibrateFlags,
+): Promise<object> {
+  const { augment, seed } = flags;
   const samples = flags.limit ?? 2048;
   const kernels = await loadKernels();
   const model = await openKerasInput(file);
   const bar = progress(flags, 'calibrating', 'layers');
   try {
-    if (flags.output !== PIPE) requireEnding(model, flags.output);
+    if (output !== PIPE) requireEnding(model, output);
     trace(flags, `${model.file}: opened`);
-    const folding = flags.fold ? foldBatchNorm(model, { keepLayers: keepsLayers(flags.output) }) : undefined;
+    const folding = flags.fold ? foldBatchNorm(model, { keepLayers: keepsLayers(output) }) : undefined;
     const source = folding?.source ?? model;
     requireFittable(source, recipe, flags.recipe ?? 'calibrate');
     requireTensorFlow(flags, 'calibrate fits each layer to what it computes');
-    if (keepsLayers(flags.output)) requireWritableWeights(model, recipe, source);
+    if (keepsLayers(output)) requireWritableWeights(model, recipe, source);
     const data = await openData({ ...flags, limit: samples }, model);
     const { preprocess, description } = data;
     const { fit: dataset, check, how } = await partsOf(flags, model, data, samples);
@@ -185,19 +178,19 @@ export async function calibrate(file: string, given: Flags): Promise<void> {
     const against = choice && contradiction(choice);
     if (against) note(flags, against);
     const inputBytes = modelBytes(model);
-    if (replaces) noteReplaced(flags, flags.output);
-    const outputBytes = await save(quantized, model, flags.output);
-    trace(flags, `${flags.output}: written`);
+    if (replaces) noteReplaced(flags, output);
+    const outputBytes = await save(quantized, model, output);
+    trace(flags, `${output}: written`);
     const folded = folding?.folded ?? [];
-    json(flags, {
-      ...{ input: file, output: flags.output, replaces, inputBytes, outputBytes },
+    const document = {
+      ...{ input: file, output, replaces, inputBytes, outputBytes },
       ...{ data: dataset.name, backend, seed, folded, ...report, tensors },
       // Both are parts of the choice.
       check: undefined,
       ...(tuned ? { tuning: { ...tuned.report, check: undefined } } : {}),
       ...(choice ? { choice: { ...choice, how } } : {}),
       activationRanges: ranges,
-    });
+    };
     say(flags, calibrationTable(report));
     const { calibrated: own, dataFree } = report.divergence;
     say(
@@ -210,12 +203,52 @@ export async function calibrate(file: string, given: Flags): Promise<void> {
     if (folded.length > 0) say(flags, foldingLine(folded.length));
     say(flags, weightsLine(report));
     if (ranges > 0) say(flags, `Ranges of ${count(ranges)} activations stored, for --ranges stored`);
-    const where = flags.isPiped ? 'to standard output' : flags.output;
+    const where = flags.isPiped ? 'to standard output' : output;
     say(flags, `${colour.green('wrote')} ${where}, ${sizeLine(outputBytes, model.file, inputBytes)}`);
+    return document;
   } finally {
     bar.stop();
     model.close();
   }
+}
+
+/** What a calibrated model may be called. */
+const ENDING = /^-$|\.(safetensors|h5|hdf5|h5f|keras)$/i;
+
+/** The command `calibrate`. */
+export async function calibrate(
+  given: readonly string[],
+  options: CalibrateFlags,
+  command: Command,
+): Promise<void> {
+  const { augment, output, shard } = options;
+  if (augment !== undefined && options.tune === undefined) throw new UsageError('--augment needs --tune');
+  if (shard) requireFolder(output);
+  const inputs = await expandFiles(given);
+  const all = jobsOf(inputs, output);
+  const wrong = all.find((job) => !ENDING.test(job.output));
+  if (wrong)
+    throw new UsageError(
+      `--output expected a name ending in .safetensors, .h5 or .keras, or -, or a folder that is there, got ${output}`,
+    );
+  const flags = { ...options, isPiped: output === PIPE };
+  if (flags.storeRanges && all.some((job) => job.output !== PIPE && !isPackedName(job.output)))
+    throw new UsageError(`--store-ranges needs a packed output, got ${output}`);
+  const { scale: _inputs, ...coding } = flags;
+  const recipe = recipeOf(coding);
+  checkPipes(all, flags);
+  const jobs = shard ? all.filter((_, i) => i % shard.parts === shard.part - 1) : all;
+  const replaces = jobs.map((job) => checkOutput(job.output, { input: job.input }));
+  const part = shard && partPath(output, shard);
+  const replacesPart = part !== undefined && checkOutput(part, {});
+  const isList = given.length > 1 || inputs.length > 1 || inputs[0] !== given[0] || shard !== undefined;
+  const work = (job: Job, i: number) => calibrateFile(job, recipe, replaces[i] === true, flags);
+  const { results, failed } = await eachFile(jobs, work, { flags, command, isList, done: 'calibrated' });
+  // A part is there when all of its models are.
+  if (!shard || part === undefined || failed > 0) return;
+  if (replacesPart) noteReplaced(flags, part);
+  await writeCalibrated(part, { shard, jobs, all, results, recipe, flags });
+  say(flags, `\n${colour.green('wrote')} ${part}, for merge`);
 }
 
 /** What calibration and tuning had to choose from, as one. */
@@ -230,7 +263,7 @@ async function tune(
   tf: TensorFlow,
   float: QuantizableModel,
   calibrated: QuantizedModel,
-  flags: Flags,
+  flags: CalibrateFlags,
   options: TuneOptions,
 ): Promise<{ model: QuantizedModel; report: TuneReport }> {
   const bar = progress(flags, 'tuning', 'steps');

@@ -5,7 +5,9 @@ import type { KerasModel } from '../keras/keras-model.js';
 import { openKeras as openKerasBytes } from '../keras/open.js';
 import type { Decoder } from '../kernels/types.js';
 import { isFolder } from '../node/files.js';
-import { type OpenModel, openKeras, openModel, openModelBytes } from '../node/models.js';
+import { openKeras, openModel, openModelBytes } from '../node/models.js';
+import { isIndexName, isPackedName, isPartName, type OpenModel } from '../node/packed.js';
+import type { PartNumber } from '../packed/part-number.js';
 import { UsageError } from './options.js';
 
 /** The name of standard input and output. */
@@ -15,7 +17,7 @@ export const PIPE = '-';
 const PIPE_LIMIT = 2 ** 30;
 
 /** Endings of the files that quantizing writes. */
-const ENDING = /\.(safetensors|h5|hdf5|h5f|keras|weights\.json)$/i;
+const ENDING = /\.(safetensors|safetensors\.index\.json|h5|hdf5|h5f|keras|weights\.json)$/i;
 
 const isPattern = (text: string) => /[*?[\]{}]/.test(text);
 
@@ -54,18 +56,33 @@ const stem = (file: string) =>
  * What each input becomes. `-o` is a file; a folder that is there or ends in a slash, for `NAME.safetensors` in it; or a
  * name with `{name}`, which stands for the input's own without its ending.
  *
+ * @param as `isSharded`: packed files become shards, and the output is their index; `part`: outputs are parts, `NAME-2-of-4.part`
  * @throws UsageError where several inputs would become one file
  */
-export function jobsOf(inputs: readonly string[], output: string): Job[] {
+export function jobsOf(
+  inputs: readonly string[],
+  output: string,
+  { isSharded = false, part }: { isSharded?: boolean; part?: PartNumber | undefined } = {},
+): Job[] {
   if (output === PIPE && inputs.length > 1) throw new UsageError('--output - takes one file');
   const isInFolder = /[/\\]$/.test(output) || (!ENDING.test(output) && isFolder(output));
-  const outputOf = (input: string) =>
-    isInFolder ? path.join(output, `${stem(input)}.safetensors`) : output.replaceAll('{name}', stem(input));
-  if (!isInFolder && output !== PIPE && !ENDING.test(output)) {
+  const outputOf = (input: string) => {
+    const own = isInFolder
+      ? path.join(output, `${stem(input)}${part ? `-${part.part}-of-${part.parts}.part` : '.safetensors'}`)
+      : output.replaceAll('{name}', stem(input));
+    return isSharded && !isIndexName(own) ? `${own}.index.json` : own;
+  };
+  if (part && !isInFolder && !isPartName(output))
+    throw new UsageError(
+      `--output expected a name ending in .part, or a folder that is there, with --shard, got ${output}`,
+    );
+  if (!part && !isInFolder && output !== PIPE && !ENDING.test(output)) {
     throw new UsageError(
       `--output expected a name ending in .safetensors, .h5, .keras or .weights.json, or a folder that is there, got ${output}`,
     );
   }
+  if (isSharded && !isInFolder && !isPackedName(output))
+    throw new UsageError(`--shard-size needs a packed output, named .safetensors, got ${output}`);
   const jobs = inputs.map((input) => ({ input, output: outputOf(input) }));
   if (jobs.length > 1 && !isInFolder && !output.includes('{name}')) {
     throw new UsageError(
@@ -97,7 +114,8 @@ export async function openModelInput(input: string, kernels: Decoder): Promise<O
 }
 
 /** Whether a file keeps the layers of the model that it is made of. */
-export const keepsLayers = (output: string): boolean => output !== PIPE && !/\.safetensors$/i.test(output);
+export const keepsLayers = (output: string): boolean =>
+  output !== PIPE && !isPackedName(output) && !isPartName(output);
 
 /** Refuses what standard input and output cannot do. @throws UsageError */
 export function checkPipes(jobs: readonly Job[], { json }: { readonly json?: boolean }): void {

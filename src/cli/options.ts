@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { parsePreprocess } from '../data/preprocess.js';
+import { type PartNumber, partOf } from '../packed/part-number.js';
 import type { QuantizeOptions } from '../schemes/types.js';
 import type { CommonOptions } from './output.js';
 import type { ScaleFlags } from './scaling.js';
@@ -23,6 +24,30 @@ export function whole(option: string, most = Number.MAX_SAFE_INTEGER, least = 0)
 
 /** A whole number of at least 1. */
 export const positive = (option: string): Parser<number> => whole(option, undefined, 1);
+
+/** Which part of how many, counted from 1: `2/4`. */
+export function partOption(option: string): Parser<PartNumber> {
+  return (text) => {
+    const number = partOf(text);
+    if (!number)
+      throw new UsageError(`${option} expected a part and their number, as 2/4, counted from 1, got ${text}`);
+    return number;
+  };
+}
+
+const UNITS = { KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
+
+/** A number of bytes, plain or with a unit: `500MB`, `2GiB`. */
+export function byteSize(option: string): Parser<number> {
+  return (text) => {
+    const [, digits = '', unit = ''] = /^(\d+(?:\.\d+)?) ?([A-Za-z]*)$/.exec(text.trim()) ?? [];
+    const found = Object.entries(UNITS).find(([name]) => name.toLowerCase() === unit.toLowerCase());
+    const value = Math.floor(Number(digits) * (unit === '' ? 1 : (found?.[1] ?? Number.NaN)));
+    if (digits === '' || !Number.isSafeInteger(value) || value < 1)
+      throw new UsageError(`${option} expected bytes of at least 1, as 2GB or 500MiB, got ${text}`);
+    return value;
+  };
+}
 
 /** A number from 0 to `most`. */
 export function upTo(option: string, most: number): Parser<number> {
@@ -95,6 +120,24 @@ export function common(command: Command): Command {
 export const SCHEMES = ['binary', 'int2', 'int4'] as const;
 export const GRANULARITIES = ['tensor', 'channel', 'group'] as const;
 export const SCALES = ['none', 'mean', 'absmax', 'lsq', 'hqq'] as const;
+
+/** Adds how weights are coded, but for the rule of scales. */
+export function codingOptions(command: Command): Command {
+  return command
+    .option('--scheme <name>', 'binary, int2 or int4', choice('--scheme', SCHEMES))
+    .option(
+      '--granularity <name>',
+      'one scale per tensor, channel or group (default: channel)',
+      choice('--granularity', GRANULARITIES),
+    )
+    .option('--group-size <n>', 'rows that share a scale, with --granularity group', positive('--group-size'))
+    .option(
+      '--scale-dtype <type>',
+      'f32 or f16: how scales are stored (default: f32)',
+      choice('--scale-dtype', ['f32', 'f16']),
+    )
+    .option('--recipe <file>', 'JSON rules that choose a scheme by layer, class or weight');
+}
 
 export interface CodingFlags {
   readonly scheme?: (typeof SCHEMES)[number];
@@ -185,7 +228,7 @@ export function dataOptions(
     command
       .requiredOption(
         '--data <where...>',
-        'a folder of PNG images, CIFAR-10 .bin or IDX files; an .npz, .npy, .safetensors or .csv file; a file for each input; or cifar10 or mnist to download (docs/DATA.md)',
+        'a folder of PNG or JPEG images, CIFAR-10 .bin or IDX files; an .npz, .npy, .safetensors or .csv file; a file for each input; or cifar10 or mnist to download (docs/DATA.md)',
       )
       .option('--split <name>', 'test or train', choice('--split', ['test', 'train']), split)
       .option('--limit <n>', `samples at most (default: ${limit})`, positive('--limit'))

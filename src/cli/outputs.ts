@@ -1,9 +1,11 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import path from 'node:path';
 import { BitnibbleError } from '../errors.js';
+import { JSON_LIMIT } from '../formats/json.js';
 import type { KerasModel } from '../keras/keras-model.js';
 import { readShardList } from '../keras/shards.js';
-import { fileSource, requireOtherFile } from '../node/files.js';
+import { fileSource, readFile, requireOtherFile } from '../node/files.js';
+import { indexBytes, isIndexName } from '../node/packed.js';
 import { PIPE } from './inputs.js';
 import { type CommonOptions, count, note } from './output.js';
 
@@ -70,6 +72,10 @@ export const modelBytes = (model: KerasModel): number =>
 
 /** Bytes of a model as it was written, with its shards where it is a list of them, and with the file that Keras opens first. */
 export function writtenBytes(output: string): number {
+  if (isIndexName(output)) {
+    const sizeOf = (name: string) => statSync(path.join(path.dirname(output), name)).size;
+    return indexBytes(readFile(output, JSON_LIMIT), output, sizeOf);
+  }
   if (!/\.weights\.json$/i.test(output)) return statSync(output).size;
   const source = fileSource(output);
   const sizeOf = (name: string) =>

@@ -1,22 +1,23 @@
 import { Command } from 'commander';
 import {
   backendOption,
+  byteSize,
   choice,
+  codingOptions,
   common,
   dataOptions,
   ending,
-  GRANULARITIES,
+  partOption,
   positive,
   SCALES,
   SCHEMES,
   scaleOptions,
   some,
-  UsageError,
   upTo,
   whole,
 } from './options.js';
-import type { CommonOptions } from './output.js';
-import { leave, traceOf } from './usage.js';
+import { interruptibly, runs } from './runs.js';
+import { leave } from './usage.js';
 
 /** Steps of tuning unless told otherwise; `test/slow/cli.test.ts` holds it to the library's. */
 const TUNING_STEPS = 300;
@@ -27,33 +28,6 @@ const AUGMENTATIONS = ['flip', 'shift', 'cutmix'] as const;
 /** Models by their files' names, or - for standard input. */
 const KERAS = 'Keras .h5 or .keras; - for standard input';
 const ANY_MODEL = 'Keras .h5 or .keras, or packed .safetensors; - for standard input';
-
-type Work = (...args: never[]) => Promise<void>;
-
-/** The work of a command is loaded when it runs: `--help` and `--version` take none of it. */
-function runs(command: Command, load: () => Promise<Work>, examples: readonly string[]): Command {
-  const shown = examples.map((line) => `  $ npx bitnibble ${line}\n`).join('');
-  command.addHelpText('after', `\nExamples:\n${shown}`);
-  return command.action(async (...args: unknown[]) => {
-    const { quiet, verbose } = command.opts<CommonOptions>();
-    if (quiet && verbose) throw new UsageError('--quiet and --verbose exclude each other');
-    try {
-      const work = await load();
-      await work(...(args as never[]));
-    } catch (error) {
-      if (verbose) process.stderr.write(traceOf(error));
-      const { asTyped } = await import('./typed.js');
-      throw asTyped(error, command);
-    }
-  });
-}
-
-/** For commands that run a network: they let the event loop turn, so that Ctrl-C is heard. */
-async function interruptibly(load: () => Promise<Work>): Promise<Work> {
-  const { interruptible } = await import('./interrupt.js');
-  const work = await load();
-  return (...args) => interruptible(() => work(...args));
-}
 
 function addInspect(program: Command): void {
   const command = program
@@ -80,36 +54,36 @@ function addQuantize(program: Command): void {
     .requiredOption(
       '-o, --output <file>',
       '.safetensors: packed codes and scales; .h5 or .keras: the same Keras file, decoded; a folder that is there, or a name with {name} in it, for several files; -: packed, to standard output',
-    )
-    .option('--scheme <name>', 'binary, int2 or int4', choice('--scheme', SCHEMES))
-    .option(
-      '--granularity <name>',
-      'one scale per tensor, channel or group (default: channel)',
-      choice('--granularity', GRANULARITIES),
-    )
-    .option('--group-size <n>', 'rows that share a scale, with --granularity group', positive('--group-size'))
+    );
+  codingOptions(command)
     .option(
       '--scale <rule>',
       'none, mean, lsq or hqq for binary (default: mean); lsq, absmax or hqq for int2 (default: lsq); absmax, lsq or hqq for int4 (default: absmax)',
       choice('--scale', SCALES),
     )
     .option(
-      '--scale-dtype <type>',
-      'f32 or f16: how scales are stored (default: f32)',
-      choice('--scale-dtype', ['f32', 'f16']),
-    )
-    .option('--recipe <file>', 'JSON rules that choose a scheme by layer, class or weight')
-    .option(
       '--fold',
       'fold batch normalizations into the layers before them (default: into packed files, where no recipe is given and no scale serves a whole tensor)',
     )
     .option('--no-fold', 'leave batch normalizations as they are')
+    .option(
+      '--shard-size <size>',
+      'packed output in shards of at most this many bytes of tensors, such as 2GB: the index NAME.safetensors.index.json and NAME-00001-of-0000N.safetensors beside it',
+      byteSize('--shard-size'),
+    )
+    .option(
+      '--shard <i/n>',
+      'a part of the work for machines that share it: the weights of stretch i of n, written to a .part; merge makes the file of all parts',
+      partOption('--shard'),
+    )
     .option('--equalize', 'even out the ranges of layers that follow each other, for one scale per tensor');
   runs(common(command), async () => (await import('./quantize.js')).quantize, [
     'quantize model.h5 -o model.safetensors --scheme int4',
     'quantize model.keras -o same.keras --recipe recipe.json',
     'quantize "models/*.h5" -o packed/ --scheme int4 --scale lsq',
     'quantize a.h5 b.h5 -o "{name}-1bit.safetensors" --scheme binary',
+    'quantize large.weights.json -o large.safetensors --scheme int4 --shard-size 2GB',
+    'quantize large.h5 -o parts/2.part --scheme int4 --shard 2/4',
     'quantize - -o - --scheme int4 < model.h5 > model.safetensors',
   ]);
 }
@@ -120,25 +94,12 @@ function addCalibrate(program: Command): void {
     .description(
       'fits 1, 2 or 4 bits to what each layer sees: far better than rounding, from unlabelled samples',
     )
-    .argument('<file>', KERAS)
+    .argument('<files...>', `${KERAS}; quoted patterns such as "models/*.h5"`)
     .requiredOption(
       '-o, --output <file>',
-      '.safetensors: packed; .h5 or .keras: the same Keras file, decoded; -: packed, to standard output',
-      ending('--output', /^-$|\.(safetensors|h5|hdf5|h5f|keras)$/i, '.safetensors, .h5 or .keras, or -'),
-    )
-    .option('--scheme <name>', 'binary, int2 or int4', choice('--scheme', SCHEMES))
-    .option(
-      '--granularity <name>',
-      'one scale per tensor, channel or group (default: channel)',
-      choice('--granularity', GRANULARITIES),
-    )
-    .option('--group-size <n>', 'rows that share a scale, with --granularity group', positive('--group-size'))
-    .option(
-      '--scale-dtype <type>',
-      'f32 or f16: how scales are stored (default: f32)',
-      choice('--scale-dtype', ['f32', 'f16']),
-    )
-    .option('--recipe <file>', 'JSON rules that choose a scheme by layer, class or weight')
+      '.safetensors: packed; .h5 or .keras: the same Keras file, decoded; a folder that is there, or a name with {name} in it, for several files; -: packed, to standard output',
+    );
+  codingOptions(command)
     .option(
       '--tune [steps]',
       `then tune codes, scales and biases toward the float model's outputs (${TUNING_STEPS} steps)`,
@@ -160,7 +121,12 @@ function addCalibrate(program: Command): void {
       choice('--metric', METRICS),
     )
     .option('--store-ranges', 'packed output: largest activations too, for bench and for run --ranges stored')
-    .option('--no-fold', 'leave batch normalizations as they are');
+    .option('--no-fold', 'leave batch normalizations as they are')
+    .option(
+      '--shard <i/n>',
+      'every nth of the models from the ith on, into the folder --output, and a .part beside them, by which merge tells that all are there',
+      partOption('--shard'),
+    );
   const load = async () => (await import('./calibrate.js')).calibrate;
   runs(
     common(dataOptions(command, { split: 'train', limit: '2048', needsTensorFlow: true })),
@@ -170,6 +136,7 @@ function addCalibrate(program: Command): void {
       'calibrate model.h5 -o model.safetensors --scheme binary --tune --data cifar10',
       'calibrate model.h5 -o model.safetensors --recipe recipe.json --data samples.npz --limit 512',
       'calibrate model.h5 -o model.safetensors --scheme int2 --data train.npz --check test.npz --metric accuracy',
+      'calibrate "models/*.h5" -o packed/ --scheme binary --data samples.npz --shard 2/4',
     ],
   );
 }
@@ -202,7 +169,15 @@ function addSensitivity(program: Command): void {
       'samples behind those to calibrate with, for --max-drop (default: 2000)',
       positive('--check'),
     )
-    .option('-o, --output <file>', 'writes the recipe chosen, for calibrate and quantize --recipe')
+    .option(
+      '-o, --output <file>',
+      'writes the recipe chosen, for calibrate and quantize --recipe; with --shard: the .part, for merge',
+    )
+    .option(
+      '--shard <i/n>',
+      'part i of n of the layers alone, written to a .part; merge takes --bits for the recipe of all',
+      partOption('--shard'),
+    )
     .option('--no-fold', 'leave batch normalizations as they are');
   const load = async () => (await import('./sensitivity.js')).sensitivity;
   runs(
@@ -212,6 +187,7 @@ function addSensitivity(program: Command): void {
       'sensitivity model.h5 --data samples.npz',
       'sensitivity model.h5 --data samples.npz --bits 1.5 -o recipe.json',
       'sensitivity model.h5 --data cifar10 --max-drop 0.01 -o recipe.json',
+      'sensitivity model.h5 --data samples.npz --shard 2/4 -o layers/2.part',
     ],
   );
 }
@@ -239,11 +215,14 @@ function addCompare(program: Command): void {
       '--tune [steps]',
       `with --calibrate: adds signs that are tuned as well (${TUNING_STEPS} steps), which takes minutes`,
       positive('--tune'),
-    );
+    )
+    .option('--shard <i/n>', 'every nth row from the ith on alone, written to a .part', partOption('--shard'))
+    .option('-o, --output <file>', 'with --shard: the .part, for merge');
   const load = async () => (await import('./compare.js')).compareCommand;
   runs(common(dataOptions(command)), () => interruptibly(load), [
     'compare model.h5 --data cifar10',
     'compare model.h5 --data test.npz --calibrate train.npz --samples 512',
+    'compare model.h5 --data cifar10 --shard 2/4 -o parts/2.part',
   ]);
 }
 
@@ -256,8 +235,8 @@ function addReport(program: Command): void {
     .argument('<file>', 'Keras .h5 or .keras')
     .option(
       '-o, --output <file>',
-      '.html: the page; with --json alone it may be left out',
-      ending('--output', /\.html?$/i, '.html'),
+      '.html: the page; with --json alone it may be left out; with --shard: the .part, for merge',
+      ending('--output', /\.(html?|part)$/i, '.html'),
     )
     .option(
       '--calibrate <where...>',
@@ -274,11 +253,13 @@ function addReport(program: Command): void {
       'mixtures of schemes between the fewest bits and the most (default: 4)',
       whole('--mixes', 64),
     )
-    .option('--seed <n>', 'of the positions that are sampled', whole('--seed'), 0);
+    .option('--seed <n>', 'of the positions that are sampled', whole('--seed'), 0)
+    .option('--shard <i/n>', 'part i of n of the rows alone, written to a .part', partOption('--shard'));
   const load = async () => (await import('./report.js')).report;
   runs(common(dataOptions(command)), () => interruptibly(load), [
     'report model.h5 --data cifar10 -o report.html',
     'report model.h5 --data test.npz --calibrate none --json',
+    'report model.h5 --data cifar10 --shard 2/4 -o rows/2.part',
   ]);
 }
 
@@ -289,7 +270,7 @@ function addRun(program: Command): void {
     .argument('<file>', ANY_MODEL)
     .requiredOption(
       '-i, --input <file>',
-      '.npy: samples of the one input; .npz: an array for each input by its name; .png: one image of the right size',
+      '.npy: samples of the one input; .npz: an array for each input by its name; .png, .jpg: one image of the right size',
     )
     .option(
       '-o, --output <file>',
@@ -346,7 +327,7 @@ function addConvert(program: Command): void {
     .option('--float16', 'model.json: weights as float16, half the bytes')
     .option(
       '--weights <how>',
-      'ONNX: folded (low-bit in the file, float speed; default), low-bit (small in memory too) or float; LiteRT: exact (low-bit in the file; default), fast (8-bit integers, from a file with ranges) or float; Keras: keras-int4 (dense layers stay at 4 bits)',
+      'ONNX: folded (low-bit in the file, float speed; default), low-bit (small in memory too) or float; LiteRT: exact (low-bit in the file; default), fast (integers of 8 bits, activations too) or float; Keras: keras-int4 (dense layers stay at 4 bits)',
       choice('--weights', ['folded', 'low-bit', 'exact', 'fast', 'float', 'keras-int4']),
     )
     .option('--batch <n>', 'LiteRT: samples at once (default: 1)', whole('--batch', 65_536, 1));
@@ -358,6 +339,29 @@ function addConvert(program: Command): void {
     'convert model.safetensors -o model.tflite',
     'convert model.safetensors -o model.tflite --weights fast',
     'convert model.safetensors -o same.keras --weights keras-int4',
+  ]);
+}
+
+function addMerge(program: Command): void {
+  const command = program
+    .command('merge')
+    .description('the output that one run would have given, of the parts that --shard wrote')
+    .argument('<parts...>', 'all parts of one run in any order; quoted patterns such as "parts/*.part"')
+    .requiredOption(
+      '-o, --output <file>',
+      'of quantize: .safetensors, or .safetensors.index.json for shards; of report: .html; of compare, sensitivity, calibrate and report: .json, as --json prints it',
+    )
+    .option('--shard-size <size>', 'of quantize: bytes of tensors of a shard', byteSize('--shard-size'))
+    .option(
+      '--bits <n>',
+      'of sensitivity: -o is the recipe for this many bits per weight on average at most, scales included',
+      upTo('--bits', 32),
+    );
+  runs(common(command), async () => (await import('./merge.js')).merge, [
+    'merge "parts/*.part" -o model.safetensors',
+    'merge a/1.part b/2.part -o model.safetensors.index.json --shard-size 2GB',
+    'merge "rows/*.part" -o comparison.json',
+    'merge "layers/*.part" -o recipe.json --bits 1.5',
   ]);
 }
 
@@ -387,6 +391,7 @@ Examples:
 `,
     );
   const adders = [addInspect, addQuantize, addCalibrate, addSensitivity, addEvaluate];
-  for (const add of [...adders, addCompare, addReport, addRun, addBench, addConvert, addDemo]) add(program);
+  for (const add of [...adders, addCompare, addReport, addRun, addBench, addConvert, addMerge, addDemo])
+    add(program);
   return program;
 }

@@ -7,13 +7,10 @@ import { loadKernels } from '../kernels/index.js';
 import type { Kernels } from '../kernels/types.js';
 import type { QuantizableModel } from '../model.js';
 import { readFile } from '../node/files.js';
-import {
-  isPackedName,
-  type QuantizeToFileOptions,
-  quantizeToFile,
-  requireEnding,
-  saveQuantized,
-} from '../node/models.js';
+import { requireEnding, saveQuantized } from '../node/models.js';
+import { isPackedName, type QuantizeToFileOptions, quantizeToFile } from '../node/packed.js';
+import { quantizeToPart } from '../node/parts.js';
+import type { PartNumber } from '../packed/part-number.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
 import { writePacked } from '../packed/write.js';
 import { type QuantizeReport, quantizeModel } from '../pipeline/quantize.js';
@@ -32,21 +29,12 @@ import {
   writeStandardOutput,
 } from './inputs.js';
 import { type CodingFlags, codingFlags, UsageError } from './options.js';
-import {
-  type CommonOptions,
-  colour,
-  count,
-  decibel,
-  errorLine,
-  json,
-  printable,
-  say,
-  trace,
-} from './output.js';
+import { type CommonOptions, colour, count, decibel, say, trace } from './output.js';
 import { checkOutput, modelBytes, noteReplaced, sizeLine, writtenBytes } from './outputs.js';
+import { jsonOf, runInfo } from './parts.js';
 import { progress } from './progress.js';
+import { eachFile } from './several.js';
 import { table } from './table.js';
-import { asTyped } from './typed.js';
 
 interface Flags extends CommonOptions, CodingFlags {
   readonly output: string;
@@ -54,6 +42,10 @@ interface Flags extends CommonOptions, CodingFlags {
   /** Absent: where it costs nothing. */
   readonly fold?: boolean;
   readonly equalize?: boolean;
+  /** Bytes of the tensors of a shard: the packed model is written in shards. */
+  readonly shardSize?: number;
+  /** A part is written of so many. */
+  readonly shard?: PartNumber;
 }
 
 /** The recipe of `--recipe`, with the flags of the coding as its default. */
@@ -148,14 +140,14 @@ async function quantizeFile(
   const model = await openKerasInput(input);
   const bar = progress(flags, 'quantizing', 'weights');
   try {
-    if (output !== PIPE) requireEnding(model, output);
+    if (output !== PIPE && !flags.shard) requireEnding(model, output);
     trace(flags, `${model.file}: ${model.files.container}, ${model.layers.length} layers, opened`);
     if (keepsLayers(output)) requireWritableWeights(model, recipe);
     const { source, folded, equalized } = transform(model, output, flags);
     requireKernels(source, recipe);
     const inputBytes = modelBytes(model);
     const options = {
-      kernels,
+      ...{ kernels, ...(flags.shardSize === undefined ? {} : { shardSize: flags.shardSize }) },
       onProgress: bar.update,
       onWritten: () => {
         bar.stop();
@@ -163,7 +155,10 @@ async function quantizeFile(
         if (replaces) noteReplaced(flags, output);
       },
     };
-    const { report, outputBytes } = await quantizeTo(output, source, recipe, options, model);
+    const about = { inputBytes, folded, equalized };
+    const { report, outputBytes } = flags.shard
+      ? await quantizePart({ input, output }, source, recipe, options, model, flags.shard, flags, about)
+      : await quantizeTo(output, source, recipe, options, model);
     trace(flags, `${output === PIPE ? 'standard output' : output}: written`);
     say(flags, () => reportTable(report));
     for (const line of quantizedLines(model)) say(flags, line);
@@ -179,6 +174,31 @@ async function quantizeFile(
     bar.stop();
     model.close();
   }
+}
+
+/** What the report of a file tells beside its tensors. */
+export interface QuantizedFile {
+  readonly inputBytes: number;
+  readonly folded: readonly unknown[];
+  readonly equalized: readonly unknown[];
+}
+
+/** A part of a packed file. */
+async function quantizePart(
+  { input, output }: Job,
+  source: QuantizableModel,
+  recipe: Recipe,
+  options: QuantizeToFileOptions,
+  model: KerasModel,
+  part: PartNumber,
+  flags: Flags,
+  about: QuantizedFile,
+): Promise<{ report: QuantizeReport; outputBytes: number }> {
+  const fold = flags.fold ?? foldsUnasked(output, flags);
+  const info = runInfo('quantize', part, model, { recipe, fold, equalize: flags.equalize ?? false });
+  const more = jsonOf({ input, lines: quantizedLines(model), ...about });
+  const report = await quantizeToPart(source, recipe, options, model, output, info, more);
+  return { report, outputBytes: writtenBytes(output) };
 }
 
 /** Straight into a packed file; by way of memory into others. */
@@ -215,38 +235,22 @@ export const weightsLine = ({ quantizedParameters, parameters, bitsPerWeight }: 
   `\n${count(quantizedParameters)} of ${count(parameters)} weights at ${bitsPerWeight.toFixed(2)} bits, scales included`;
 
 export async function quantize(given: readonly string[], options: Flags, command: Command): Promise<void> {
+  if (options.shard && options.shardSize !== undefined)
+    throw new UsageError('--shard and --shard-size exclude each other: merge takes --shard-size');
   const recipe = recipeOf(options);
   const inputs = await expandFiles(given);
-  const jobs = jobsOf(inputs, options.output);
+  const jobs = jobsOf(inputs, options.output, {
+    isSharded: options.shardSize !== undefined,
+    part: options.shard,
+  });
   const flags = { ...options, isPiped: jobs.some(({ output }) => output === PIPE) };
   checkPipes(jobs, flags);
   const replaces = jobs.map(({ input, output }) => checkOutput(output, { input }));
   const kernels = await loadKernels();
   trace(flags, 'kernels loaded');
   const isList = given.length > 1 || inputs.length > 1 || inputs[0] !== given[0];
-  const results: object[] = [];
-  let failed = 0;
-  for (const [i, job] of jobs.entries()) {
-    try {
-      if (isList) say(flags, `${i === 0 ? '' : '\n'}${colour.bold(printable(job.input))}`);
-      results.push(await quantizeFile(job, kernels, recipe, replaces[i] === true, flags));
-    } catch (error) {
-      const typed = asTyped(error, command);
-      if (!isList || !(typed instanceof BitnibbleError || typed instanceof UsageError)) throw error;
-      // One file that is no good does not keep the others.
-      failed++;
-      const { message } = typed;
-      process.stderr.write(errorLine(message));
-      results.push({
-        ...job,
-        error: { code: typed instanceof BitnibbleError ? typed.code : 'usage', message },
-      });
-    }
-  }
-  json(flags, isList ? { files: results } : results[0]);
-  if (failed === 0) return;
-  process.stderr.write(errorLine(`${failed} of ${jobs.length} files were not quantized`));
-  process.exitCode = 1;
+  const work = (job: Job, i: number) => quantizeFile(job, kernels, recipe, replaces[i] === true, flags);
+  await eachFile(jobs, work, { flags, command, isList, done: 'quantized' });
 }
 
 /** What is to be said of weights that Keras quantized itself, and of what was left out. */

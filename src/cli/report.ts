@@ -1,12 +1,12 @@
-import { BitnibbleError } from '../errors.js';
 import { loadKernels } from '../kernels/index.js';
-import { writeFile } from '../node/files.js';
 import { openKeras } from '../node/models.js';
-import { TENSORFLOW_PACKAGES } from '../node/tfjs.js';
+import { isPartName } from '../node/packed.js';
+import { writePart } from '../node/parts.js';
+import { type PartNumber, WHOLE } from '../packed/part-number.js';
 import { checkSamples } from '../pipeline/inputs.js';
-import { measureReport, type ReportPart } from '../pipeline/report/measure.js';
-import type { ReportRow } from '../pipeline/report/types.js';
-import type { ReportDocument } from '../report/types.js';
+import { measureReportPart, type ReportPart } from '../pipeline/report/measure.js';
+import { mergeReports } from '../pipeline/report/parts.js';
+import { placeRows } from '../pipeline/report/rows.js';
 import {
   canCalibrate,
   chooseBackends,
@@ -18,11 +18,13 @@ import {
 import { heldBack } from './held-back.js';
 import { PIPE } from './inputs.js';
 import { type DataFlags, UsageError } from './options.js';
-import { colour, count, json, note, say, trace } from './output.js';
+import { colour, json, note, say, trace } from './output.js';
 import { checkOutput, noteReplaced } from './outputs.js';
+import { dataFingerprint, jsonOf, requirePartName, runInfo } from './parts.js';
 import { duration, type Progress, progress } from './progress.js';
+import { giveReport, loadRenderer, sayRows } from './report-output.js';
+import { documentOf, type ReportResult, wholeCommand } from './report-parts.js';
 import { reproductionOf } from './reproduce.js';
-import { table } from './table.js';
 
 interface Flags extends DataFlags {
   readonly output?: string;
@@ -31,6 +33,8 @@ interface Flags extends DataFlags {
   readonly mixes?: number;
   readonly seed: number;
   readonly within?: number;
+  /** Some of the work is done, into a part, `output`. */
+  readonly shard?: PartNumber;
 }
 
 const PARTS: Readonly<Record<ReportPart, readonly [label: string, unit: string]>> = {
@@ -46,25 +50,6 @@ const PARTS: Readonly<Record<ReportPart, readonly [label: string, unit: string]>
 /** `--calibrate none` */
 const isNone = (calibrate: readonly string[] | undefined) =>
   calibrate?.length === 1 && calibrate[0] === 'none';
-
-type Renderer = (report: ReportDocument) => string;
-
-/** Loaded before the work: it would be a pity to miss it afterwards. */
-async function loadRenderer(flags: Flags): Promise<Renderer> {
-  try {
-    return (await import('../report/page.js')).renderReport;
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    // What calibration lacks as well is said at once.
-    const too = isNone(flags.calibrate) || canCalibrate(flags) ? '' : ` ${TENSORFLOW_PACKAGES}`;
-    throw new BitnibbleError(
-      'no-plot',
-      `the figures need two packages that did not load (${message.split('\n', 1)[0]}): run "npm install @observablehq/plot linkedom${too}", or take the numbers alone with --json and without --output`,
-      { cause: error },
-    );
-  }
-}
 
 /** One bar after the other. */
 function bars(flags: Flags) {
@@ -83,22 +68,11 @@ function bars(flags: Flags) {
   };
 }
 
-function rowCells(row: ReportRow): string[] {
-  const { classes } = row;
-  return [
-    row.isPareto ? '*' : '',
-    row.name,
-    count(row.bytes),
-    `${row.ratio.toFixed(1)}x`,
-    row.bitsPerWeight.toFixed(2),
-    classes ? classes.top1.toFixed(4) : '',
-    classes ? (100 * classes.drop).toFixed(2) : '',
-    row.divergence === null ? 'not finite' : row.divergence.toPrecision(3),
-  ];
-}
-
 export async function report(file: string, flags: Flags): Promise<void> {
-  const { output } = flags;
+  const { output, shard } = flags;
+  requirePartName(output, shard);
+  if (!shard && output !== undefined && isPartName(output))
+    throw new UsageError(`--output expected a name ending in .html, got ${output}: parts are for --shard`);
   if (output === undefined && !flags.json)
     throw new UsageError('report expected --output FILE.html, or --json, or both');
   if (isNone(flags.calibrate) && flags.samples !== undefined)
@@ -107,7 +81,8 @@ export async function report(file: string, flags: Flags): Promise<void> {
     throw new UsageError('report expected a file by its name: its page says of which file its numbers are');
   const { seed, mixes = 4, samples = 1024 } = flags;
   const replaces = output !== undefined && checkOutput(output, { input: file });
-  const render = output === undefined ? undefined : await loadRenderer(flags);
+  const lacksTensorFlow = !isNone(flags.calibrate) && !canCalibrate(flags);
+  const render = output === undefined || shard ? undefined : await loadRenderer(lacksTensorFlow);
   const kernels = await loadKernels();
   const model = await openKeras(file);
   const bar = bars(flags);
@@ -132,43 +107,56 @@ export async function report(file: string, flags: Flags): Promise<void> {
     say(flags, `${file} on ${description}, backend ${how}, seed ${seed}\n`);
     const remark = held && 'note' in held ? held.note : undefined;
     if (remark) note(flags, remark);
-    const measured = await measureReport(runner, model, {
-      ...{ kernels, dataset, preprocess, seed, mixes, batchSize: flags.batch },
-      limit: held?.evaluated ?? limit,
-      ...(held
-        ? { calibration: { dataset: held.dataset, samples: held.samples, ...(tf ? { tf } : {}) } }
-        : {}),
-      onEstimate: (seconds) =>
-        say(
-          flags,
-          `The float model is evaluated${held ? ' and one row calibrated' : ''}; the rest takes about ${duration(seconds)}.`,
-        ),
-      onProgress: bar.update,
-    });
-    bar.stop();
-    for (const warning of measured.warnings) note(flags, warning);
-    const document: ReportDocument = {
-      ...measured,
-      ...(remark ? { warnings: [...measured.warnings, remark] } : {}),
-      ...(flags.within === undefined ? {} : { within: flags.within }),
-      reproduce: await reproductionOf(tf, model, backend, preprocessing),
-    };
-    if (output !== undefined && render) {
-      const page = render(document);
-      if (replaces) noteReplaced(flags, output);
-      await writeFile(output, [new TextEncoder().encode(page)]);
-    }
-    json(flags, document);
-    say(
-      flags,
-      table(
-        ['', 'Weights', 'Bytes', 'Ratio', 'Bits', 'Accuracy', 'Drop, points', 'Divergence'],
-        document.rows.map(rowCells),
-      ),
+    const measured = await measureReportPart(
+      runner,
+      model,
+      {
+        ...{ kernels, dataset, preprocess, seed, mixes, batchSize: flags.batch },
+        limit: held?.evaluated ?? limit,
+        ...(held
+          ? { calibration: { dataset: held.dataset, samples: held.samples, ...(tf ? { tf } : {}) } }
+          : {}),
+        onEstimate: (seconds) =>
+          say(
+            flags,
+            `The float model is evaluated${held ? ' and one row calibrated' : ''}; the rest takes about ${duration(seconds)}.`,
+          ),
+        onProgress: bar.update,
+      },
+      shard ?? WHOLE,
     );
-    say(flags, '\n*: on the Pareto front of bytes and accuracy (without classes: of bytes and divergence).');
-    for (const left of document.left) say(flags, `Left out: ${left}`);
-    if (output !== undefined) say(flags, `${colour.green('wrote')} ${output}`);
+    bar.stop();
+    for (const text of new Set(measured.warnings.map((warning) => warning.text))) note(flags, text);
+    const command = shard ? wholeCommand(process.argv.slice(2)) : process.argv.slice(2);
+    const result: ReportResult = {
+      ...{ measured, ...(remark ? { remark } : {}) },
+      ...(flags.within === undefined ? {} : { within: flags.within }),
+      reproduce: await reproductionOf(tf, model, { backend, preprocessing, command }),
+    };
+    if (shard && output !== undefined) {
+      const info = runInfo('report', shard, model, {
+        data: dataFingerprint(dataset, held?.evaluated ?? limit),
+        ...{ preprocess, backend: how, batch: flags.batch, seed, mixes, within: flags.within ?? null },
+        calibration: held
+          ? { data: dataFingerprint(held.dataset, held.samples), samples: held.samples }
+          : null,
+      });
+      if (replaces) noteReplaced(flags, output);
+      await writePart(output, info, jsonOf(result));
+      json(flags, { output, replaces, ...measured });
+      sayRows(flags, {
+        rows: placeRows([measured.float, ...measured.rows.map(({ row }) => row)]),
+        left: measured.about.left,
+      });
+      say(flags, `${colour.green('wrote')} ${output}, for merge`);
+      return;
+    }
+    const document = documentOf(mergeReports([measured]), result);
+    await giveReport(
+      flags,
+      document,
+      output !== undefined && render ? { output, replaces, text: render(document) } : undefined,
+    );
   } finally {
     bar.stop();
     model.close();

@@ -8,18 +8,25 @@ import type { Reproduction } from '../report/types.js';
 import type { TensorFlow } from '../tfjs/types.js';
 import { version } from './version.js';
 
-async function fileOf(path: string): Promise<Reproduction['files'][number]> {
+/** Size and SHA-256 of a file. */
+export async function fileOf(path: string): Promise<Reproduction['files'][number]> {
   const hash = createHash('sha256');
   for await (const piece of createReadStream(path)) hash.update(piece as Uint8Array);
   return { name: path, bytes: statSync(path).size, sha256: hash.digest('hex') };
 }
 
 /** A word as a POSIX shell takes it. */
-const quoted = (word: string) =>
+export const quoted = (word: string) =>
   /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 
 /** The command with its arguments as they can be typed again. */
 export const commandLine = (args: readonly string[]): string => ['bitnibble', ...args].map(quoted).join(' ');
+
+/** What was measured, as it is told. */
+interface How extends Pick<Reproduction, 'backend' | 'preprocessing'> {
+  /** The arguments of the command line. */
+  readonly command: readonly string[];
+}
 
 /**
  * What it takes to measure a model again: its files, the command, versions and the machine.
@@ -28,8 +35,7 @@ export const commandLine = (args: readonly string[]): string => ['bitnibble', ..
 export async function reproductionOf(
   tf: TensorFlow | undefined,
   model: KerasModel,
-  backend: string,
-  preprocessing: string,
+  { backend, preprocessing, command }: How,
 ): Promise<Reproduction> {
   const { container, h5 } = model.files;
   const parts = {
@@ -45,7 +51,7 @@ export async function reproductionOf(
   const native = binding?.TF_Version;
   const processors = cpus();
   return {
-    command: commandLine(process.argv.slice(2)),
+    command: commandLine(command),
     date: new Date().toISOString(),
     ...{ files, preprocessing, backend },
     versions: {

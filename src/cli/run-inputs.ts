@@ -1,12 +1,14 @@
 import { arrayDataset, type Preprocess } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
+import { isJpeg } from '../formats/jpeg.js';
 import type { NdArray, NumericArray } from '../formats/ndarray.js';
 import { readNpy } from '../formats/npy.js';
 import { openNpz } from '../formats/npz.js';
-import { isPng, readPng, withChannels } from '../formats/png.js';
+import { isPng, type PngImage, readPng, withChannels } from '../formats/png.js';
 import type { ModelSource } from '../model.js';
 import { openNetwork, type Shape } from '../network/index.js';
 import { readFile } from '../node/files.js';
+import { loadJpeg } from '../node/jpeg.js';
 import { sampleShape } from '../pipeline/inputs.js';
 import type { NetworkArray } from '../runtime/network.js';
 import { type ScaleFlags, scalingOf } from './scaling.js';
@@ -32,19 +34,19 @@ interface Wanted {
 const shapeText = (shape: Shape) => `[${shape.map((n) => n ?? 'any').join(',')}]`;
 
 /**
- * Reads what `--input` names: an array, a PNG image, or arrays by the names of the inputs. A sample may come alone or in a batch,
+ * Reads what `--input` names: an array, a PNG or JPEG image, or arrays by the names of the inputs. A sample may come alone or in a batch,
  * flattened or with axes of length 1 more or fewer.
  *
  * @throws BitnibbleError `data-mismatch`, `unknown-format`, and what the readers throw
  */
-export function readInputs(path: string, model: ModelSource, flags: ScaleFlags): RunInputs {
+export async function readInputs(path: string, model: ModelSource, flags: ScaleFlags): Promise<RunInputs> {
   const { network } = openNetwork(model);
   const wanted = network.inputs.map(({ name, value }): Wanted => {
     const { shape, dtype } = network.values[value] as { shape: Shape | undefined; dtype: string };
     if (!shape) throw mismatch(path, model, `the model does not say what shape its input ${name} has`);
     return { name, shape: shape.slice(1), dtype };
   });
-  const found = readArrays(path, wanted, model);
+  const found = await readArrays(path, wanted, model);
   const isOne = wanted.length === 1;
   if (!isOne && [flags.scale, flags.mean, flags.std].some((flag) => flag !== undefined))
     throw new UsageError(`--scale, --mean and --std expected a model of one input, got ${wanted.length}`);
@@ -140,11 +142,11 @@ function preprocessed(
   return (batch as { x: Float32Array }).x;
 }
 
-function readArrays(
+async function readArrays(
   path: string,
   wanted: readonly Wanted[],
   model: ModelSource,
-): ReadonlyMap<string, NdArray> {
+): Promise<ReadonlyMap<string, NdArray>> {
   const bytes = readFile(path);
   const [first] = wanted as [Wanted];
   const one = (array: NdArray) => {
@@ -152,10 +154,14 @@ function readArrays(
     const names = wanted.map(({ name }) => name).join(', ');
     throw mismatch(path, model, `expected an .npz file with an array for each input: ${names}`);
   };
-  if (isPng(bytes)) return one(imageArray(bytes, first, path, model));
+  if (isPng(bytes)) return one(imageArray(readPng(bytes, path), first, path, model));
+  if (isJpeg(bytes)) return one(imageArray((await loadJpeg(path)).read(bytes, path), first, path, model));
   if (bytes[0] === 0x93) return one(readNpy(bytes, { name: path }));
   if (bytes[0] !== 0x50 || bytes[1] !== 0x4b)
-    throw new BitnibbleError('unknown-format', `${path}: expected an .npy or .npz file or a PNG image`);
+    throw new BitnibbleError(
+      'unknown-format',
+      `${path}: expected an .npy or .npz file or a PNG or JPEG image`,
+    );
   const archive = openNpz(bytes, { name: path });
   const [only] = archive.names;
   if (wanted.length === 1 && archive.names.length === 1 && only !== undefined) return one(archive.read(only));
@@ -163,8 +169,7 @@ function readArrays(
 }
 
 /** An image as the network has its axes: channels last, first, or none. */
-function imageArray(bytes: Uint8Array, { shape }: Wanted, path: string, model: ModelSource): NdArray {
-  const image = readPng(bytes, path);
+function imageArray(image: PngImage, { shape }: Wanted, path: string, model: ModelSource): NdArray {
   const { width, height } = image;
   const isFirst =
     shape.length === 3 && (shape[0] === 1 || shape[0] === 3) && shape[2] !== 1 && shape[2] !== 3;

@@ -86,7 +86,7 @@ export async function run(file: string, flags: Flags): Promise<void> {
     trace(flags, `${file}: opened`);
     const reason = await whyNotRunnable(model);
     if (reason !== undefined) throw new BitnibbleError('unsupported-layer', `${model.file}: ${reason}`);
-    inputs = readInputs(input, model, flags);
+    inputs = await readInputs(input, model, flags);
     trace(flags, `${input}: ${inputs.samples} samples, ${inputs.preprocessing}`);
     const { weights, ranges } = flags;
     network = await loadNetwork(model, { weights, ranges, shapes: inputs.shapes });

@@ -6,7 +6,14 @@ import {
   parsePreprocess,
 } from '../data/index.js';
 import type { ModelSource } from '../model.js';
-import { firstRange, type StoredRange, scaleFor, scalesFor, storedRanges } from '../pipeline/input-range.js';
+import {
+  factorText,
+  firstRange,
+  type StoredRange,
+  scaleFor,
+  scalesFor,
+  storedRanges,
+} from '../pipeline/input-range.js';
 import { bindInputs, wantedInputs } from '../pipeline/inputs.js';
 import { UsageError } from './usage.js';
 
@@ -23,9 +30,6 @@ export interface Scaling {
   /** `inputs x 1/255 (by default)` */
   readonly preprocessing: string;
 }
-
-/** `1/255` where it is that. */
-export const factorText = (scale: number): string => (scale === 1 / 255 ? '1/255' : String(scale));
 
 /**
  * Settles how inputs are scaled: as typed, else as `scaleFor` finds it from the model's constants and the data.

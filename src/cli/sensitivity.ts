@@ -2,19 +2,14 @@ import { type Dataset, samplesFrom } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import { loadKernels } from '../kernels/index.js';
 import type { ModelSource, QuantizableModel } from '../model.js';
-import { writeFile } from '../node/files.js';
+import { writePart } from '../node/parts.js';
+import { type PartNumber, WHOLE } from '../packed/part-number.js';
 import { type CalibrationOptions, calibrateModel } from '../pipeline/calibrate/calibrate.js';
 import { evaluateModel } from '../pipeline/evaluate.js';
 import { checkLabels } from '../pipeline/inputs.js';
-import {
-  chooseForBits,
-  chooseForFile,
-  type Mix,
-  mixesOf,
-  smallestWithin,
-  summaryOf,
-} from '../pipeline/mixed.js';
-import { leastRows, measureSensitivity, type SensitivityReport } from '../pipeline/sensitivity.js';
+import { chooseForBits, chooseForFile, type Mix, mixesOf, smallestWithin } from '../pipeline/mixed.js';
+import { leastRows, measureSensitivityPart, type SensitivityReport } from '../pipeline/sensitivity.js';
+import { mergeSensitivity } from '../pipeline/sensitivity-parts.js';
 import { foldBatchNorm } from '../pipeline/transform/fold.js';
 import type { SchemeName } from '../schemes/types.js';
 import type { TensorFlow } from '../tfjs/types.js';
@@ -23,8 +18,10 @@ import { openKerasInput } from './inputs.js';
 import { type DataFlags, UsageError } from './options.js';
 import { colour, count, json, note, say, trace } from './output.js';
 import { checkOutput, noteReplaced } from './outputs.js';
+import { dataFingerprint, requirePartName, runInfo } from './parts.js';
 import { progress } from './progress.js';
-import { table } from './table.js';
+import { chosenOf, sayMix, sensitivityTable, writeRecipe } from './sensitivity-output.js';
+import { sensitivityResult } from './sensitivity-parts.js';
 
 interface Flags extends DataFlags {
   readonly output?: string;
@@ -34,6 +31,8 @@ interface Flags extends DataFlags {
   readonly maxDrop?: number;
   readonly check?: number;
   readonly fold: boolean;
+  /** Some of the layers are measured, into a part, `output`. */
+  readonly shard?: PartNumber;
 }
 
 /** What is to be met; none: the table alone. */
@@ -46,7 +45,23 @@ type Goal =
 /** Samples that drops are checked on unless told otherwise. */
 const CHECKED = 2000;
 
-function goalOf({ bits, targetBytes, maxDrop, output, check }: Flags): Goal {
+function goalOf({ bits, targetBytes, maxDrop, output, check, shard }: Flags): Goal {
+  if (shard) {
+    if (bits !== undefined)
+      throw new UsageError(
+        '--shard and --bits exclude each other: merge takes --bits, when all layers are measured',
+      );
+    for (const [option, value, what] of [
+      ['--target-bytes', targetBytes, 'the model'],
+      ['--max-drop', maxDrop, 'the model and the data'],
+    ] as const)
+      if (value !== undefined)
+        throw new UsageError(
+          `--shard and ${option} exclude each other: that is chosen when all layers are measured, by merge, which does not have ${what}; it takes --bits`,
+        );
+    requirePartName(output, shard);
+    return undefined;
+  }
   const given = [bits, targetBytes, maxDrop].filter((value) => value !== undefined);
   if (given.length > 1) throw new UsageError('--bits, --target-bytes and --max-drop exclude each other');
   if (given.length === 0 && output !== undefined)
@@ -81,10 +96,27 @@ export async function sensitivity(path: string, flags: Flags): Promise<void> {
       if ('bits' in goal) chooseForBits(least, goal.bits);
       else chooseForFile(least, goal.targetBytes, model, kernels);
     }
-    const report = await measureSensitivity(tf, model, { ...options, schemes, onProgress: bar.update });
+    const measured = { file: path, data: dataset.name, preprocess, backend };
+    const all = { ...options, schemes, onProgress: bar.update };
+    const part = await measureSensitivityPart(tf, model, all, flags.shard ?? WHOLE);
     bar.stop();
-    for (const warning of report.warnings) note(flags, warning);
-    say(flags, sensitivityTable(report, schemes));
+    for (const warning of part.warnings) note(flags, warning);
+    if (flags.shard && flags.output !== undefined) {
+      const info = runInfo('sensitivity', flags.shard, keras, {
+        data: dataFingerprint(dataset, samples),
+        ...{ preprocess, backend, batch: flags.batch, schemes, samples, fold: flags.fold },
+      });
+      if (replaces) noteReplaced(flags, flags.output);
+      await writePart(flags.output, info, sensitivityResult(measured, schemes, part));
+      const { rows, count: _, ...rest } = part;
+      const report = { ...rest, rows: rows.map(({ row }) => row) };
+      json(flags, { ...measured, ...report, output: flags.output, replaces });
+      say(flags, () => sensitivityTable(report, schemes));
+      say(flags, `${colour.green('wrote')} ${flags.output}, for merge`);
+      return;
+    }
+    const report = mergeSensitivity([part]);
+    say(flags, () => sensitivityTable(report, schemes));
     let mix: Mix | undefined;
     let drop: number | undefined;
     if (goal && 'bits' in goal) mix = chooseForBits(report.rows, goal.bits);
@@ -94,70 +126,20 @@ export async function sensitivity(path: string, flags: Flags): Promise<void> {
       ({ mix, drop } = await mixForDrop(search, report, goal.maxDrop));
     }
     if (mix && flags.output !== undefined) {
-      const text = `${JSON.stringify(mix.recipe, undefined, 2)}\n`;
       if (replaces) noteReplaced(flags, flags.output);
-      await writeFile(flags.output, [new TextEncoder().encode(text)]);
+      await writeRecipe(flags.output, mix);
     }
-    const chosen = mix && {
-      ...{
-        recipe: mix.recipe,
-        bytes: mix.bytes,
-        bitsPerWeight: mix.bitsPerWeight,
-        divergence: mix.divergence,
-      },
-      ...(drop === undefined ? {} : { drop }),
-    };
     json(flags, {
-      file: path,
-      data: dataset.name,
-      preprocess,
-      backend,
+      ...measured,
       ...report,
       ...(flags.output === undefined ? {} : { output: flags.output, replaces }),
-      ...(chosen ? { chosen } : {}),
+      ...(mix ? { chosen: chosenOf(mix, drop) } : {}),
     });
-    if (!mix) return;
-    const rows = mix.chosen.map((row) => [
-      row.layer,
-      row.scheme,
-      count(row.bytes),
-      row.divergence.toPrecision(3),
-    ]);
-    say(flags, `\n${table(['Layer', 'Chosen', 'Bytes', 'Divergence'], rows)}`);
-    say(
-      flags,
-      `\n${summaryOf(mix)}: ${count(mix.bytes)} bytes of codes and scales, ${mix.bitsPerWeight.toFixed(3)} bits per weight` +
-        (drop === undefined ? '' : `, ${(100 * drop).toFixed(2)} points below float on the samples checked`),
-    );
-    if (flags.output === undefined) say(flags, JSON.stringify(mix.recipe));
-    else say(flags, `${colour.green('wrote')} ${flags.output}, for calibrate --recipe`);
+    sayMix(flags, mix, flags.output, drop);
   } finally {
     bar.stop();
     keras.close();
   }
-}
-
-/** A row for each layer: what each scheme saves and costs. */
-function sensitivityTable({ rows }: SensitivityReport, schemes: readonly SchemeName[]): string {
-  const layers = [...new Set(rows.map(({ layer }) => layer))];
-  const body = layers.map((layer) => {
-    const own = rows.filter((row) => row.layer === layer);
-    const [{ parameters, fallback }] = own as [(typeof own)[number]];
-    return [
-      layer + (fallback ? ' (without data)' : ''),
-      count(parameters),
-      ...own.map(({ saved }) => count(saved)),
-      ...own.map((row) => row.divergence.toPrecision(3)),
-    ];
-  });
-  return table(
-    [
-      ...['Layer', 'Weights'],
-      ...schemes.map((scheme) => `Saved, ${scheme}`),
-      ...schemes.map((scheme) => `Divergence, ${scheme}`),
-    ],
-    body,
-  );
 }
 
 interface DropSearch {

@@ -29,7 +29,22 @@ export {
   sampleDataset,
   type Targets,
 } from './dataset.js';
+export {
+  type AnswerFile,
+  isAnswerFile,
+  joinFiles,
+  type NetworkInput,
+  readDataFile,
+} from './files.js';
+export { type Folder, type FolderFile, imageFolder, type WantedShape } from './folder.js';
 export { type GatherOptions, gatherSamples, type Sample, type SampleValues } from './gather.js';
-export { type ImageFile, type ImageOptions, imageDataset } from './images.js';
+export {
+  type DecodedImage,
+  type ImageCodec,
+  type ImageFile,
+  type ImageOptions,
+  imageDataset,
+  type StoredImage,
+} from './images.js';
 export { type Preprocess, type PreprocessTexts, parsePreprocess } from './preprocess.js';
 export { arraysOf, inputsOf, joinInputs, type NamedDataset, pickSamples, samplesFrom } from './several.js';

@@ -11,7 +11,7 @@ export interface Direction {
   /** What roles of its weights begin with. */
   readonly prefix: string;
   readonly isBackward: boolean;
-  /** Outputs stand in the order in which they were made, not where their inputs stand, on a way back. */
+  /** Outputs do not stand where their inputs stand, but from the other end: on a way back in the order in which they were made. */
   readonly isTurned: boolean;
   readonly initial: readonly Tensor[];
 }

@@ -1,4 +1,4 @@
-import { givesZeros } from '../network/operations/sequences.js';
+import { givesZeros, headsOf, seenPlaces } from '../network/operations/sequences.js';
 import { bounded, type Context, type Emit, floatOf, known } from './context.js';
 import { refuse } from './refusal.js';
 import { Tensor } from './tensor.js';
@@ -19,17 +19,19 @@ function jointMask(
     joint = joint ? graph.binary('And', joint, mask) : mask;
   };
   for (const mask of masks) if (mask) add(graph.cast(mask, 'bool'));
-  if (a.use_causal_mask === true || a.causal === true) {
+  // Places that all may see need no lengths that are known.
+  if (seenPlaces(a, 0, 0)) {
     const [n, m] = [known(rows, 'queries'), known(columns, 'keys')];
-    const lower = Array.from({ length: bounded(n * m, 'a causal mask') }, (_, i) =>
-      i % m <= Math.floor(i / m) ? 1 : 0,
-    );
-    add(graph.constant('bool', lower, [n, m]));
+    bounded(n * m, 'a mask of places');
+    add(graph.constant('bool', seenPlaces(a, n, m) as number[], [n, m]));
   }
   return joint;
 }
 
-/** Softmax over the keys that may be seen; where none may, all count alike, or nothing does (`isZeroed`). */
+/**
+ * Softmax over the keys that may be seen; where none may, all count alike, or nothing does (`isZeroed`). A causal mask alone leaves
+ * each query a key.
+ */
 function attend({ graph }: Context, scores: Val, mask: Val | undefined, isZeroed: boolean): Val {
   const axis = scores.shape.length - 1;
   if (!mask) return graph.softmax(scores, axis);
@@ -55,21 +57,21 @@ const multiHead: Emit = (c) => {
       x.shape.at(-1) as Dim,
     ]);
   };
-  const heads = Number(a.num_heads);
-  const keyDim = Number(a.key_dim);
-  const valueDim = Number(a.value_dim ?? a.key_dim);
-  const project = (x: Val, role: string, dim: number, order: readonly number[]): Val => {
+  const { heads, keyHeads, keyDim, valueDim } = headsOf(a);
+  const project = (x: Val, role: string, count: number, dim: number, order: readonly number[]): Val => {
     const rows = c.product(x, {
       ...{ id: c.id(`${role}/kernel`) as string, name: `${node.layer}/${role}`, rows: [0], columns: [1, 2] },
       bias: c.values(`${role}/bias`),
     });
     const [batch, time] = rows.shape as [Dim, Dim];
-    return graph.transpose(graph.reshape(rows, [batch, time, heads, dim]), order);
+    if (count === heads) return graph.transpose(graph.reshape(rows, [batch, time, heads, dim]), order);
+    const own = graph.repeat(graph.reshape(rows, [batch, time, count, 1, dim]), [1, 1, 1, heads / count, 1]);
+    return graph.transpose(graph.reshape(own, [batch, time, heads, dim]), order);
   };
   const [xq, xv, xk] = [flat(given), flat(value), flat(key)];
-  const q = project(xq, 'query', keyDim, [0, 2, 1, 3]);
-  const k = project(xk, 'key', keyDim, [0, 2, 3, 1]);
-  const v = project(xv, 'value', valueDim, [0, 2, 1, 3]);
+  const q = project(xq, 'query', heads, keyDim, [0, 2, 1, 3]);
+  const k = project(xk, 'key', keyHeads, keyDim, [0, 2, 3, 1]);
+  const v = project(xv, 'value', keyHeads, valueDim, [0, 2, 1, 3]);
   const scores = graph.binary('Mul', graph.matmul(q, k), 1 / Math.sqrt(keyDim));
   const masks = [
     maskOf(c, 'query_mask', [1, 3]),
@@ -77,8 +79,17 @@ const multiHead: Emit = (c) => {
     attentionMask(c),
   ];
   const mask = jointMask(c, masks, xq.shape[1] as Dim, xv.shape[1] as Dim);
-  const shares = attend(c, scores, mask, givesZeros(a, given.shape.length - 2));
-  const mixed = graph.transpose(graph.matmul(shares, v), [0, 2, 1, 3]);
+  const mayBeNone = masks.some((own) => own !== undefined);
+  const shares = attend(c, scores, mask, mayBeNone && givesZeros(a, given.shape.length - 2));
+  const given1 = graph.transpose(graph.matmul(shares, v), [0, 2, 1, 3]);
+  const mixed =
+    a.use_gate === true
+      ? graph.binary(
+          'Mul',
+          given1,
+          graph.unary('Sigmoid', project(xq, 'gate', heads, valueDim, [0, 1, 2, 3])),
+        )
+      : given1;
   const joined = graph.reshape(mixed, [mixed.shape[0] as Dim, mixed.shape[1] as Dim, heads * valueDim]);
   const out = c.product(joined, {
     ...{ id: c.id('attention_output/kernel') as string, name: `${node.layer}/attention_output` },
@@ -140,6 +151,7 @@ const plainAttention =
 /** Attention of sequences. */
 export const ATTENTION: Readonly<Record<string, Emit>> = {
   MultiHeadAttention: multiHead,
+  GroupQueryAttention: multiHead,
   Attention: plainAttention(false),
   AdditiveAttention: plainAttention(true),
 };

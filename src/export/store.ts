@@ -15,6 +15,7 @@ function constantBytes(type: ConstantType, values: readonly number[]): Uint8Arra
 export abstract class GraphStore {
   readonly #names = new Set<string>(['']);
   readonly #constants = new Map<string, Val>();
+  readonly #floats = new Map<string, { readonly values: Float32Array; readonly val: Val }>();
   readonly #renamed = new Map<string, string>();
   /** What names begin with: the path of the Keras layer. */
   scope = '';
@@ -40,9 +41,15 @@ export abstract class GraphStore {
     return this.unique(this.scope === '' ? op : `${this.scope}/${op}`);
   }
 
-  /** Floats that are stored under a name. */
+  /** Floats that are stored under a name: once for all calls of a layer. */
   floats(name: string, values: Float32Array, shape: readonly number[] = [values.length]): Val {
-    return this.stored(name, 'float', shape, bytesOf(values));
+    const known = this.#floats.get(name);
+    const isSame =
+      known?.val.shape.join() === shape.join() && known.values.every((own, i) => Object.is(own, values[i]));
+    if (known && isSame) return known.val;
+    const val = this.stored(name, 'float', shape, bytesOf(values));
+    this.#floats.set(name, { values, val });
+    return val;
   }
 
   /** A small constant, the same for all who want it. */

@@ -20,3 +20,7 @@ export function checkName(name: string, what: string, most = MAX_NAME): string {
     `${what} has a name of ${name.length} characters, expected at most ${most}: ${JSON.stringify(name.slice(0, 40))}...`,
   );
 }
+
+/** Whether a name is that of a file in the same folder, and leads nowhere else. */
+export const isPlainFileName = (name: unknown): name is string =>
+  typeof name === 'string' && name.length <= 255 && /^[^/\\:\0]+$/.test(name) && !/^\.+$/.test(name);

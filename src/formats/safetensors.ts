@@ -39,6 +39,15 @@ function damaged(what: string, fault: string): BitnibbleError {
 }
 
 /**
+ * Whether a file begins as a JSON object does, such as the index of a model in shards, and not as a safetensors file: that
+ * has zeros in the upper bytes of its length.
+ *
+ * @param prefix the first 8 bytes or more
+ */
+export const startsJson = (prefix: Uint8Array): boolean =>
+  /^\s*\{\s*("|$)/.test(String.fromCharCode(...prefix.subarray(0, 8)));
+
+/**
  * Length of header and length prefix together, from the first 8 bytes of a file.
  * @throws BitnibbleError `not-safetensors`, `too-large`
  */
@@ -57,9 +66,10 @@ export function safetensorsHeaderBytes(prefix: Uint8Array, what: string): number
       `${what}: a header of ${length} bytes, expected at most ${MAX_HEADER_BYTES}`,
     );
   if (length < 2 || length > MAX_HEADER_BYTES) {
+    const hint = startsJson(prefix) ? '; an index of shards is opened with bitnibble/shards' : '';
     throw new BitnibbleError(
       'not-safetensors',
-      `${what}: expected a safetensors file, its first 8 bytes give a header of ${length} bytes`,
+      `${what}: expected a safetensors file, its first 8 bytes give a header of ${length} bytes${hint}`,
     );
   }
   return 8 + length;
@@ -154,15 +164,18 @@ export function readSafetensorsHeader(
 }
 
 /** Whether an object, or one in it, has two members of one name. `JSON.parse` keeps the last. */
-function hasTwins(json: string, parsed: Record<string, unknown>): boolean {
+export function hasTwins(json: string, parsed: Record<string, unknown>): boolean {
   // A text that comes back whole had none. A Worker that starts saves two milliseconds; long texts cost memory.
   if (json.length <= 2 ** 20 && JSON.stringify(parsed) === json.trimEnd()) return false;
   const members = Object.values(parsed).reduce<number>(
-    (sum, value) => sum + Object.keys(value as object).length,
+    (sum, value) => sum + (isMap(value) ? Object.keys(value).length : 0),
     Object.keys(parsed).length,
   );
   return countMembers(json) !== members;
 }
+
+const isMap = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Members of an object and of the objects in it, counted in JSON that is known to be valid. */
 function countMembers(json: string): number {
@@ -180,9 +193,7 @@ function countMembers(json: string): number {
 }
 
 function asObject(value: unknown, what: string, name: string): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw damaged(what, `${name} is not an object`);
-  }
+  if (!isMap(value)) throw damaged(what, `${name} is not an object`);
   return value as Record<string, unknown>;
 }
 
@@ -248,7 +259,8 @@ export interface SafetensorsLayout<T extends TensorHead = TensorHead> {
   readonly size: number;
 }
 
-const bytesOfTensor = ({ dtype, shape }: TensorHead): number => sizeOf(shape) * DTYPE_BYTES[dtype];
+/** Bytes of the values of a tensor. */
+export const bytesOfTensor = ({ dtype, shape }: TensorHead): number => sizeOf(shape) * DTYPE_BYTES[dtype];
 
 /**
  * Lays out a safetensors file, whose header comes first, before any value is known.

@@ -1,4 +1,5 @@
 import { crc32 } from './crc32.js';
+import { CENTRAL, endRecords, FULL, LOCAL, wideField } from './zip-records.js';
 
 /** A member of an archive to be written: its bytes are asked for twice, and have to be the same each time. */
 export interface ZipMember {
@@ -7,20 +8,8 @@ export interface ZipMember {
   readonly pieces: () => Iterable<Uint8Array>;
 }
 
-const FULL = 0xffff_ffff;
 /** 1 January 1980, the first day that zip knows: the same input gives the same bytes. */
 const DATE = 0x21;
-
-/** An extra field of zip64 for the numbers that do not fit into their own. */
-function wideField(numbers: readonly number[]): Uint8Array {
-  if (numbers.length === 0) return new Uint8Array();
-  const out = new Uint8Array(4 + 8 * numbers.length);
-  const view = new DataView(out.buffer);
-  view.setUint16(0, 1, true);
-  view.setUint16(2, 8 * numbers.length, true);
-  for (const [i, value] of numbers.entries()) view.setBigUint64(4 + 8 * i, BigInt(value), true);
-  return out;
-}
 
 function record(member: ZipMember, crc: number, headerAt: number | undefined): Uint8Array {
   const { size } = member;
@@ -33,7 +22,7 @@ function record(member: ZipMember, crc: number, headerAt: number | undefined): U
   const view = new DataView(out.buffer);
   // Central records have the version of the writer before that of readers.
   const at = isCentral ? 2 : 0;
-  view.setUint32(0, isCentral ? 0x02014b50 : 0x04034b50, true);
+  view.setUint32(0, isCentral ? CENTRAL : LOCAL, true);
   const version = extra.length > 0 ? 45 : 20;
   if (isCentral) view.setUint16(4, version, true);
   view.setUint16(at + 4, version, true);
@@ -51,38 +40,12 @@ function record(member: ZipMember, crc: number, headerAt: number | undefined): U
   return out;
 }
 
-function end(count: number, size: number, start: number): Uint8Array {
-  const isWide = start + size >= FULL;
-  const out = new Uint8Array((isWide ? 76 : 0) + 22);
-  const view = new DataView(out.buffer);
-  if (isWide) {
-    view.setUint32(0, 0x06064b50, true);
-    view.setBigUint64(4, 44n, true);
-    view.setUint16(12, 45, true);
-    view.setUint16(14, 45, true);
-    view.setBigUint64(24, BigInt(count), true);
-    view.setBigUint64(32, BigInt(count), true);
-    view.setBigUint64(40, BigInt(size), true);
-    view.setBigUint64(48, BigInt(start), true);
-    view.setUint32(56, 0x07064b50, true);
-    view.setBigUint64(64, BigInt(start + size), true);
-    view.setUint32(72, 1, true);
-  }
-  const at = isWide ? 76 : 0;
-  view.setUint32(at, 0x06054b50, true);
-  view.setUint16(at + 8, count, true);
-  view.setUint16(at + 10, count, true);
-  view.setUint32(at + 12, Math.min(size, FULL), true);
-  view.setUint32(at + 16, Math.min(start, FULL), true);
-  return out;
-}
-
 const headBytes = ({ name, size }: ZipMember) =>
   30 + new TextEncoder().encode(name).length + (size >= FULL ? 20 : 0);
 
 /**
- * A zip archive of members that are stored as they are, piece by piece, in their order; fewer than 65,535. With zip64's
- * numbers where 32 bits are too few.
+ * A zip archive of members that are stored as they are, piece by piece, in their order. With zip64's
+ * numbers where 16 or 32 bits are too few.
  *
  * @throws RangeError for a member that gives more or fewer bytes than it said
  */
@@ -96,8 +59,9 @@ export function zipFile(members: readonly ZipMember[]): { bytes: number; pieces(
   });
   const directory = members.map((member, i) => record(member, 0, places[i] as number));
   const size = directory.reduce((sum, { length }) => sum + length, 0);
+  const end = endRecords({ count: members.length, size, start });
   return {
-    bytes: start + size + end(members.length, size, start).length,
+    bytes: start + size + end.length,
     *pieces() {
       const crcs: number[] = [];
       for (const member of members) {
@@ -115,7 +79,7 @@ export function zipFile(members: readonly ZipMember[]): { bytes: number; pieces(
       }
       for (const [i, member] of members.entries())
         yield record(member, crcs[i] as number, places[i] as number);
-      yield end(members.length, size, start);
+      yield end;
     },
   };
 }

@@ -3,15 +3,9 @@ import { BitnibbleError } from '../errors.js';
 import { crc32 } from './crc32.js';
 import { bytesAccess, type RandomAccess } from './random-access.js';
 import { readZipDirectory, type ZipEntry, ZipReader } from './zip.js';
+import { CENTRAL, endRecords, FULL, LOCAL, wideField, ZIP64 } from './zip-records.js';
 
 const CHUNK = 2 ** 20;
-const FULL = 0xffffffff;
-const LOCAL = 0x04034b50;
-const CENTRAL = 0x02014b50;
-const END = 0x06054b50;
-const END64 = 0x06064b50;
-const LOCATOR64 = 0x07064b50;
-const ZIP64 = 1;
 
 /** What changes of a member. */
 interface Stored {
@@ -65,7 +59,11 @@ export function* replaceMember(
     );
   yield* records;
   const size = records.reduce((sum, { length }) => sum + length, 0);
-  yield endRecords(zip, directoryEnd, endRecord, entries.length, size, directoryAt + shift);
+  yield endRecords(
+    { count: entries.length, size, start: directoryAt + shift },
+    zip.slice(endRecord, zip.size - endRecord),
+    directoryEnd !== endRecord,
+  );
 }
 
 function moved(entry: ZipEntry, shift: number): Stored {
@@ -104,14 +102,7 @@ function extraField(old: Uint8Array, wide: readonly number[]): Uint8Array {
     at = end;
   }
   kept.push(...old.subarray(at));
-  if (wide.length === 0) return Uint8Array.from(kept);
-  const out = new Uint8Array(4 + 8 * wide.length + kept.length);
-  const fields = new DataView(out.buffer);
-  fields.setUint16(0, ZIP64, true);
-  fields.setUint16(2, 8 * wide.length, true);
-  for (const [i, value] of wide.entries()) fields.setBigUint64(4 + 8 * i, BigInt(value), true);
-  out.set(kept, 4 + 8 * wide.length);
-  return out;
+  return Uint8Array.from([...wideField(wide), ...kept]);
 }
 
 /** The local header of a member, sizes in the header itself and not behind the data. */
@@ -162,42 +153,5 @@ function centralRecord(
   view.setUint32(24, Math.min(size, FULL), true);
   view.setUint16(30, extra.length, true);
   view.setUint32(42, Math.min(headerAt, FULL), true);
-  return out;
-}
-
-/** The end of the archive, its comment kept; with zip64's records where the numbers need them. */
-function endRecords(
-  zip: ZipReader,
-  directoryEnd: number,
-  endAt: number,
-  count: number,
-  size: number,
-  start: number,
-): Uint8Array {
-  const hadZip64 = directoryEnd !== endAt;
-  const isWide = hadZip64 || count >= 0xffff || size >= FULL || start >= FULL;
-  const tail = zip.slice(endAt, zip.size - endAt);
-  const out = new Uint8Array((isWide ? 76 : 0) + tail.length);
-  const view = new DataView(out.buffer);
-  if (isWide) {
-    view.setUint32(0, END64, true);
-    view.setBigUint64(4, 44n, true);
-    view.setUint16(12, 45, true);
-    view.setUint16(14, 45, true);
-    view.setBigUint64(24, BigInt(count), true);
-    view.setBigUint64(32, BigInt(count), true);
-    view.setBigUint64(40, BigInt(size), true);
-    view.setBigUint64(48, BigInt(start), true);
-    view.setUint32(56, LOCATOR64, true);
-    view.setBigUint64(64, BigInt(start + size), true);
-    view.setUint32(72, 1, true);
-  }
-  const end = isWide ? 76 : 0;
-  out.set(tail, end);
-  view.setUint32(end, END, true);
-  view.setUint16(end + 8, Math.min(count, 0xffff), true);
-  view.setUint16(end + 10, Math.min(count, 0xffff), true);
-  view.setUint32(end + 12, Math.min(size, FULL), true);
-  view.setUint32(end + 16, Math.min(start, FULL), true);
   return out;
 }

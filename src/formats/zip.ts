@@ -3,6 +3,7 @@ import { BitnibbleError } from '../errors.js';
 import { crc32 } from './crc32.js';
 import { type ReadOptions, SMALL_BYTES, STEP, UNPACK_LIMIT, USUAL_GROWTH } from './gzip.js';
 import type { RandomAccess } from './random-access.js';
+import { CENTRAL, END, END64, FULL, LOCAL, LOCATOR64, ZIP64 } from './zip-records.js';
 
 /** One file of a zip archive, as the central directory states it and the local header confirms. */
 export interface ZipEntry {
@@ -22,13 +23,6 @@ export interface ZipEntry {
 
 /** Bytes read ahead at each place of the archive. */
 const WINDOW = 16384;
-
-const LOCAL = 0x04034b50;
-const CENTRAL = 0x02014b50;
-const END = 0x06054b50;
-const END64 = 0x06064b50;
-const LOCATOR64 = 0x07064b50;
-const FULL = 0xffffffff;
 
 /** No deflate stream grows by more: 258 bytes from two bits. */
 const DEFLATE_GROWTH = 1032;
@@ -175,7 +169,7 @@ export class ZipReader {
   /** Replaces the fields that are full by those of the zip64 extra field, in its order. */
   private zip64(stated: number[], from: number, to: number, name: string): number[] {
     for (let at = from; at + 4 <= to; at += 4 + this.u16(at + 2)) {
-      if (this.u16(at) === 1) {
+      if (this.u16(at) === ZIP64) {
         const stop = at + 4 + this.u16(at + 2);
         let field = at + 4;
         return stated.map((value) => {

@@ -85,7 +85,7 @@ const RECURRENT =
  * | Embedding | `(tokens, features)` | 0: one scale per token |
  * | ReversibleEmbedding: `reverse_embeddings` | `(features, tokens)` | last |
  * | LSTM, GRU, SimpleRNN, ConvLSTM: `kernel`, `recurrent_kernel` | `(..., in, gates * units)` | last |
- * | MultiHeadAttention: `query`, `key`, `value`; `attention_output` | `(in, heads, features)`; `(heads, features, out)` | the last two; last |
+ * | MultiHeadAttention: `query`, `key`, `gate`, `value`; `attention_output` | `(in, heads, features)`; `(heads, features, out)` | the last two; last |
  * | Keras 1: Convolution2D and others, Deconvolution2D | `(..., in, out)`; with `dim_ordering: "th"` `(out, in, ...)` | last; 0 |
  */
 const TABLE: readonly (readonly [className: RegExp, weight: RegExp, axes: Axes])[] = [
@@ -102,7 +102,7 @@ const TABLE: readonly (readonly [className: RegExp, weight: RegExp, axes: Axes])
   [/^ReversibleEmbedding$/, /^reverse_embeddings$/, last],
   [RECURRENT, /^(recurrent_)?kernel$/, last],
   [/^(LSTM|GRU|SimpleRNN|ConvLSTM2D)$/, /(^|_)[WU](_[a-z])?$/, last],
-  [ATTENTION, /(^|\/)(query|key|value)\/kernel$/, lastTwo],
+  [ATTENTION, /(^|\/)(query|key|gate|value)\/kernel$/, lastTwo],
   [ATTENTION, /(^|\/)attention_output\/kernel$/, last],
 ];
 

@@ -1,19 +1,20 @@
 import { BitnibbleError } from '../errors.js';
 import { isGzip } from '../formats/gzip.js';
+import { JSON_LIMIT, parseJson } from '../formats/json.js';
 import { safetensorsMetadata } from '../formats/safetensors.js';
 import { checkCalls } from '../network/order.js';
 import { isZip, type KerasMembers, openArchive, openFolder, WEIGHTS_MEMBER } from './archive.js';
-import { layersOfWeights, listedLayers } from './config.js';
+import { isObject, layersOfWeights, listedLayers } from './config.js';
 import type { Hdf5 } from './hdf5.js';
 import { type KerasContents, type KerasFiles, KerasModel } from './keras-model.js';
 import { isLegacy, readLegacy } from './legacy.js';
 import { openHdf5 } from './open-hdf5.js';
 import { floatView } from './quantized/view.js';
-import { isJsonObject, readShardList } from './shards.js';
+import { checkShards, isJsonObject, readShardList, type ShardList } from './shards.js';
 import { type ByteSource, bytesSource } from './source.js';
 import { isHdf5 } from './superblock.js';
 import { placeVariables, requireVariables } from './vars-model.js';
-import { readVarsTree } from './vars-tree.js';
+import { allVariables, readVarsTree } from './vars-tree.js';
 
 /** How a Keras file is opened. */
 export interface OpenKerasOptions {
@@ -57,6 +58,12 @@ async function openAs(source: ByteSource, name: string, options: OpenKerasOption
       `${name}: already packed: its weights are the codes and scales of a bitnibble file`,
     );
   }
+  if (isPackedIndex(source)) {
+    throw new BitnibbleError(
+      'already-packed',
+      `${name}: already packed: the index of shards that hold codes and scales`,
+    );
+  }
   if (isJsonObject(source)) return openShards(source, name, options);
   throw new BitnibbleError(
     'not-hdf5',
@@ -66,6 +73,19 @@ async function openAs(source: ByteSource, name: string, options: OpenKerasOption
 
 /** Whether a file is one of `writePacked`, whatever version: its metadata says so. */
 export const isPacked = (source: ByteSource): boolean => safetensorsMetadata(source)?.format === 'bitnibble';
+
+/** Whether a file is the index of a packed model in shards, whatever version. */
+export function isPackedIndex(source: ByteSource): boolean {
+  if (!isJsonObject(source) || source.size > JSON_LIMIT) return false;
+  const bytes = new Uint8Array(source.size);
+  source.read(bytes, 0);
+  try {
+    const json = parseJson(new TextDecoder().decode(bytes), 'index');
+    return isObject(json) && isObject(json.metadata) && json.metadata.format === 'bitnibble';
+  } catch {
+    return false;
+  }
+}
 
 /** What a file is that none of these readers takes, for the message: `... its content is neither`. */
 export function whatElse(source: ByteSource): string {
@@ -101,8 +121,10 @@ function withFloats(contents: KerasContents, name: string): KerasContents {
 }
 
 /** Keras 3's weights without an architecture. */
-function readWeights(files: readonly Hdf5[], name: string): KerasContents {
-  const stored = placeVariables(readVarsTree(files), undefined, name);
+function readWeights(files: readonly Hdf5[], name: string, list?: ShardList): KerasContents {
+  const tree = readVarsTree(files);
+  if (list) checkShards(list, allVariables(tree), name);
+  const stored = placeVariables(tree, undefined, name);
   requireVariables(stored, name);
   const { weights, leftOut } = floatView(stored, undefined, name);
   const layers = layersOfWeights(weights);
@@ -184,7 +206,7 @@ async function openShards(
       sources.push(bytes);
       files.push(await openHdf5(shard, bytes));
     }
-    return new KerasModel({ name, container: 'shards', source, h5: files }, readWeights(files, name));
+    return new KerasModel({ name, container: 'shards', source, h5: files }, readWeights(files, name, list));
   } catch (error) {
     for (const file of files) file.close();
     for (const shard of sources) shard.close?.();

@@ -37,6 +37,7 @@ const ATTENTION: ReadonlyMap<string, string> = new Map([
 const PARTS = [
   ['query_dense', 'query'],
   ['key_dense', 'key'],
+  ['gate_dense', 'gate'],
   ['value_dense', 'value'],
   ['output_dense', 'attention_output'],
 ] as const;
@@ -64,8 +65,12 @@ function* spots(node: LayerNode, path: string): Generator<Spot> {
   const prefix = ATTENTION.get(plain);
   if (prefix !== undefined) {
     yield own;
-    for (const [attribute, part] of PARTS)
-      yield { ...all, path: `${path}/${prefix}${attribute}`, name: part, className: 'EinsumDense', part };
+    for (const [attribute, part] of PARTS) {
+      if (part === 'gate' && config.use_gate !== true) continue;
+      // The gate is no property of any class.
+      const at = part === 'gate' ? `_${attribute}` : prefix + attribute;
+      yield { ...all, path: `${path}/${at}`, name: part, className: 'EinsumDense', part };
+    }
   } else if (plain === 'Bidirectional' && first) {
     yield own;
     yield* spots(first, `${path}/forward_layer`);

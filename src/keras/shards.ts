@@ -1,8 +1,11 @@
 import { BitnibbleError } from '../errors.js';
 import { JSON_LIMIT, parseJson } from '../formats/json.js';
-import type { Json, JsonObject } from '../model.js';
+import { isPlainFileName } from '../formats/names.js';
+import { DTYPE_BYTES, type Json, type JsonObject } from '../model.js';
+import { sizeOf } from '../shape.js';
 import { isObject } from './config.js';
 import type { ByteSource } from './source.js';
+import { OPTIMIZER, type StoredVariable } from './vars-tree.js';
 
 const MAX_SHARDS = 10_000;
 
@@ -18,6 +21,8 @@ export interface ShardList {
   readonly json: JsonObject;
   /** Names of the shards, each once, in order. */
   readonly files: readonly string[];
+  /** The shards of each object's variables, by the path of their group: `/layers/dense/vars`. */
+  readonly shardsOf: ReadonlyMap<string, readonly string[]>;
 }
 
 /**
@@ -39,22 +44,69 @@ export function readShardList(source: ByteSource, name: string): ShardList {
       `${name}: JSON without a weight_map: no list of the shards of a model`,
     );
   }
-  const files = new Set<string>();
-  for (const value of Object.values(map)) for (const file of shardNames(value, name)) files.add(file);
+  const shardsOf = new Map(Object.entries(map).map(([group, value]) => [group, shardNames(value, name)]));
+  const files = new Set([...shardsOf.values()].flat());
   if (files.size === 0 || files.size > MAX_SHARDS) {
     throw new BitnibbleError('corrupt-file', `${name}: lists ${files.size} shards`);
   }
-  return { json, files: [...files].sort() };
+  return { json, files: [...files].sort(), shardsOf };
 }
 
 function shardNames(value: Json, name: string): string[] {
   const names = Array.isArray(value) ? value : [value];
   return names.map((file) => {
-    // A plain name of the same folder, nothing that leads elsewhere.
-    if (typeof file === 'string' && /^[^/\\:\0]+$/.test(file) && !/^\.+$/.test(file)) return file;
+    if (isPlainFileName(file)) return file;
     throw new BitnibbleError(
       'corrupt-file',
       `${name}: ${JSON.stringify(file).slice(0, 100)} is no name of a shard`,
     );
   });
+}
+
+const isOptimizer = (group: string): boolean => OPTIMIZER.test(group.split('/')[1] ?? '');
+
+/**
+ * Holds what shards have against the list: every object's variables are where it says, all of them and nowhere else.
+ *
+ * @param variables of all shards, whose `file` counts in `files` of the list
+ * @throws BitnibbleError `missing-weight`, `corrupt-file`
+ */
+export function checkShards(
+  { json, files, shardsOf }: ShardList,
+  variables: Iterable<StoredVariable>,
+  name: string,
+): void {
+  const found = new Map<string, { shards: Set<string>; keys: Set<string> }>();
+  let bytes = 0;
+  for (const { key, file, path, shape, dtype } of variables) {
+    bytes += sizeOf(shape) * DTYPE_BYTES[dtype];
+    const group = path.slice(0, -key.length - 1);
+    const own = found.get(group) ?? { shards: new Set(), keys: new Set() };
+    found.set(group, own);
+    own.shards.add(files[file] as string);
+    own.keys.add(key);
+  }
+  const hasOptimizer = [...shardsOf.keys()].some(isOptimizer);
+  const missing = (fault: string) => new BitnibbleError('missing-weight', `${name}: ${fault}`);
+  for (const [group, listed] of shardsOf) {
+    if (isOptimizer(group)) continue;
+    for (const file of listed)
+      if (!found.get(group)?.shards.has(file))
+        throw missing(`${file} has no variables of ${group}, where the list has some`);
+  }
+  for (const [group, { shards, keys }] of found) {
+    const listed = shardsOf.get(group);
+    for (const file of shards) {
+      if (listed?.includes(file)) continue;
+      const where = listed ? `which the list has in ${listed.join(', ')}` : 'which are not in the list';
+      throw new BitnibbleError('corrupt-file', `${name}: ${file} has variables of ${group}, ${where}`);
+    }
+    // Keras counts them from 0.
+    const numbers = [...keys].filter((key) => /^\d+$/.test(key));
+    for (let i = 0; i < numbers.length; i++)
+      if (!keys.has(String(i))) throw missing(`no shard has variable ${i} of ${group}`);
+  }
+  const stated = isObject(json.metadata) ? json.metadata.total_size : undefined;
+  if (typeof stated === 'number' && bytes < stated && !hasOptimizer)
+    throw missing(`its shards have ${bytes} bytes of variables, and the list states ${stated}`);
 }

@@ -24,6 +24,7 @@ const PARTS: ReadonlyMap<string, string | undefined> = new Map([
   ['cell', undefined],
   ['query_dense', 'query'],
   ['key_dense', 'key'],
+  ['gate_dense', 'gate'],
   ['value_dense', 'value'],
   ['output_dense', 'attention_output'],
 ]);

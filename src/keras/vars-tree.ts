@@ -6,7 +6,7 @@ import type { Hdf5 } from './hdf5.js';
 /** Groups within groups deeper than this are taken for a fault of the file. */
 const MAX_DEPTH = 64;
 /** Where Keras keeps the state of training: of no interest, and twice as large as the weights. */
-const OPTIMIZER = /^_?optimizer$/;
+export const OPTIMIZER = /^_?optimizer$/;
 
 /** A dataset of a `vars` group. */
 export interface StoredVariable {

@@ -20,7 +20,7 @@ export async function exportsOf<A>(
   file: string,
 ): Promise<A> {
   if (module !== undefined && (typeof module !== 'object' || module === null)) {
-    const what = 'a WebAssembly.Module, a WebAssembly.Instance or its exports';
+    const what = 'a WebAssembly.Module or Instance, or its exports';
     throw new TypeError(expected('module', what, module === null ? 'null' : typeof module));
   }
   const made = module ?? (await compile(embedded, file));
@@ -30,7 +30,7 @@ export async function exportsOf<A>(
       try {
         return (await WebAssembly.instantiate(made)).exports as unknown as A;
       } catch (cause) {
-        const message = '"module" expected the kernels of bitnibble, got a module that needs imports';
+        const message = '"module" expected the kernels of bitnibble, got one with imports';
         throw new BitnibbleError('bad-module', message, { cause });
       }
     }
@@ -48,14 +48,13 @@ export async function compile(
   file: string,
 ): Promise<WebAssembly.Module> {
   if (typeof WebAssembly !== 'object' || !WebAssembly.validate(SIMD_PROBE)) {
-    const hint = `use loadKernels({ backend: 'reference' })`;
-    throw new BitnibbleError('no-simd', `this host has no WebAssembly SIMD: ${hint}`);
+    throw new BitnibbleError('no-simd', "this host has no WebAssembly SIMD: use backend: 'reference'");
   }
   const bytes = await embedded();
   try {
     return await WebAssembly.compile(bytes);
   } catch (cause) {
-    const hint = `import bitnibble/${file} and hand it in as "module", or allow 'wasm-unsafe-eval'`;
+    const hint = `hand in bitnibble/${file} as "module", or allow 'wasm-unsafe-eval'`;
     const message = `this host does not compile WebAssembly from bytes: ${hint} (${(cause as Error).message})`;
     throw new BitnibbleError('no-compile', message, { cause });
   }

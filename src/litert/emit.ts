@@ -6,11 +6,10 @@ import type { Network } from '../network/index.js';
 import type { Emit } from './context.js';
 import { withFusedActivations } from './fuse.js';
 import { GraphBuilder } from './graph.js';
-import { withIntegers } from './integers.js';
+import { type Integers, withIntegers } from './integers.js';
 import { IMAGES } from './layers-images.js';
 import { addRows, addRowsOf, PRODUCTS } from './layers-products.js';
 import { RECURRENT } from './layers-recurrent.js';
-import { rangesOfValues } from './ranges.js';
 import type { Graph } from './types.js';
 import { type WeightStorage, WeightWriter } from './weights.js';
 
@@ -19,8 +18,8 @@ const EMITS: Readonly<Record<string, Emit>> = { ...PRODUCTS, ...IMAGES, ...RECUR
 export interface Emitted {
   readonly graph: Graph;
   readonly weights: WeightWriter;
-  /** Products that are made of integers, and those that could be had they ranges; undefined where none were asked for. */
-  readonly integers: { readonly products: number; readonly coded: number } | undefined;
+  /** Which codes products take as they are; undefined where none were asked for. */
+  readonly integers: Integers | undefined;
 }
 
 /** Whether LiteRT has an operation with some attributes. */
@@ -42,7 +41,6 @@ function fixedShape(
 
 /**
  * Turns a network into a graph of LiteRT.
- * @param ranges largest magnitudes of tensors by layer, for integers
  * @throws BitnibbleError `unsupported-layer` naming layers and reasons, `missing-weight`
  */
 export function emitNetwork(
@@ -50,23 +48,16 @@ export function emitNetwork(
   source: CodedSource,
   storage: WeightStorage,
   batch: number,
-  ranges: ReadonlyMap<string, number> = new Map(),
 ): Emitted {
   const builder = new GraphBuilder();
   const weights = new WeightWriter(builder, source, storage);
-  const { inputs, outputs, tensors } = emit(network, {
+  const { inputs, outputs } = emit(network, {
     ...{ name: 'LiteRT', graph: builder, weights, emits: EMITS, bordered: undefined },
     shapeOf: (name, shape) => fixedShape(source.file, name, shape, batch),
     product: addRows,
     rowsOf: addRowsOf,
   });
-  const known = new Map<string, number>();
-  for (const [value, range] of rangesOfValues(network, ranges)) {
-    const tensor = tensors.get(value);
-    if (tensor) known.set(builder.nameOf(tensor.own.name), range);
-  }
   const graph = withFusedActivations(builder.graph(network.name || 'model', inputs, outputs));
-  if (storage !== 'fast') return { graph, weights, integers: undefined };
-  const { graph: own, products, coded } = withIntegers(graph, known);
-  return { graph: own, weights, integers: { products, coded } };
+  const integers = storage === 'fast' ? withIntegers(graph) : undefined;
+  return { graph: integers?.graph ?? graph, weights, integers };
 }

@@ -6,9 +6,9 @@ import { BitnibbleError } from '../errors.js';
 import { type CodedSource, metadataOf } from '../export/stored.js';
 import type { ModelSource } from '../model.js';
 import { dropIdentities, openNetwork } from '../network/index.js';
-import { readRanges } from '../packed/ranges.js';
 import { encodeModel } from './container.js';
 import { emitNetwork } from './emit.js';
+import type { FloatReason, Integers } from './integers.js';
 import type { WeightStorage } from './weights.js';
 
 export type { WeightStorage } from './weights.js';
@@ -17,8 +17,8 @@ export type { WeightStorage } from './weights.js';
 export interface LiteRtOptions {
   /**
    * How weights that are codes are stored. `exact`, the default: low-bit in the file, made floats when the model first
-   * runs; `fast`: as integers of 8 bits, with which products are computed, activations of 8 bits on ranges that the packed
-   * file holds; `float`: as float32.
+   * runs; `fast`: as integers of 8 bits, with which convolutions and dense layers are computed, activations rounded to 8 bits
+   * as they come; `float`: as float32.
    */
   readonly weights?: WeightStorage;
   /** Samples that the model takes at once: LiteRT's shapes are static. Default: 1. */
@@ -56,13 +56,8 @@ export function liteRtModelFile(model: ModelSource, options: LiteRtOptions = {})
   const { weights: storage = 'exact', batch = 1, version = '' } = options;
   if (!(Number.isSafeInteger(batch) && batch > 0))
     throw new RangeError(`"batch" expected a whole number from 1, got ${batch}`);
-  const ranges = storage === 'fast' ? readRanges(model) : undefined;
-  if (ranges?.size === 0) {
-    const message = `${model.file}: LiteRT's fast weights need ranges of activations, which bitnibble calibrate --store-ranges stores`;
-    throw new BitnibbleError('missing-ranges', message);
-  }
   const { network, source } = openNetwork(model);
-  const emitted = emitNetwork(dropIdentities(network), source as CodedSource, storage, batch, ranges);
+  const emitted = emitNetwork(dropIdentities(network), source as CodedSource, storage, batch);
   const { graph, weights, integers } = emitted;
   const ports = (list: typeof network.inputs, tensors: readonly string[]) =>
     list.map(({ name }, i) => [name, tensors[i] as string] as const);
@@ -89,10 +84,30 @@ export function liteRtModelFile(model: ModelSource, options: LiteRtOptions = {})
   };
 }
 
-function remarksOf(integers: { readonly products: number; readonly coded: number } | undefined): string[] {
-  const floats = integers ? integers.coded - integers.products : 0;
-  if (floats === 0) return [];
+/** Weights that are decoded, one and several, by the reason. */
+const DECODED: Readonly<Record<FloatReason, readonly [one: string, several: string]>> = {
+  first: ['the kernel of a convolution of an input', 'kernels of convolutions of inputs'],
+  depthwise: ['the kernel of a depthwise convolution', 'kernels of depthwise convolutions'],
+  other: [
+    'a weight for which LiteRT has no product of integers',
+    'weights for which LiteRT has no products of integers',
+  ],
+};
+/** Names that are listed of several. */
+const LISTED = 3;
+
+function remarksOf(integers: Integers | undefined): string[] {
+  if (!integers || integers.decoded.length === 0) return [];
+  const { taken, decoded } = integers;
+  const parts = (Object.keys(DECODED) as FloatReason[]).flatMap((reason) => {
+    const names = decoded.filter(([, own]) => own === reason).map(([name]) => name);
+    if (names.length === 0) return [];
+    const [one, several] = DECODED[reason];
+    const more = names.length > LISTED ? ` and ${names.length - LISTED} more` : '';
+    const what = names.length === 1 ? one : `${names.length} ${several}`;
+    return [`${what} (${names.slice(0, LISTED).join(', ')}${more})`];
+  });
   return [
-    `${floats} of ${integers?.coded} products are computed in float32: what goes in or comes out has no stored range, or the scales do not lie by column`,
+    `${taken.length} of ${taken.length + decoded.length} weights are computed with as integers; decoded to float32: ${parts.join('; ')}`,
   ];
 }

@@ -34,12 +34,13 @@ function addSteps(c: Context, way: Direction): Ends {
   const outputs: Val[] = Array.from({ length: time });
   // Where a step is left out the output is that of the step before it, of which there is none at first.
   let output = mask ? zeros() : undefined;
+  // The first output is the last where each stands where its input stands, and on a way forward where they are turned.
+  const isFromEnd = way.isBackward !== way.isTurned;
   const places = Array.from({ length: time }, (_, i) => (way.isBackward ? time - 1 - i : i));
   places.forEach((place, i) => {
     const next = step(steps[place] as Val, states);
     const there = masks?.[place];
-    // Outputs stand where their inputs stand, unless they are to stand in the order in which they were made.
-    const to = way.isTurned ? i : place;
+    const to = isFromEnd ? time - 1 - i : i;
     if (!there) {
       states = next;
       output = next[0];
@@ -54,7 +55,7 @@ function addSteps(c: Context, way: Direction): Ends {
     output = graph.where(keep, next[0] as Val, output as Val);
     outputs[to] = a.zero_output_for_mask === true ? graph.where(keep, output, zeros()) : output;
   });
-  const last = outputs[way.isBackward && !way.isTurned ? 0 : time - 1] as Val;
+  const last = outputs[isFromEnd ? 0 : time - 1] as Val;
   const plainState = (val: Val) => Tensor.of(graph, val, order).plain;
   const sequenceOrder = [0, 1, ...order.slice(1).map((axis) => axis + 1)];
   return {

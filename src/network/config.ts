@@ -1,24 +1,43 @@
 // What the configuration of a layer says whatever its class.
 import { isObject, type Json, type JsonObject } from '../model.js';
 
-/** The class of an entry: with its package where another package than Keras registered it. */
+/** Where Keras's own classes come from. Of what cannot be imported, such as a class of a notebook, Keras writes no module. */
+export const OWN_MODULE = /^(keras|keras_core|tf_keras|tensorflow|builtins)(\.|$)/;
+
+/** What stands before the names of Keras's own, where a package does. */
+const OWN_PACKAGE = /^(keras(\.[\w.]*)?|builtins)>/;
+
+/** A name without Keras's own package. */
+export const withoutKeras = (name: string): string => name.replace(OWN_PACKAGE, '');
+
+/** The class of an entry: with its package, or its module, where another than Keras defines it. */
 export function classOf(entry: JsonObject): string {
   const name = String(entry.class_name);
-  const { registered_name: registered } = entry;
-  return typeof registered === 'string' && registered.endsWith(`>${name}`) ? registered : name;
+  const { module, registered_name: registered } = entry;
+  const isOwn = module === undefined || (typeof module === 'string' && OWN_MODULE.test(module));
+  const isPackaged = typeof registered === 'string' && /^[^>]+>/.test(registered);
+  if (isPackaged && (isOwn || !OWN_PACKAGE.test(registered))) return registered;
+  return isOwn ? name : `${typeof module === 'string' ? module : 'Custom'}>${name}`;
 }
 
-/** Why a configuration is none that can be computed, whatever its class. */
-export function foreignReason(config: JsonObject): string | undefined {
-  if (config.padding === 'full') return 'padding: full';
-  const keras1 = ['W_regularizer', 'W_constraint', 'nb_filter'].some((key) => key in config);
-  if (keras1) return 'its configuration is that of Keras 1: load the model with Keras 2 and save it again';
-  const policy =
-    isObject(config.dtype) && isObject(config.dtype.config) ? config.dtype.config.mode : undefined;
-  return typeof policy === 'string'
-    ? `its weights were quantized by Keras (${policy}), and the file has too little to decode them`
-    : undefined;
+const MODELS = /^(Sequential|Functional|Model|Container)$/;
+
+/** Whether a model is of a class of Keras's own, whose layers say all that it computes. */
+export const isKerasModel = (entry: JsonObject): boolean => MODELS.test(withoutKeras(classOf(entry)));
+
+/** Words of Keras 1 that Keras 2 and 3 do not have. */
+export const isOfKeras1 = (config: JsonObject): boolean =>
+  ['W_regularizer', 'W_constraint', 'nb_filter'].some((key) => key in config);
+
+/** How Keras itself quantized the weights, where it did. */
+export function quantizationMode({ dtype }: JsonObject): string | undefined {
+  const mode = isObject(dtype) && isObject(dtype.config) ? dtype.config.mode : undefined;
+  return typeof mode === 'string' ? mode : undefined;
 }
+
+/** Whether a configuration is none that can be computed, whatever its class; `foreignReason` says why. */
+export const isForeign = (config: JsonObject): boolean =>
+  config.padding === 'full' || isOfKeras1(config) || quantizationMode(config) !== undefined;
 
 /** Name of a number type or of a policy: `float32`, `{ class_name: 'DTypePolicy', config: { name } }`. */
 export function dtypeName(value: Json | undefined): string | undefined {
@@ -26,11 +45,10 @@ export function dtypeName(value: Json | undefined): string | undefined {
   return typeof name === 'string' ? name : undefined;
 }
 
-/** What number types make of a layer. */
-export function dtypeFaults(value: Json | undefined): string[] {
+/** The number type of a layer that none is known to compute with. */
+export function unknownType(value: Json | undefined): string | undefined {
   const name = dtypeName(value);
-  if (name === undefined || /^(float|bfloat|mixed_|u?int(8|16|32|64)$|bool$)/.test(name)) return [];
-  return [`values of type ${name}`];
+  return /^(float|bfloat|mixed_|u?int(8|16|32|64)$|bool$)/.test(name ?? 'float') ? undefined : name;
 }
 
 const TRAINING =

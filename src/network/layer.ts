@@ -1,12 +1,13 @@
 // What an entry of an architecture is: an operation with its attributes, out of the wrappers around it, or a model.
 import { isObject, type Json, type JsonObject } from '../model.js';
-import { classOf, dtypeFaults, foreignReason } from './config.js';
+import { classOf, unknownType } from './config.js';
+import { foreignReason, modelFault } from './faults.js';
 import { isModel, OPERATION } from './notation.js';
 import { isOpLambda } from './op-lambda.js';
 import { operationConfig } from './operations/arguments.js';
-import { readAttributes } from './operations/attributes.js';
 import { canonicalName, operationOf } from './operations/index.js';
 import type { Operation, WeightRole } from './operations/operation.js';
+import { readAttributes } from './operations/read-attributes.js';
 import { bidirectional } from './operations/sequences.js';
 
 export { dtypeName, trainingOf } from './config.js';
@@ -69,13 +70,15 @@ function resolved(
 ): Layer | InnerModel {
   const written = classOf(entry);
   const className = label + (written.startsWith(OPERATION) ? `keras.${written}` : written);
-  if (isModel(entry)) return { kind: 'model', entry, className, steps };
+  const fault = isModel(entry) ? modelFault(entry) : undefined;
+  if (isModel(entry) && fault === undefined) return { kind: 'model', entry, className, steps };
   const config = isObject(entry.config) ? entry.config : {};
   const unknown = (problem: string): Layer => ({
     kind: 'operation',
     ...{ name: written, operation: undefined, attributes: {}, className, steps, config, behind },
     problems: [problem],
   });
+  if (fault !== undefined) return unknown(fault);
   const held = isObject(config.layer) ? config.layer : undefined;
   switch (canonicalName(written)) {
     case 'TimeDistributed':
@@ -167,9 +170,10 @@ function resolved(
     ? { attributes: {}, faults: [] }
     : readAttributes(operation.attributes, given, { isKeras3 });
   const foreign = foreignReason(config);
+  const type = unknownType(config.dtype);
   return {
     kind: 'operation',
     ...{ name, operation, attributes, className, steps, config, behind },
-    problems: foreign ? [foreign] : [...faults, ...dtypeFaults(config.dtype)],
+    problems: foreign ? [foreign] : type === undefined ? faults : [...faults, `values of type ${type}`],
   };
 }

@@ -2,8 +2,8 @@
 import type { JsonObject } from '../model.js';
 import type { Draft } from './draft.js';
 import { type Layer, layerOf } from './layer.js';
-import { type Mask, maskRule } from './masks.js';
-import { type Call, isMaskRole } from './notation.js';
+import { isProjected, type Mask, maskRule } from './masks.js';
+import { type Call, isMaskRole, OPERATION, TENSOR } from './notation.js';
 import type { Value } from './types.js';
 
 /** An input of a call and the mask that the call gives it. */
@@ -27,7 +27,7 @@ export function withMasks(
   const ofWhom = (role: string) => (role === 'mask' ? 0 : call.roles.indexOf(role.replace(/_mask$/, '')));
   for (const role of call.roles.filter(isMaskRole))
     if (ofWhom(role) < 0) draft.problem(layer, className, `the argument ${role}`);
-  if (className === 'MultiHeadAttention' && call.roles.includes('query_mask'))
+  if (/^(MultiHead|Group(ed)?Query)Attention$/.test(className) && call.roles.includes('query_mask'))
     draft.problem(
       layer,
       className,
@@ -56,13 +56,14 @@ export function maskInputs(
   inputs: readonly number[],
   roles: readonly string[],
   masks: readonly Mask[],
+  isGiven: boolean,
   layer: string,
   steps: number,
 ) {
   const first = draft.values[inputs[0] as number];
   const { name: operation, attributes } = found;
   const rule = maskRule({
-    ...{ operation, attributes, roles, masks, steps, isKeras3: draft.isKeras3 },
+    ...{ operation, attributes, roles, masks, isGiven, steps, isKeras3: draft.isKeras3 },
     rank: first?.shape?.length,
   });
   if (rule.problem !== undefined) draft.problem(layer, found.className, rule.problem);
@@ -103,6 +104,33 @@ export function maskInputs(
   return { used, result: mask };
 }
 
+/**
+ * Inputs of a layer's call, masks of attention as truth values: whatever is not 0 is true to Keras 3, be it 3 or 0.5, and factors
+ * of scores they would be here.
+ */
+export function withTruth(
+  draft: Draft,
+  operation: string,
+  inputs: readonly number[],
+  roles: readonly string[],
+  layer: string,
+): readonly number[] {
+  if (!isProjected(operation) || !draft.isKeras3) return inputs;
+  const isNumber = (value: number) => draft.values[value]?.dtype !== 'bool';
+  return inputs.map((value, i) =>
+    roles[i] === 'attention_mask' && isNumber(value)
+      ? maskNode(
+          draft,
+          `${OPERATION}NotEqual`,
+          [value],
+          layer,
+          {},
+          { args: [{ [TENSOR]: 0 }, 0], kwargs: {} },
+        )
+      : value,
+  );
+}
+
 /** A node that makes a mask, beside the layer that it belongs to. */
 function maskNode(
   draft: Draft,
@@ -110,8 +138,9 @@ function maskNode(
   inputs: readonly number[],
   layer: string,
   config: JsonObject,
+  call: JsonObject = {},
 ): number {
-  const found = layerOf({ class_name: name, config }, draft.isKeras3) as Layer;
+  const found = layerOf({ class_name: name, config }, draft.isKeras3, call) as Layer;
   const { operation, attributes } = found;
   const shapes = inputs.map((value) => draft.values[value]?.shape);
   const roles = inputs.map(() => 'x');

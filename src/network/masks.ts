@@ -16,13 +16,18 @@ export type Mask =
 
 /** Layers whose outputs have the mask of their first input. */
 const PASSING =
-  /^(Activation|ReLU|LeakyReLU|PReLU|ELU|ThresholdedReLU|Dense|Dropout|SpatialDropout[123]D|GaussianNoise|GaussianDropout|AlphaDropout|ActivityRegularization|Identity|BatchNormalization|LayerNormalization|GroupNormalization|RMSNormalization|UnitNormalization|Rescaling|Normalization)$/;
+  /^(Activation|ReLU|LeakyReLU|PReLU|ELU|ThresholdedReLU|Dense|Dropout|SpatialDropout[123]D|GaussianNoise|GaussianDropout|AlphaDropout|ActivityRegularization|Identity|BatchNormalization|LayerNormalization|GroupNormalization|UnitNormalization|Rescaling|Normalization)$/;
+/** Of these, layers of Keras 2 that drop it. */
+const DROPPING_2 = /^(Identity|Rescaling|Normalization)$/;
 const MERGING = /^(Add|Subtract|Multiply|Average|Maximum|Minimum)$/;
 /** Merges that leave out what a mask hides: Keras 3.15 of `Multiply` takes 1 there, of the others the other input. */
 const CHOOSING = /^(Multiply|Maximum|Minimum)$/;
 const RECURRENT = /^(LSTM|GRU|SimpleRNN|Bidirectional|ConvLSTM[123]D)$/;
 
-const ATTENTION = /^(MultiHead|Additive)?Attention$/;
+/** Attention with projections. */
+export const isProjected = (operation: string): boolean =>
+  /^(MultiHead|GroupQuery)Attention$/.test(operation);
+const ATTENTION = /^(MultiHead|GroupQuery|Additive)?Attention$/;
 
 /** Whether a layer computes something else with a mask. */
 export const usesMask = (operation: string): boolean =>
@@ -34,6 +39,8 @@ export interface MaskedCall {
   readonly attributes: JsonObject;
   readonly roles: readonly string[];
   readonly masks: readonly Mask[];
+  /** Whether the call itself gives the mask of the first input. */
+  readonly isGiven: boolean;
   readonly steps: number;
   /** Rank of the first input, where it is known. */
   readonly rank: number | undefined;
@@ -56,7 +63,7 @@ const NOTHING: MaskRule = { used: [], result: undefined };
 
 /** What becomes of masks at a call. Sources: `compute_mask` of the layers, tf_keras 2.21 and Keras 3.15. */
 export function maskRule(call: MaskedCall): MaskRule {
-  const { operation, attributes, roles, masks, steps, rank, isKeras3 } = call;
+  const { operation, attributes, roles, masks, isGiven, steps, rank, isKeras3 } = call;
   const [first] = masks;
   if (operation === 'Masking' || (operation === 'Embedding' && attributes.mask_zero === true))
     return { used: [], result: 'own' };
@@ -67,8 +74,9 @@ export function maskRule(call: MaskedCall): MaskRule {
       : { used: [], result: first };
   if (RECURRENT.test(operation))
     return {
-      // Keras 3 finds the mask of a layer's one tensor; beside initial states it looks for `sequences_mask`, which there is not.
-      used: isKeras3 && roles.includes('state') ? [] : [[first, 'mask']],
+      // Keras 3 finds the mask of a layer's one tensor; beside initial states it looks for `sequences_mask`, which there is not,
+      // and takes a mask that it is given.
+      used: isKeras3 && roles.includes('state') && !isGiven ? [] : [[first, 'mask']],
       result: attributes.return_sequences === true ? first : undefined,
       ...(operation.startsWith('Conv') && first !== undefined
         ? { problem: 'a mask or an initial state' }
@@ -76,7 +84,7 @@ export function maskRule(call: MaskedCall): MaskRule {
     };
   if (operation === 'GlobalAveragePooling1D') return { used: [[first, 'mask']], result: undefined };
   if (ATTENTION.test(operation)) {
-    const isMulti = operation === 'MultiHeadAttention';
+    const isMulti = isProjected(operation);
     const used = roles.flatMap((role, i): [Mask, string][] =>
       role === 'query' || role === 'value' || (role === 'key' && isMulti) ? [[masks[i], `${role}_mask`]] : [],
     );
@@ -84,7 +92,8 @@ export function maskRule(call: MaskedCall): MaskRule {
   }
   if (operation === 'Softmax' && first !== undefined)
     return { used: [], result: first, problem: 'a mask of its input' };
-  if (PASSING.test(operation)) return { used: [], result: first };
+  if (PASSING.test(operation))
+    return isKeras3 || !DROPPING_2.test(operation) ? { used: [], result: first } : NOTHING;
   if (!MERGING.test(operation) && operation !== 'Concatenate') return NOTHING;
   if (isKeras3 && CHOOSING.test(operation))
     return { used: [], result: 'unclear', problem: 'a mask of its inputs, by which Keras 3 chooses values' };

@@ -1,5 +1,6 @@
 // How Keras 1, 2 and 3 write the graph of a model: entries of layers, their calls, references to tensors.
 import { isObject, type Json, type JsonObject } from '../model.js';
+import { classOf, withoutKeras } from './config.js';
 import { entriesOf, historyOf, isModel, kerasTensor, nameOf, type Ref } from './entries.js';
 import { fromOpLambda, isOpLambda } from './op-lambda.js';
 import { operationOf } from './operations/index.js';
@@ -233,12 +234,13 @@ function shiftOf(entry: JsonObject, calls: number, numbers: readonly number[]): 
 
 function functional(list: readonly JsonObject[], config: JsonObject, isKeras3: boolean): Graph {
   const byName = new Map(list.map((entry, i) => [nameOf(entry, `layer_${i}`), entry]));
-  const isOperation = (entry: JsonObject | undefined) =>
-    entry !== undefined && isKeras3 && !isModel(entry) && isBare(entry);
+  const ownName = (entry: JsonObject) => withoutKeras(classOf(entry));
+  const isOperation = (entry: JsonObject) =>
+    isKeras3 && !isModel(entry) && isBare(entry) && !ownName(entry).includes('>');
   const layers = [...byName].map(([name, given]): GraphLayer => {
     const lambda = isOpLambda(given);
     const entry = isOperation(given)
-      ? { ...given, class_name: OPERATION + String(given.class_name).replace(/^.*>/, '') }
+      ? { ...given, class_name: OPERATION + ownName(given) }
       : lambda
         ? fromOpLambda(given)
         : given;

@@ -8,8 +8,8 @@ interface Known {
   readonly operands?: readonly string[];
   /** Keyword -> attribute. */
   readonly attributes?: Readonly<Record<string, string>>;
-  /** Attributes that the function fixes. */
-  readonly fixed?: JsonObject;
+  /** Attributes where the function is told nothing of them, unlike those of Keras 3's operation. */
+  readonly defaults?: JsonObject;
 }
 
 const unary = (operation: string): Known => ({ operation });
@@ -73,7 +73,11 @@ const FUNCTIONS: ReadonlyMap<Json, Known> = new Map(
     'nn.silu': { operation: 'Silu', attributes: { beta: 'beta' } },
     'nn.tanh': unary('Tanh'),
     'nn.softsign': unary('Softsign'),
-    'nn.gelu': { operation: 'Gelu', attributes: { approximate: 'approximate' } },
+    'nn.gelu': {
+      operation: 'Gelu',
+      attributes: { approximate: 'approximate' },
+      defaults: { approximate: false },
+    },
     'nn.leaky_relu': { operation: 'LeakyRelu', attributes: { alpha: 'negative_slope' } },
     'nn.softmax': { operation: 'Softmax', attributes: { axis: 'axis' } },
     'nn.log_softmax': { operation: 'LogSoftmax', attributes: { axis: 'axis' } },
@@ -88,7 +92,7 @@ const FUNCTIONS: ReadonlyMap<Json, Known> = new Map(
     'math.reduce_min': reduce('Min'),
     'math.reduce_variance': reduce('Var'),
     'math.reduce_std': reduce('Std'),
-    'math.argmax': { operation: 'Argmax', attributes: { axis: 'axis' } },
+    'math.argmax': { operation: 'Argmax', attributes: { axis: 'axis' }, defaults: { axis: 0 } },
     'compat.v1.norm': {
       operation: 'Norm',
       attributes: { ord: 'ord', axis: 'axis', keepdims: 'keepdims' },
@@ -178,12 +182,12 @@ export function fromOpLambda(entry: JsonObject): JsonObject {
     const tensors = list.map(operand);
     const first = isMany ? (tensors as Json[]) : tensors[0];
     const args: (Json | undefined)[] = [tensors.includes(undefined) ? undefined : first];
-    const own: JsonObject = { ...known.fixed };
+    const own: JsonObject = { ...known.defaults };
     for (const [key, value] of Object.entries(isObject(kwargs) ? kwargs : {})) {
       const place = known.operands?.indexOf(key) ?? -1;
       const attribute = known.attributes?.[key];
       if (place >= 0) args[place + 1] = key === 'slice_spec' ? sliceSpec(value) : operand(value);
-      else if (attribute !== undefined) own[attribute] = value;
+      else if (attribute !== undefined) own[attribute] = value ?? known.defaults?.[attribute] ?? null;
       else if (key !== 'name' && value !== null && !HARMLESS.get(key)?.includes(value)) return entry;
     }
     const count = 1 + (known.operands?.length ?? 0);

@@ -1,9 +1,9 @@
 // The short way to read a network: layers of a few classes, each called once on tensors before it, as Keras 2 and 3 write
 // them. Whatever is not that, right or wrong, is left to `read.ts`, which gives the same network.
 import { isObject, type Json, type JsonObject, type ModelInfo, type WeightInfo } from '../model.js';
-import { classOf, dtypeFaults, dtypeName, foreignReason, trainingOf } from './config.js';
+import { classOf, dtypeName, isForeign, isKerasModel, trainingOf, unknownType } from './config.js';
 import { entriesOf, historyOf, isModel, kerasTensor, nameOf, type Ref } from './entries.js';
-import { readAttributes } from './operations/attributes.js';
+import { takeAttributes } from './operations/attributes.js';
 import { plainOperation } from './operations/plain-layers.js';
 import { integerType, outputType, valueType } from './operations/tensor-operation.js';
 import type { Network, NetworkNode, Port, Shape, Value } from './types.js';
@@ -71,6 +71,7 @@ function networkOf(model: ModelInfo, weights: readonly WeightInfo[]): Network {
   const { architecture } = model;
   if (!architecture || model.backend === 'theano' || isKeras1(model) || !isModel(architecture)) other();
   const { config, class_name: kind } = architecture as JsonObject;
+  if (!isKerasModel(architecture as JsonObject)) other();
   const isKeras3 = versionOf(model) >= 3;
   const layers = new Map<string, Chained>();
   let last = '';
@@ -157,11 +158,11 @@ function nodeOf(
   // Keras 3 writes `x + y` as an entry of the class Add as well; it cannot be trained.
   if (!operation || isModel(entry) || (isKeras3 && !('trainable' in config)) || given.length === 0)
     return other();
-  const { attributes, faults } = readAttributes(operation.attributes, config, { isKeras3 });
+  const { attributes, wrong } = takeAttributes(operation.attributes, config, { isKeras3 });
   // What others make of whole numbers is not known here.
   if (name !== 'Rescaling' && given.some(({ integer }) => integer)) other();
   if (integerType(dtypeName(config.dtype))) other();
-  if (faults.length > 0 || foreignReason(config) || dtypeFaults(config.dtype).length > 0) other();
+  if (wrong.size > 0 || isForeign(config) || unknownType(config.dtype) !== undefined) other();
   const roles = given.map(() => 'x');
   const application = { attributes, shapes: given.map(({ shape }) => shape), roles, isKeras3 };
   if (operation.fault?.(application) !== undefined) other();

@@ -1,10 +1,12 @@
 import { BitnibbleError } from '../errors.js';
 import type { JsonObject, ModelInfo, WeightInfo } from '../model.js';
+import { classOf } from './config.js';
 import { declaredByModel, declaredShape, inputType, requireLengths, uniqueNames } from './declared.js';
 import { Draft } from './draft.js';
+import { modelFault } from './faults.js';
 import { fromKeras1, isKeras1 } from './keras1.js';
 import { dtypeName, type InnerModel, type Layer, layerOf, trainingOf } from './layer.js';
-import { maskInputs, withMasks } from './masked-calls.js';
+import { maskInputs, withMasks, withTruth } from './masked-calls.js';
 import { usesMask } from './masks.js';
 import {
   type Call,
@@ -82,7 +84,8 @@ class Reader {
     const place = { path: '', steps: 0, isTraining: false, depth: 0 };
     const outputs = this.#level(entry, graph, given, place);
     const missing = inputs.length === 0 ? 'inputs' : outputs.length === 0 ? 'outputs' : undefined;
-    if (missing) this.#draft.problem(name, String(entry.class_name), `it has no ${missing}`);
+    const fault = modelFault(entry) ?? (missing && `it has no ${missing}`);
+    if (fault !== undefined) this.#draft.problem(name, classOf(entry), fault);
     // Of a model inside, only some of the outputs may be needed.
     return neededNodes({
       name,
@@ -276,7 +279,9 @@ class Reader {
     const { name, operation, attributes, className, config } = found;
     for (const reason of found.problems) this.#draft.problem(layer, className, reason);
     const own = withMasks(this.#draft, call, taken, layer, className, steps - found.steps);
-    const [inputs, roles] = [own.map(({ value }) => value), own.map(({ role }) => role)];
+    const roles = own.map(({ role }) => role);
+    const called = own.map(({ value }) => value);
+    const inputs = withTruth(this.#draft, found.name, called, roles, layer);
     if (isTraining && config.trainable !== false && operation?.isTrained?.(config))
       this.#draft.problem(layer, className, 'a call with training=True');
     const shapes = inputs.map((value) => withoutSteps(this.#draft.values[value]?.shape, steps));
@@ -296,7 +301,8 @@ class Reader {
     if (policy && isLayer && !(whole.type && areWhole))
       this.#draft.problem(layer, className, `values of type ${policy}`);
     const masks = own.map(({ value, mask }) => mask ?? this.#draft.masks[value]);
-    const { used, result } = maskInputs(this.#draft, found, inputs, roles, masks, layer, steps);
+    const isGiven = own[0]?.mask !== undefined;
+    const { used, result } = maskInputs(this.#draft, found, inputs, roles, masks, isGiven, layer, steps);
     const made =
       found.problems.length === 0 && fault === undefined ? operation?.shape(application) : undefined;
     const outer = this.#draft.values[inputs[0] as number]?.shape?.slice(0, steps + 1);

@@ -1,31 +1,33 @@
 import { readdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { answersOf } from '../data/answers.js';
 import { MAX_RECORDS, RECORD } from '../data/cifar10.js';
+import { idxLabelNames } from '../data/files.js';
+import { imageOptionsFor } from '../data/folder.js';
 import {
   type Dataset,
-  joinInputs,
+  imageDataset,
+  imageFolder,
+  joinFiles,
   type NamedBytes,
   type NamedSource,
+  type NetworkInput,
   readCifar10,
-  readCsvDataset,
+  readDataFile,
   readIdxDataset,
-  readNpyDataset,
   readNpzDataset,
-  readSafetensorsDataset,
   type Split,
 } from '../data/index.js';
 import { BitnibbleError } from '../errors.js';
 import { gunzip, isGzip, UNPACK_LIMIT } from '../formats/gzip.js';
-import { readNpy } from '../formats/npy.js';
 import { bytesAt } from '../formats/stored-array.js';
 import { readTar } from '../formats/tar.js';
 import { cacheFolder, type DownloadOptions, download, type Remote } from './download.js';
 import { draftFolder } from './drafts.js';
 import { fileSource, readFile, writeFile } from './files.js';
-import { openImageFolder, openImages } from './images.js';
+import { folderAt, hasJpeg, isJpegName } from './images.js';
+import { loadJpeg } from './jpeg.js';
 
-export type { Split } from '../data/index.js';
+export type { NetworkInput, Split } from '../data/index.js';
 export { cacheFolder } from './download.js';
 
 /** The datasets that are known by name, at the addresses that `keras.datasets` and their authors give. */
@@ -45,13 +47,6 @@ export const REMOTES = {
     limit: 2 ** 26,
   },
 } as const satisfies Record<string, Remote>;
-
-/** What a network takes. */
-export interface NetworkInput {
-  readonly name: string;
-  /** Of a sample; null where a length is not fixed. */
-  readonly shape?: readonly (number | null)[];
-}
 
 /** Which part of the data, and where it is downloaded from. */
 export interface OpenDatasetOptions extends DownloadOptions {
@@ -87,7 +82,7 @@ const IDX_SPLIT: Readonly<Record<Split, RegExp>> = {
  *
  * - a folder with CIFAR-10's binary release, or that has its folder `cifar-10-batches-bin` in it
  * - a folder with MNIST-style IDX files, plain or gzipped: `t10k-*` or `*test-*` and `*train-*`, or any single pair
- * - a folder of PNG images of one size, or with one folder of images for each class, below `test` and `train` or not
+ * - a folder of PNG or JPEG images of one size, or with one folder of images for each class, below `test` and `train` or not
  * - an `.npz`, `.safetensors`, `.npy` or `.csv` file, a CIFAR-10 `.bin` file, an IDX file of images (labels beside it are found by name)
  * - two IDX files, images and labels: `{ images, labels }` or `"IMAGES,LABELS"`
  * - several files, one for each input of the network, in their order or called as they are; one called `y` holds the answers
@@ -104,7 +99,13 @@ export async function openDataset(
     const [first] = where;
     return where.length === 1 && first !== undefined
       ? openDataset(first, options)
-      : openSeveral(where, split, options);
+      : // Each holds one input: what the network calls it does not matter inside.
+        joinFiles(
+          where,
+          inputs,
+          (file) => openDataset(file, { ...options, split, inputs: inputs.slice(0, 1) }),
+          open,
+        );
   }
   if (typeof where !== 'string') {
     return readIdxDataset(open(where.images), where.labels === undefined ? undefined : load(where.labels));
@@ -133,42 +134,6 @@ export async function openDataset(
 }
 
 const isList = (where: unknown): where is readonly string[] => Array.isArray(where);
-
-/** What a file of answers is called, its ending and folder aside. */
-const ANSWERS = /^(y|labels|targets)(_test|_train)?$/i;
-
-/** A file for each input, and one of answers. */
-async function openSeveral(
-  files: readonly string[],
-  split: Split,
-  options: OpenDatasetOptions,
-): Promise<Dataset> {
-  const { inputs = [] } = options;
-  const stemOf = (file: string) => path.basename(file).replace(/\.[^.]+$/, '');
-  const own = files.filter((file) => !ANSWERS.test(stemOf(file)));
-  const [answers, more] = files.filter((file) => ANSWERS.test(stemOf(file)));
-  const list = files.join(' ');
-  if (own.length === 0 || more !== undefined)
-    throw new BitnibbleError('data-mismatch', `${list}: expected files of inputs and at most one of answers`);
-  const isNamed = inputs.length > 1 && own.every((file) => inputs.some(({ name }) => name === stemOf(file)));
-  const parts = [];
-  for (const file of own) {
-    // Each holds one input: what the network calls it does not matter inside.
-    const dataset = await openDataset(file, { ...options, split, inputs: inputs.slice(0, 1) });
-    parts.push({ ...(isNamed ? { name: stemOf(file) } : {}), dataset });
-  }
-  const [first] = parts as [(typeof parts)[number]];
-  const given = answers === undefined ? {} : answersIn(answers, first.dataset.count);
-  if (parts.length > 1) return joinInputs(list, parts, given);
-  return { ...first.dataset, ...given };
-}
-
-function answersIn(file: string, count: number) {
-  const name = file;
-  if (!/\.npy$/i.test(file))
-    throw new BitnibbleError('unknown-format', `${file}: expected a .npy file of answers`);
-  return answersOf(readNpy(load(file).bytes, { name }), count, name);
-}
 
 /** A file that is read where it lies. */
 const open = (file: string): NamedSource => ({ name: file, source: fileSource(file) });
@@ -204,7 +169,7 @@ function listFolder(folder: string): string[] {
   }
 }
 
-function openFolder(folder: string, split: Split, inputs: readonly NetworkInput[]): Dataset {
+async function openFolder(folder: string, split: Split, inputs: readonly NetworkInput[]): Promise<Dataset> {
   const names = listFolder(folder);
   const cifar = names.filter((name) => CIFAR10_FILES[split].test(name));
   if (cifar.length > 0) {
@@ -217,7 +182,8 @@ function openFolder(folder: string, split: Split, inputs: readonly NetworkInput[
   if (names.includes(CIFAR10_FOLDER)) {
     return openFolder(path.join(folder, CIFAR10_FOLDER), split, inputs);
   }
-  const pictures = openImageFolder(folder, names, split, inputs[0]?.shape);
+  const jpeg = hasJpeg(folder) ? await loadJpeg(folder) : undefined;
+  const pictures = imageFolder(folderAt(folder, jpeg), split, inputs[0]?.shape);
   if (pictures) return pictures;
   const wanted = {
     test: 'test_batch.bin or t10k-images-idx3-ubyte',
@@ -225,7 +191,7 @@ function openFolder(folder: string, split: Split, inputs: readonly NetworkInput[
   };
   throw new BitnibbleError(
     'not-found',
-    `${folder}: no ${split} data in it, expected ${wanted[split]} (or .gz) and their labels, or PNG images`,
+    `${folder}: no ${split} data in it, expected ${wanted[split]} (or .gz) and their labels, or PNG or JPEG images`,
   );
 }
 
@@ -251,35 +217,30 @@ function chooseImages(folder: string, names: string[], split: Split): string | u
   return candidates[0];
 }
 
-/** The labels of an IDX file of images: `images` and the rank differ in the name, `.gz` may. */
-function labelsBeside(file: string): string | undefined {
-  const name = path.basename(file).replace(/\.gz$/i, '');
-  const labels = name.replace(/images(?!.*images)/i, 'labels').replace(/idx\d/i, 'idx1');
-  if (labels === name) {
-    return undefined;
-  }
-  const plain = path.join(path.dirname(file), labels);
-  return [plain, `${plain}.gz`].find((candidate) => kindOf(candidate) === 'file');
-}
+/** The labels of an IDX file of images. */
+const labelsBeside = (file: string): string | undefined =>
+  idxLabelNames(file).find((candidate) => kindOf(candidate) === 'file');
 
-function openFile(file: string, split: Split, inputs: readonly NetworkInput[]): Dataset {
+async function openFile(file: string, split: Split, inputs: readonly NetworkInput[]): Promise<Dataset> {
+  if (isJpegName(file))
+    return imageDataset(
+      file,
+      [{ name: file, open: () => fileSource(file), codec: await loadJpeg(file) }],
+      imageOptionsFor(inputs[0]?.shape),
+    );
   if (/\.bin$/i.test(file)) {
     return readCifar10([load(file, MAX_RECORDS * RECORD)]);
   }
-  const names = inputs.length > 0 ? { inputs: inputs.map(({ name }) => name) } : {};
-  if (/\.png$/i.test(file)) return openImages(file, [file], inputs[0]?.shape);
   const data = open(file);
-  if (/\.npz$/i.test(file)) return readNpzDataset(data, split, names);
-  if (/\.npy$/i.test(file)) return readNpyDataset(data);
-  if (/\.safetensors$/i.test(file)) return readSafetensorsDataset(data, split, names);
-  if (/\.(csv|tsv)$/i.test(file)) return readCsvDataset(data, names);
+  const read = readDataFile(data, split, inputs);
+  if (read) return read;
   const bytes = new Uint8Array(3).fill(0xff);
   data.source.read(bytes, 0);
   if (!isGzip(bytes) && !(bytes[0] === 0 && bytes[1] === 0)) {
     data.source.close?.();
     throw new BitnibbleError(
       'unknown-format',
-      `${file}: expected an .npz, .npy, .safetensors, .csv or .png file, a CIFAR-10 .bin file or an IDX file (plain or gzipped)`,
+      `${file}: expected an .npz, .npy, .safetensors, .csv, .png or .jpg file, a CIFAR-10 .bin file or an IDX file (plain or gzipped)`,
     );
   }
   const labels = labelsBeside(file);

@@ -12,15 +12,8 @@ export {
 } from './datasets.js';
 export type { Remote } from './download.js';
 export { fileSource } from './files.js';
-export {
-  type OpenModel,
-  openKeras,
-  openModel,
-  type QuantizeToFileOptions,
-  quantizeToFile,
-  saveModelWeights,
-  saveQuantized,
-} from './models.js';
+export { openKeras, openModel, saveModelWeights, saveQuantized } from './models.js';
 export { loadNetwork } from './networks.js';
 export { saveOnnx } from './onnx.js';
+export { type OpenModel, type QuantizeToFileOptions, quantizeToFile } from './packed.js';
 export { type LoadedTensorFlow, type LoadTensorFlowOptions, loadTensorFlow } from './tfjs.js';

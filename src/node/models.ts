@@ -7,7 +7,7 @@ import { isZip, WEIGHTS_MEMBER } from '../keras/archive.js';
 import { isObject } from '../keras/config.js';
 import { emptyHdf5 } from '../keras/h5-library.js';
 import type { Container, KerasModel } from '../keras/keras-model.js';
-import { isPacked, openKerasFolder, openKeras as openKerasSource, whatElse } from '../keras/open.js';
+import { isPacked, isPackedIndex, openKerasFolder, openKeras as openKerasSource } from '../keras/open.js';
 import { requireWritable } from '../keras/quantized/view.js';
 import {
   type NewValues,
@@ -20,21 +20,14 @@ import { isJsonObject, readShardList } from '../keras/shards.js';
 import { type ByteSource, bytesSource } from '../keras/source.js';
 import { isHdf5, withoutUserBlock } from '../keras/superblock.js';
 import type { Decoder } from '../kernels/types.js';
-import type { Json, JsonObject, ModelSource, QuantizableModel } from '../model.js';
+import type { Json, JsonObject } from '../model.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
-import { openPackedSource } from '../packed/read-source.js';
-import { writePacked } from '../packed/write.js';
-import {
-  decodedWeights,
-  type QuantizeModelOptions,
-  type QuantizeReport,
-  quantizeInto,
-} from '../pipeline/quantize.js';
-import type { Recipe } from '../pipeline/recipe.js';
+import { decodedWeights } from '../pipeline/quantize.js';
 import type { LayersModelFiles } from '../tfjs/artifacts.js';
 import { Draft } from './drafts.js';
 import { writeSet } from './file-set.js';
 import { fileSource, isFolder, makeFile, placeOf, requireOtherFile, translated, writeFile } from './files.js';
+import { isPackedName, type OpenModel, openPackedModel, savePacked } from './packed.js';
 
 /**
  * Opens a trained Keras model on disk, a file or the folder that `model.save(folder, zipped=False)` writes; tensors are
@@ -57,14 +50,6 @@ export async function openKeras(path: string): Promise<KerasModel> {
   }
 }
 
-/** A model that is open; `close` releases its file. */
-export interface OpenModel {
-  readonly model: ModelSource;
-  readonly bytes: number;
-  /** Releases its file. */
-  readonly close: () => void;
-}
-
 /** A Keras file or folder or a packed file, by its content, read in place. */
 export async function openModel(path: string, kernels: Decoder): Promise<OpenModel> {
   if (isFolder(path)) {
@@ -72,8 +57,8 @@ export async function openModel(path: string, kernels: Decoder): Promise<OpenMod
     return { model, bytes: model.files.bytes ?? 0, close: () => model.close() };
   }
   const source = fileSource(path);
-  const isKeras = isKerasFile(source);
-  if (!isKeras) return openPackedModel(source, kernels, path);
+  if (!isKerasFile(source))
+    return openPackedModel(source, kernels, path, (name) => fileSource(join(dirname(path), name)));
   const bytes = source.size;
   source.close?.();
   const model = await openKeras(path);
@@ -89,22 +74,7 @@ export async function openModelBytes(from: Uint8Array, kernels: Decoder, name: s
 }
 
 const isKerasFile = (source: ByteSource): boolean =>
-  isHdf5(source) || isZip(source) || (!isPacked(source) && isJsonObject(source));
-
-function openPackedModel(source: ByteSource, kernels: Decoder, name: string): OpenModel {
-  const kind = whatElse(source);
-  try {
-    const model = openPackedSource(source, kernels, name);
-    return { model, bytes: source.size, close: () => source.close?.() };
-  } catch (error) {
-    source.close?.();
-    if (!(error instanceof BitnibbleError) || error.code !== 'not-safetensors') throw error;
-    throw new BitnibbleError(
-      'unknown-format',
-      `${name}: expected a Keras .h5 or .keras file or a packed .safetensors file, ${kind}`,
-    );
-  }
-}
+  isHdf5(source) || isZip(source) || (!isPacked(source) && isJsonObject(source) && !isPackedIndex(source));
 
 /**
  * Writes a copy of the model's file with new weights; everything else stays as it is, but what stands before the HDF5 data in a
@@ -258,9 +228,6 @@ const ENDINGS: Readonly<
   shards: { pattern: /\.weights\.json$/i, name: '.weights.json' },
 };
 
-/** Whether a file of this name is written in the packed form. */
-export const isPackedName = (path: string): boolean => /\.safetensors$/i.test(path);
-
 /**
  * Refuses an output that `saveQuantized` would refuse for its ending: the packed form, or the original's own.
  * @throws RangeError
@@ -281,7 +248,8 @@ export function requireEnding(original: KerasModel, path: string): void {
 }
 
 /**
- * Writes a quantized model. The name decides: `.safetensors` the packed form; the ending of the original's container
+ * Writes a quantized model. The name decides: `.safetensors` the packed form, and `.safetensors.index.json` the same in shards
+ * of 5 GB; the ending of the original's container
  * (`.h5`, `.keras`, `.weights.json`) the Keras file with decoded values.
  *
  * @param original the model that was quantized, still open
@@ -295,46 +263,12 @@ export async function saveQuantized(
 ): Promise<void> {
   requireOtherFile(original.file, path);
   requireEnding(original, path);
-  if (isPackedName(path)) return writeFile(path, writePacked(quantized));
+  if (isPackedName(path)) return savePacked(quantized, path);
   requireSameWeights(quantized, original, path);
   for (const weight of quantized.weights)
     if (weight.kind === 'quantized' || weight.changed)
       requireWritable(original.weight(weight.id), original.file);
   await saveEntries(original, decodedWeights(quantized), path);
-}
-
-/** What quantizing a model into a file needs. */
-export interface QuantizeToFileOptions extends QuantizeModelOptions {
-  /** Called when all is quantized, before it takes the place of a file that is there. */
-  readonly onWritten?: () => void;
-}
-
-/**
- * Quantizes a model into a packed file tensor by tensor: no more than some slices of a tensor are in memory, however large
- * the model is. The file is that of {@link saveQuantized}.
- *
- * @param model the original, or what a transform made of it
- * @param original the model's file, still open
- * @param path ends in `.safetensors`
- * @throws BitnibbleError as `quantizeModel`, and `same-file`, `not-writable`; RangeError for another ending
- */
-export async function quantizeToFile(
-  model: QuantizableModel,
-  recipe: Recipe,
-  options: QuantizeToFileOptions,
-  original: KerasModel,
-  path: string,
-): Promise<QuantizeReport> {
-  requireOtherFile(original.file, path);
-  if (!isPackedName(path)) {
-    throw new RangeError(`"output" expected a name ending in .safetensors, got ${JSON.stringify(path)}`);
-  }
-  let report: QuantizeReport | undefined;
-  await makeFile(path, (draft) => {
-    report = quantizeInto(model, recipe, options, (bytes, at) => draft.write(bytes, at));
-    options.onWritten?.();
-  });
-  return report as QuantizeReport;
 }
 
 /** A Keras file keeps its layers, so values that belong to other layers would make another model of it. */

@@ -49,7 +49,8 @@ export function addLoop(c: Context, way: Direction): Ends {
   });
   graph.scope = outer;
   const scanned = [input, ...(mask ? [graph.cast(mask.plain, 'bool')] : [])];
-  const isBack = way.isBackward;
+  // Outputs are written from the end where each stands where its input stands, and on a way forward where they are turned.
+  const isFromEnd = way.isBackward !== way.isTurned;
   const ends = graph.addMany(
     'Scan',
     [...before, ...scanned],
@@ -62,16 +63,15 @@ export function addLoop(c: Context, way: Direction): Ends {
       num_scan_inputs: scanned.length,
       scan_input_axes: scanned.map(() => 1),
       scan_output_axes: [1],
-      scan_input_directions: isBack ? scanned.map(() => 1) : undefined,
-      // Written from the end where each output stands where its input stands.
-      scan_output_directions: isBack && !way.isTurned ? [1] : undefined,
+      scan_input_directions: way.isBackward ? scanned.map(() => 1) : undefined,
+      scan_output_directions: isFromEnd ? [1] : undefined,
     },
   );
   const plainState = (val: Val) => Tensor.of(graph, val, cell.order).plain;
   const sequenceOrder = [0, 1, ...cell.order.slice(1).map((axis) => axis + 1)];
   const all = ends.at(-1) as Val;
   // The last output is the last of a sequence: with a mask it may be one that was kept, or zeros.
-  const last = mask ? lastOf(graph, all, isBack && !way.isTurned) : (ends[0] as Val);
+  const last = mask ? lastOf(graph, all, isFromEnd) : (ends[0] as Val);
   return {
     sequence: Tensor.of(graph, all, sequenceOrder),
     last: plainState(last),

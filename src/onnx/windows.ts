@@ -1,10 +1,11 @@
 import { type Context, numbersOf } from '../export/context.js';
+import { refuse } from '../export/refusal.js';
 import type { Val } from '../export/values.js';
 import { windows } from '../network/operations/windows.js';
 
 /**
  * Sizes, strides and padding of windows over an input with channels first. With `same` padding the zeros are counted where
- * the image's size is known; else ONNX counts them, in the same way.
+ * the image's size is known or does not matter; else ONNX counts them, in the same way.
  */
 export function windowAttributes(
   c: Context,
@@ -27,12 +28,19 @@ export function windowAttributes(
     return { ...common, pads: [before, 0] };
   }
   if (a.padding === 'same') {
-    if (!inner.every((n) => typeof n === 'number')) return { ...common, auto_pad: 'SAME_UPPER' };
-    const totals = (inner as number[]).map((n, i) => {
+    const totals = inner.map((n, i) => {
       const [stride, k, d] = [strides[i], size[i], dilations[i]] as [number, number, number];
+      // One window for each pixel: as many zeros whatever the length.
+      if (stride === 1) return (k - 1) * d;
+      if (typeof n !== 'number') return undefined;
       const count = windows(n, k, stride, d, 'same');
       return Math.max((count - 1) * stride + (k - 1) * d + 1 - n, 0);
     });
+    if (!totals.every((total) => total !== undefined)) {
+      // ONNX Runtime counts no zeros for kernels with gaps.
+      if (common.dilations) refuse('padding "same" of a dilated kernel with strides over an unknown length');
+      return { ...common, auto_pad: 'SAME_UPPER' };
+    }
     return { ...common, pads: [...totals.map((n) => n >> 1), ...totals.map((n) => n - (n >> 1))] };
   }
   const border = c.border;

@@ -39,15 +39,33 @@ export function partsOf(weight: PlannedWeight): SafetensorsEntry[] {
   return weight.kind === 'kept' ? [weight.data] : [weight.scales, weight.codes];
 }
 
+/** A weight as the metadata lists it, before it is known where its tensors lie. */
+export interface DeclaredWeight {
+  readonly info: WeightInfo;
+  /** Names of its tensors. */
+  readonly tensors: readonly string[];
+  readonly entry: Readonly<Record<string, unknown>>;
+}
+
+/** What the metadata of a packed file says. */
+export interface PackedDeclaration {
+  readonly info: ModelInfo;
+  /** In the order of the model. */
+  readonly weights: readonly DeclaredWeight[];
+  /** Holds the tensors of a weight against what is declared. @throws BitnibbleError `missing-weight`, `corrupt-file` */
+  readonly plan: (weight: DeclaredWeight, tensors: Tensors) => PlannedWeight;
+}
+
+type Tensors = ReadonlyMap<string, SafetensorsEntry>;
+
 /**
- * Reads the metadata of a packed file and holds every tensor against it.
+ * Reads the metadata of a packed file.
  *
  * @param what names the file in errors
- * @throws BitnibbleError `unknown-format` (a safetensors file of somebody else), `unsupported-version`, `missing-weight`,
- *   `corrupt-file`, `too-large` for a name beyond reason
+ * @throws BitnibbleError `unknown-format` (a safetensors file of somebody else), `unsupported-version`, `corrupt-file`,
+ *   `too-large` for a name beyond reason
  */
-export function planPacked(header: SafetensorsHeader, what: string): PackedPlan {
-  const { metadata } = header;
+export function declarePacked(metadata: ReadonlyMap<string, string>, what: string): PackedDeclaration {
   if (metadata.get('format') !== FORMAT) {
     throw new BitnibbleError(
       'unknown-format',
@@ -61,13 +79,16 @@ export function planPacked(header: SafetensorsHeader, what: string): PackedPlan 
       `${what}: expected format version ${VERSION}, got ${version}`,
     );
   }
-  const planner = new Planner(header, what);
-  const weights = planner.json('weights');
-  const architecture = metadata.has('architecture') ? planner.json('architecture') : undefined;
-  if (!Array.isArray(weights)) throw planner.damaged('weights is not a list');
+  const reader = new MetadataReader(metadata, what);
+  const shard = metadata.get('shard');
+  if (shard !== undefined && !metadata.has('weights'))
+    throw reader.damaged(`it is shard ${shard} of a model: open the index, .safetensors.index.json`);
+  const list = reader.json('weights');
+  const architecture = metadata.has('architecture') ? reader.json('architecture') : undefined;
+  if (!Array.isArray(list)) throw reader.damaged('weights is not a list');
   if (architecture !== undefined) {
-    const { class_name: className = '' } = planner.object(architecture, 'architecture');
-    if (typeof className !== 'string') throw planner.damaged('the class_name of architecture is not text');
+    const { class_name: className = '' } = reader.object(architecture, 'architecture');
+    if (typeof className !== 'string') throw reader.damaged('the class_name of architecture is not text');
   }
   const activationRanges = metadata.get('activation_ranges');
   const info = {
@@ -77,8 +98,31 @@ export function planPacked(header: SafetensorsHeader, what: string): PackedPlan 
     backend: metadata.get('keras_backend') ?? '',
     ...(activationRanges === undefined ? {} : { activationRanges }),
   };
-  const planned = weights.map((weight) => planner.weight(weight));
-  planner.finish();
+  const ids = new Set<string>();
+  const weights = list.map((value) => {
+    const weight = reader.declared(value);
+    if (ids.has(weight.info.id)) throw reader.damaged(`weight ${weight.info.id} is listed twice`);
+    ids.add(weight.info.id);
+    return weight;
+  });
+  return { info, weights, plan: (weight, tensors) => reader.planned(weight, tensors) };
+}
+
+/**
+ * Holds the tensors of a packed file against what its metadata declares.
+ *
+ * @param what names the file in errors
+ * @throws BitnibbleError as {@link declarePacked}, and `missing-weight`
+ */
+export function planPacked(
+  { metadata, tensors }: Pick<SafetensorsHeader, 'metadata' | 'tensors'>,
+  what: string,
+): PackedPlan {
+  const { info, weights, plan } = declarePacked(metadata, what);
+  const planned = weights.map((weight) => plan(weight, tensors));
+  const used = new Set(weights.flatMap(({ tensors: names }) => names));
+  for (const name of tensors.keys())
+    if (!used.has(name)) throw damagedModel(what, `tensor ${name} belongs to no weight`);
   return { info, weights: planned };
 }
 
@@ -86,33 +130,26 @@ export function damagedModel(what: string, fault: string): BitnibbleError {
   return new BitnibbleError('corrupt-file', `${what}: damaged packed model: ${fault}`);
 }
 
-class Planner {
-  readonly #unused: Set<string>;
-  readonly #ids = new Set<string>();
-
+class MetadataReader {
   constructor(
-    readonly header: SafetensorsHeader,
+    readonly metadata: ReadonlyMap<string, string>,
     readonly what: string,
-  ) {
-    this.#unused = new Set(header.tensors.keys());
-  }
+  ) {}
 
   damaged(fault: string): BitnibbleError {
     return damagedModel(this.what, fault);
   }
 
   json(key: string): unknown {
-    const text = this.header.metadata.get(key);
+    const text = this.metadata.get(key);
     if (text === undefined) throw this.damaged(`no ${key} in the metadata`);
     return parseJson(text, `${this.what}: damaged packed model: ${key} in the metadata`);
   }
 
-  weight(value: unknown): PlannedWeight {
+  declared(value: unknown): DeclaredWeight {
     const entry = this.object(value, 'an entry of weights');
     const id = this.#text(entry, 'id', 'a weight');
     const text = (key: string) => this.#text(entry, key, `weight ${id}`);
-    if (this.#ids.has(id)) throw this.damaged(`weight ${id} is listed twice`);
-    this.#ids.add(id);
     const shape = entry.shape;
     const isShape =
       Array.isArray(shape) &&
@@ -130,9 +167,16 @@ class Planner {
       shape: shape as number[],
       dtype: dtype as Dtype,
     };
+    const tensors = text('scheme') === 'keep' ? [id] : [`${id}.scales`, `${id}.codes`];
+    return { info, tensors, entry };
+  }
+
+  planned({ info, entry }: DeclaredWeight, tensors: Tensors): PlannedWeight {
+    const { id, shape } = info;
+    const text = (key: string) => this.#text(entry, key, `weight ${id}`);
     const scheme = text('scheme');
     if (scheme === 'keep') {
-      const data = this.#tensor(id, [info.dtype], info.shape);
+      const data = this.#tensor(tensors, id, [info.dtype], info.shape);
       return { ...info, kind: 'kept', reason: text('reason'), data };
     }
     const { group_size: groupSize, axes } = entry;
@@ -150,7 +194,7 @@ class Planner {
       granularity === 'tensor' ? axes === undefined : isList,
       'channels and groups have a list of integers',
     );
-    return this.#quantized(info, {
+    return this.#quantized(tensors, info, {
       scheme: scheme as SchemeName,
       granularity: granularity as Granularity,
       groupSize: groupSize as number | undefined,
@@ -165,20 +209,15 @@ class Planner {
     throw this.damaged(`${what} is not an object`);
   }
 
-  #text(entry: Record<string, unknown>, key: string, whose: string): string {
+  #text(entry: Readonly<Record<string, unknown>>, key: string, whose: string): string {
     const field = entry[key];
     if (typeof field !== 'string') throw this.damaged(`${whose}: ${key} is not text`);
     return checkName(field, `${this.what}: ${key} of a weight`, MAX_PATH);
   }
 
-  /** Every tensor of the file must have been named. */
-  finish(): void {
-    for (const name of this.#unused) throw this.damaged(`tensor ${name} belongs to no weight`);
-  }
-
-  #quantized(info: WeightInfo, given: QuantizeOptions): PlannedWeight {
+  #quantized(tensors: Tensors, info: WeightInfo, given: QuantizeOptions): PlannedWeight {
     const { id, shape } = info;
-    const scales = this.#tensor(`${id}.scales`, ['F32', 'F16']);
+    const scales = this.#tensor(tensors, `${id}.scales`, ['F32', 'F16']);
     let coding: QuantizedTensor['coding'];
     let layout: QuantizedTensor['layout'];
     try {
@@ -193,14 +232,18 @@ class Planner {
       throw this.damaged(`tensor ${id}.scales expected shape [${groups},${channels}], got [${scales.shape}]`);
     }
     const bits = SCHEMES[coding.scheme].bits * sizeOf(shape);
-    const codes = this.#tensor(`${id}.codes`, ['U8'], [Math.ceil(bits / 8)]);
+    const codes = this.#tensor(tensors, `${id}.codes`, ['U8'], [Math.ceil(bits / 8)]);
     return { ...info, kind: 'quantized', coding, layout, codes, scales };
   }
 
-  #tensor(name: string, dtypes: readonly Dtype[], shape?: readonly number[]): SafetensorsEntry {
-    const entry = this.header.tensors.get(name);
+  #tensor(
+    tensors: Tensors,
+    name: string,
+    dtypes: readonly Dtype[],
+    shape?: readonly number[],
+  ): SafetensorsEntry {
+    const entry = tensors.get(name);
     if (!entry) throw new BitnibbleError('missing-weight', `${this.what}: tensor ${name} is not in the file`);
-    this.#unused.delete(name);
     if (!dtypes.includes(entry.dtype)) {
       throw this.damaged(`tensor ${name} expected ${dtypes.join(' or ')}, got ${entry.dtype}`);
     }

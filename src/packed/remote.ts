@@ -2,6 +2,7 @@ import { BitnibbleError } from '../errors.js';
 import {
   readSafetensorsHeader,
   type SafetensorsEntry,
+  type SafetensorsHeader,
   safetensorsHeaderBytes,
 } from '../formats/safetensors.js';
 import type { Decoder } from '../kernels/types.js';
@@ -29,7 +30,10 @@ export interface RemoteOptions {
 }
 
 /** Bytes of the first request, in which most headers end. */
-const FIRST_BYTES = 2 ** 16;
+export const FIRST_BYTES = 2 ** 16;
+
+/** Fetches tensors, in their order. */
+export type FetchParts = (parts: readonly SafetensorsEntry[]) => Promise<Uint8Array[]>;
 
 /** A packed file on a server: its header is here, its weights are fetched one by one. */
 export class RemotePacked implements ModelInfo {
@@ -39,7 +43,7 @@ export class RemotePacked implements ModelInfo {
   readonly backend: string;
   /** In the order of the model. */
   readonly weights: readonly WeightInfo[];
-  readonly #fetchParts: (parts: readonly SafetensorsEntry[]) => Promise<Uint8Array[]>;
+  readonly #fetchParts: FetchParts;
   readonly #byId: ReadonlyMap<string, PlannedWeight>;
 
   /** @internal */
@@ -48,7 +52,7 @@ export class RemotePacked implements ModelInfo {
     readonly kernels: Decoder,
     /** Bytes of the whole file. */
     readonly bytes: number,
-    fetchParts: (parts: readonly SafetensorsEntry[]) => Promise<Uint8Array[]>,
+    fetchParts: FetchParts,
   ) {
     this.#fetchParts = fetchParts;
     this.file = info.file;
@@ -99,26 +103,34 @@ export async function openRemotePacked(
 ): Promise<RemotePacked> {
   const name = String(url);
   const file = new RemoteFile(url, name, options);
-  let head = await file.read(0, FIRST_BYTES, true);
-  const length = safetensorsHeaderBytes(head, name);
-  if (length > head.length) {
-    head = concat(head, await file.read(head.length, length));
-  }
+  const { header, fetchParts } = await openRemoteFile(file, await file.read(0, FIRST_BYTES, true));
+  return new RemotePacked(planPacked(header, name), kernels, header.fileSize, fetchParts);
+}
+
+/** A safetensors file on a server: its header, and what fetches some of its tensors. @param first its first bytes */
+export async function openRemoteFile(
+  file: RemoteFile,
+  first: Uint8Array,
+): Promise<{ header: SafetensorsHeader; fetchParts: FetchParts }> {
+  const { name } = file;
+  const length = safetensorsHeaderBytes(first, name);
+  const head = length > first.length ? concat(first, await file.read(first.length, length)) : first;
   const header = readSafetensorsHeader(head, name, file.size ?? null);
-  const plan = planPacked(header, name);
-  const { dataStart, fileSize } = header;
+  const { dataStart } = header;
   const known = head.subarray(0, dataStart);
-  return new RemotePacked(plan, kernels, fileSize, async (parts) => {
+  const fetchParts: FetchParts = async (parts) => {
     const bytes = await Promise.all(
       parts.map(({ start, end }) => file.read(dataStart + start, dataStart + end)),
     );
     // After them: what is the same then was so all along.
     if (!file.isVersioned) file.requireSame(known, await file.read(0, dataStart));
     return bytes;
-  });
+  };
+  return { header, fetchParts };
 }
 
-class RemoteFile {
+/** A file on a server, read by ranges. */
+export class RemoteFile {
   /** Bytes of the whole file, once a server has said it; undefined where another origin hides it. */
   size: number | undefined;
   /** `ETag`, else `Last-Modified`, of the first answer; undefined before it. */

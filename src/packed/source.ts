@@ -151,10 +151,14 @@ export class ByteInput {
 
 /**
  * Takes the header of a packed file off its stream. From then on progress is told in bytes of the whole file.
+ * @param given the first 8 bytes, where they were taken before
  * @throws BitnibbleError what `readSafetensorsHeader` throws
  */
-export async function takeHeader(input: ByteInput): Promise<{ header: SafetensorsHeader; head: Uint8Array }> {
-  const prefix = await input.take(8, true);
+export async function takeHeader(
+  input: ByteInput,
+  given?: Uint8Array,
+): Promise<{ header: SafetensorsHeader; head: Uint8Array }> {
+  const prefix = given ?? (await input.take(8, true));
   const head = concat(prefix, await input.take(safetensorsHeaderBytes(prefix, input.name) - 8));
   const header = readSafetensorsHeader(head, input.name, null);
   input.total = header.fileSize;

@@ -40,7 +40,8 @@ function stored(weight: PlannedWeight): StoredWeight {
 export const scalesOf = (id: string): string => `${id}.scales`;
 export const codesOf = (id: string): string => `${id}.codes`;
 
-function headsOf(weight: PlannedWeight): TensorHead[] {
+/** The tensors that hold a weight. */
+export function headsOf(weight: PlannedWeight): TensorHead[] {
   const { id, shape } = weight;
   if (weight.kind === 'kept') return [{ name: id, dtype: weight.dtype, shape }];
   const { coding, layout } = weight.tensor;
@@ -54,7 +55,8 @@ function headsOf(weight: PlannedWeight): TensorHead[] {
 export const scaleBytes = (scales: Float32Array, { scaleDtype }: Coding): Uint8Array =>
   bytesOf(scaleDtype === 'F16' ? floatToHalf(scales) : scales);
 
-function tensorsOf(weight: PackedWeight): SafetensorsTensor[] {
+/** The same, with their bytes. */
+export function tensorsOf(weight: PackedWeight): SafetensorsTensor[] {
   const [first, second] = headsOf(weight) as [TensorHead, TensorHead];
   if (weight.kind === 'kept') return [{ ...first, bytes: weight.bytes }];
   const { codes, scales, coding } = weight.tensor;
@@ -64,7 +66,11 @@ function tensorsOf(weight: PackedWeight): SafetensorsTensor[] {
   ];
 }
 
-const metadataOf = (model: ModelInfo, weights: readonly PlannedWeight[]): (readonly [string, string])[] => [
+/** What `__metadata__` of a packed file says. */
+export const metadataOf = (
+  model: ModelInfo,
+  weights: readonly PlannedWeight[],
+): (readonly [string, string])[] => [
   ['format', FORMAT],
   ['format_version', VERSION],
   ['keras_version', model.kerasVersion],

@@ -7,7 +7,8 @@ import { writePacked } from '../packed/write.js';
 import type { TensorFlow } from '../tfjs/types.js';
 import { type Backend, tensorFlowFor } from './backend.js';
 import { type CalibrationOptions, type CalibrationReport, calibrateModel } from './calibrate/calibrate.js';
-import { tunedSamples, tuneModel } from './calibrate/tune.js';
+import { holdBack } from './calibrate/check.js';
+import { tuneModel } from './calibrate/tune.js';
 import { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.js';
 import { chooseForBits, leastBits, type Mix, summaryOf } from './mixed.js';
 import { type QuantizeReport, quantizeModel } from './quantize.js';
@@ -37,7 +38,7 @@ export interface CompareOptions extends EvaluateOptions {
   readonly calibration?: {
     /** Labels are not looked at. */
     readonly dataset: Dataset;
-    /** Samples at most, from the first on. Default 2048. */
+    /** Samples to fit to at most, from the first on. Default 2048. Which result is kept is decided on others: see `holdBack`. */
     readonly samples?: number;
     /** TensorFlow.js to calibrate with, where `'bitnibble'` evaluates. */
     readonly tf?: TensorFlow;
@@ -197,14 +198,17 @@ async function calibratedVariant(
   { recipe: given = {}, bits, tune }: Variant,
   options: CalibrationOptions,
 ): Promise<Omit<AppliedVariant, 'bytes'>> {
-  const mix = bits === undefined ? undefined : await mixFor(tf, model, bits, options);
-  const recipe = mix?.recipe ?? given;
   const { dataset, samples = 2048 } = options;
-  const seen = tune === undefined ? samples : tunedSamples(Math.min(samples, dataset.count));
-  const { model: own, report } = await calibrateModel(tf, model, recipe, { ...options, samples: seen });
+  const held = holdBack(model, dataset, samples);
+  const apart = held
+    ? { ...options, dataset: held.fit, samples: held.fit.count, check: { dataset: held.check } }
+    : options;
+  const mix = bits === undefined ? undefined : await mixFor(tf, model, bits, apart);
+  const recipe = mix?.recipe ?? given;
+  const { model: own, report } = await calibrateModel(tf, model, recipe, apart);
   const notes = [...(mix ? [summaryOf(mix)] : []), ...report.warnings];
   if (tune === undefined) return { model: own, report, notes };
-  const { onProgress: _, ...rest } = options;
+  const { onProgress: _, ...rest } = apart;
   const tuned = await tuneModel(tf, model, own, { ...rest, steps: tune });
   const { before, after } = tuned.report.divergence;
   const what = `on ${tuned.report.checked} samples held back, outputs diverge by ${before.toPrecision(3)} before and ${after.toPrecision(3)} after ${tune} steps`;

@@ -9,6 +9,7 @@ export {
   type Operand,
   type Room,
 } from '../kernels/linalg.js';
+export type { PartNumber } from '../packed/part-number.js';
 export type { Backend } from './backend.js';
 export { AUGMENTATIONS, type Augmentation } from './calibrate/augment.js';
 export {
@@ -51,9 +52,11 @@ export {
   type InputRange,
   type InputScale,
   inputRanges,
+  readScale,
   type StoredRange,
   scaleFor,
   scalesFor,
+  type UnclearScale,
 } from './input-range.js';
 export { type BoundInput, bindInputs, type WantedInput, wantedInputs } from './inputs.js';
 export {
@@ -79,10 +82,12 @@ export { measureReport, type ReportOptions, type ReportPart } from './report/mea
 export type * from './report/types.js';
 export {
   measureSensitivity,
+  measureSensitivityPart,
   type SensitivityOptions,
   type SensitivityReport,
   type SensitivityRow,
 } from './sensitivity.js';
+export { mergeSensitivity, type SensitivityPart } from './sensitivity-parts.js';
 export { type EqualizedPair, type EqualizeResult, equalize } from './transform/equalize.js';
 export {
   type FoldedNorm,

@@ -1,4 +1,5 @@
-import { arraysOf, type Dataset, inputsOf } from '../data/index.js';
+import type { Dataset } from '../data/index.js';
+import { arraysOf, inputsOf } from '../data/several.js';
 import { BitnibbleError } from '../errors.js';
 import type { ModelSource } from '../model.js';
 import { type NetworkNode, openNetwork, operationOf, readNetwork } from '../network/index.js';
@@ -226,6 +227,18 @@ export interface InputScale {
   readonly why: string;
 }
 
+/** Samples whose factor nobody but the one who has them can know. */
+export interface UnclearScale {
+  /** What is at odds. */
+  readonly unclear: string;
+  /** What could be meant. */
+  readonly readings: readonly {
+    readonly scale: number;
+    /** What the samples are then, or are to be. */
+    readonly when: string;
+  }[];
+}
+
 /**
  * The factor for samples where nobody states one:
  *
@@ -236,37 +249,55 @@ export interface InputScale {
  * | bytes, 0 and 1 alone | 0 to 1, or nothing | 1 |
  * | floats | anything | 1 |
  *
- * @throws BitnibbleError `data-mismatch` for bytes where the constants fit neither reading, and for images in floats that lie in
- *   the other one
+ * It is unclear for bytes where the constants fit neither reading, and for images in floats that lie in the other one.
  */
-export function scaleFor(model: ModelSource, input: InputRange | undefined, data: StoredRange): InputScale {
+export function readScale(input: InputRange | undefined, data: StoredRange): InputScale | UnclearScale {
   const [low, high] = data.range;
   const { kind, because } = input ?? { kind: undefined, because: '' };
-  const refuse = (what: string, settle: string) =>
-    new BitnibbleError('data-mismatch', `${model.file} and ${data.name}: ${what}: ${settle}`);
   if (kind === 'indices') return { scale: 1, why: because };
   if (data.dtype !== 'uint8') {
     const isImage = input?.isImage && low >= 0;
+    const asTheyAre = { scale: 1, when: 'they are right as they are' };
     if (isImage && kind === 'unit' && high > 30 && high <= 255)
-      throw refuse(
-        `the samples reach ${short(high)}, and the network expects 0 to 1 (${because})`,
-        'give --scale 1/255 where they are 0 to 255, --scale 1 where they are right as they are',
-      );
+      return {
+        unclear: `the samples reach ${short(high)}, and the network expects 0 to 1 (${because})`,
+        readings: [{ scale: 1 / 255, when: 'they are 0 to 255' }, asTheyAre],
+      };
     if (isImage && kind === 'bytes' && high > 0 && high <= 1)
-      throw refuse(
-        `the samples lie in ${rangeText(data.range)}, and the network expects 0 to 255 (${because})`,
-        'give --scale 255 where they are 0 to 1, --scale 1 where they are right as they are',
-      );
+      return {
+        unclear: `the samples lie in ${rangeText(data.range)}, and the network expects 0 to 255 (${because})`,
+        readings: [{ scale: 255, when: 'they are 0 to 1' }, asTheyAre],
+      };
     return { scale: 1, why: '' };
   }
   if (kind === 'bytes') return { scale: 1, why: because };
   if (kind === 'unclear')
-    throw refuse(
-      `whether 8-bit samples are to be 0 to 255 or 0 to 1 is unclear (${because})`,
-      'give --scale 1 or --scale 1/255',
-    );
+    return {
+      unclear: `whether 8-bit samples are to be 0 to 255 or 0 to 1 is unclear (${because})`,
+      readings: [
+        { scale: 1, when: 'they are to be 0 to 255' },
+        { scale: 1 / 255, when: 'they are to be 0 to 1' },
+      ],
+    };
   if (high <= 1) return { scale: 1, why: 'they are 0 and 1 alone' };
   return { scale: 1 / 255, why: kind === 'unit' ? because : '' };
+}
+
+/** `1/255` where it is that. */
+export const factorText = (scale: number): string => (scale === 1 / 255 ? '1/255' : String(scale));
+
+/**
+ * {@link readScale}, or an error with both readings.
+ * @throws BitnibbleError `data-mismatch` where it is unclear
+ */
+export function scaleFor(model: ModelSource, input: InputRange | undefined, data: StoredRange): InputScale {
+  const found = readScale(input, data);
+  if ('scale' in found) return found;
+  const settle = found.readings.map(({ scale, when }) => `--scale ${factorText(scale)} where ${when}`);
+  throw new BitnibbleError(
+    'data-mismatch',
+    `${model.file} and ${data.name}: ${found.unclear}: give ${settle.join(', ')}`,
+  );
 }
 
 /** Larger inputs than this look as if nobody had scaled them. */

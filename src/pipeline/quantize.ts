@@ -74,7 +74,7 @@ export function quantizeModel(
   options: QuantizeModelOptions,
 ): { model: QuantizedModel; report: QuantizeReport } {
   const packed: PackedWeight[] = [];
-  const report = eachWeight(model, planOf(model, recipe), options, {
+  const report = eachWeight(model, planQuantized(model, recipe), options, {
     kept(weight) {
       const changed = model.changed?.has(weight.id) ? { changed: true } : {};
       packed.push({ ...weight, ...changed, bytes: () => model.readBytes(weight.id) });
@@ -95,6 +95,9 @@ export function quantizeModel(
 /** Takes a file's bytes in any order. */
 export type WriteAt = (bytes: Uint8Array, position: number) => void;
 
+/** Takes the bytes of tensors in any order: of a tensor by its name, from one of its bytes on. */
+export type WriteTensor = (tensor: string, bytes: Uint8Array, position: number) => void;
+
 /**
  * Quantizes a model straight into a packed file, which holds at any time no more than some slices of a tensor in memory. The
  * bytes are those of `writePacked(quantizeModel(...).model)`.
@@ -108,30 +111,47 @@ export function quantizeInto(
   options: QuantizeModelOptions,
   write: WriteAt,
 ): QuantizeReport {
-  const plan = planOf(model, recipe);
+  const plan = planQuantized(model, recipe);
   const { head, places } = layoutPacked(
     model,
     plan.map(({ weight }) => weight),
   );
   write(head, 0);
-  const place = (name: string): number => places.get(name) as number;
+  return quantizePlanned(model, plan, options, (tensor, bytes, position) =>
+    write(bytes, (places.get(tensor) as number) + position),
+  );
+}
+
+/**
+ * Quantizes weights tensor by tensor, in order; no more than some slices of a tensor are in memory.
+ *
+ * @param plan of {@link planQuantized}, or some of its weights
+ * @param write is given every byte of the weights' tensors once
+ * @throws BitnibbleError as {@link quantizeModel}
+ */
+export function quantizePlanned(
+  model: QuantizableModel,
+  plan: readonly PlannedDecision[],
+  options: QuantizeModelOptions,
+  write: WriteTensor,
+): QuantizeReport {
   const writeScales = ({ id }: WeightInfo, { scales, coding }: Pick<QuantizedTensor, 'scales' | 'coding'>) =>
-    write(scaleBytes(scales, coding), place(scalesOf(id)));
+    write(scalesOf(id), scaleBytes(scales, coding), 0);
   return eachWeight(model, plan, options, {
     kept(weight) {
       const size = sizeOf(weight.shape);
       const width = DTYPE_BYTES[weight.dtype];
       for (let from = 0; from < size; from += KEPT_SLICE) {
         const to = Math.min(size, from + KEPT_SLICE);
-        write(model.readBytes(weight.id, [from, to]), place(weight.id) + from * width);
+        write(weight.id, model.readBytes(weight.id, [from, to]), from * width);
       }
     },
     whole(weight, tensor) {
       writeScales(weight, tensor);
-      write(tensor.codes, place(codesOf(weight.id)));
+      write(codesOf(weight.id), tensor.codes, 0);
     },
     codes: (weight) => ({
-      write: (part, at) => write(part, place(codesOf(weight.id)) + at),
+      write: (part, at) => write(codesOf(weight.id), part, at),
       end: (tensor) => writeScales(weight, tensor),
     }),
   });
@@ -140,13 +160,14 @@ export function quantizeInto(
 /** Elements of kept tensors that are copied at once. */
 const KEPT_SLICE = 2 ** 20;
 
-/** How each weight will be stored. */
-interface Planned {
+/** How a weight will be stored, and by which decision. */
+export interface PlannedDecision {
   readonly weight: PlannedWeight;
   readonly decision: Decision | undefined;
 }
 
-function planOf(model: QuantizableModel, recipe: Recipe): Planned[] {
+/** How each weight of a model will be stored. @throws BitnibbleError `recipe`, `unsupported-dtype` */
+export function planQuantized(model: QuantizableModel, recipe: Recipe): PlannedDecision[] {
   const decisions = decide(parseRecipe(recipe), model.weights, model.file);
   return model.weights.map((own) => {
     const weight = infoOf(own);
@@ -177,11 +198,11 @@ interface Target {
 
 function eachWeight(
   model: QuantizableModel,
-  plan: readonly Planned[],
+  plan: readonly PlannedDecision[],
   { kernels, onProgress }: QuantizeModelOptions,
   target: Target,
 ): QuantizeReport {
-  const total = model.parameters;
+  const total = plan.reduce((sum, { weight }) => sum + sizeOf(weight.shape), 0);
   const tensors: TensorReport[] = [];
   let done = 0;
   for (const { weight, decision } of plan) {

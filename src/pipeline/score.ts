@@ -69,7 +69,7 @@ export class Score {
 /** Outputs of one sample as probabilities of classes. */
 function probabilitiesOf(row: Float32Array, kind: OutputKind): ArrayLike<number> {
   if (kind === 'probability') return [1 - (row[0] as number), row[0] as number];
-  return kind === 'logits' ? softmax(row) : row;
+  return kind === 'probabilities' ? row : softmax(row);
 }
 
 function softmax(row: Float32Array): Float64Array {

@@ -1,8 +1,10 @@
 import type { QuantizableModel, WeightInfo } from '../model.js';
+import { dealtOut } from '../packed/part.js';
+import { type PartNumber, WHOLE } from '../packed/part-number.js';
 import type { QuantizedModel } from '../packed/quantized-model.js';
 import { quantizedBytes, SCHEMES } from '../schemes/quantize.js';
 import type { SchemeName } from '../schemes/types.js';
-import { type Granularity, sizeOf } from '../shape.js';
+import { sizeOf } from '../shape.js';
 import { loadNetwork } from '../tfjs/load.js';
 import { callsOf, type Layer, type NodeCall, type RunnableNetwork, runCall } from '../tfjs/run.js';
 import type { Tensor, TensorFlow } from '../tfjs/types.js';
@@ -18,46 +20,23 @@ import {
 } from './calibrate/calibrate.js';
 import { divergence } from './calibrate/divergence.js';
 import { fitLayer, momentsOf, setValues } from './calibrate/layer.js';
-import { randomNumbers } from './calibrate/linear.js';
+import { randomStream } from './calibrate/linear.js';
 import { sampleBatches } from './calibrate/samples.js';
 import { stateless } from './calibrate/stateless.js';
 import { outputKind } from './outputs.js';
 import { quantizeModel } from './quantize.js';
 import { decide } from './recipe.js';
+import {
+  type DueLayer,
+  layerCosts,
+  mergeSensitivity,
+  type SensitivityPart,
+  type SensitivityReport,
+  type SensitivityRow,
+} from './sensitivity-parts.js';
 import { turns } from './turns.js';
 
-/** One layer at one scheme while all others stay in float. */
-export interface SensitivityRow {
-  /** The layer with the models that hold it, as `Rule.layer` takes it. */
-  readonly layer: string;
-  readonly className: string;
-  /** Weights that were quantized. */
-  readonly weights: readonly string[];
-  readonly parameters: number;
-  readonly scheme: SchemeName;
-  readonly granularity: Granularity;
-  /** Mean divergence of the model's outputs from the float model's: nats for classifiers; see `divergence`. */
-  readonly divergence: number;
-  /** Codes and scales. */
-  readonly bytes: number;
-  /** Bytes of the float weights less `bytes`. */
-  readonly saved: number;
-  /** Share of the variance of the layer's own outputs that is lost; absent without calibration. */
-  readonly error?: number;
-  /** Why it was fitted without data. */
-  readonly fallback?: string;
-}
-
-/** Each layer at each scheme, alone. */
-export interface SensitivityReport {
-  /** In the order of the graph, schemes in the order asked for. */
-  readonly rows: readonly SensitivityRow[];
-  /** Samples that layers were fitted to, and samples that outputs were compared on. */
-  readonly samples: number;
-  readonly compared: number;
-  readonly seconds: number;
-  readonly warnings: readonly string[];
-}
+export type { SensitivityReport, SensitivityRow };
 
 /** What sensitivities are measured with. */
 export interface SensitivityOptions extends CalibrationOptions {
@@ -70,11 +49,7 @@ export interface SensitivityOptions extends CalibrationOptions {
 }
 
 /**
- * Each layer alone at each scheme, calibrated as `calibrateModel` does it but on the inputs of the float network, and how
- * far the outputs move.
- *
- * The moments of a layer are the same for every scheme, and so is all that comes before it: each is computed once, and only
- * the rest of the network runs for every row.
+ * {@link measureSensitivityPart} of all layers.
  *
  * @throws what `calibrateModel` throws
  */
@@ -83,6 +58,28 @@ export async function measureSensitivity(
   model: QuantizableModel,
   options: SensitivityOptions,
 ): Promise<SensitivityReport> {
+  return mergeSensitivity([await measureSensitivityPart(tf, model, options, WHOLE)]);
+}
+
+/**
+ * Each layer alone at each scheme, calibrated as `calibrateModel` does it but on the inputs of the float network, and how
+ * far the outputs move.
+ *
+ * The moments of a layer are the same for every scheme, and so is all that comes before it: each is computed once, and only
+ * the rest of the network runs for every row.
+ *
+ * Each layer draws its positions from a stream of random numbers of its own, and all schemes of a layer the same. So a row depends
+ * neither on the other layers nor on the other schemes, and parts that are measured apart are those of the whole.
+ *
+ * @param part which of the layers: they are dealt out so that parts take about as long as each other
+ * @throws what `calibrateModel` throws
+ */
+export async function measureSensitivityPart(
+  tf: TensorFlow,
+  model: QuantizableModel,
+  options: SensitivityOptions,
+  part: PartNumber,
+): Promise<SensitivityPart> {
   const start = performance.now();
   const { kernels, onProgress, seed = 0, compared = 256, activationBytes = ACTIVATION_BYTES } = options;
   const { schemes = ['binary', 'int2', 'int4'], granularity = 'channel' } = options;
@@ -120,16 +117,28 @@ export async function measureSensitivity(
     });
     const plansBy = bases.map((base) => plansOf(network, twins, pairs, base.decisions));
     const [plans] = plansBy as [(typeof plansBy)[number]];
-    const random = randomNumbers(seed);
-    const rows: SensitivityRow[] = [];
-    const done = new Set<Layer>();
+    const due = dueLayers(calls, (layer) => kernelsOf(layer, pairs, decisions).length > 0);
+    const held = { held: given.count, compared: heard };
+    const { positions } = options;
+    const how = { schemes: schemes.length, ...(positions === undefined ? {} : { positions }) };
+    const dealt = dealtOut(layerCosts(due, calls, plans, activations, held, how), part.parts);
+    const own = new Map(
+      due.flatMap(({ index }, at) => (dealt[at] === part.part ? [[index, at] as const] : [])),
+    );
+    const last = Math.max(-1, ...own.keys());
+    const rows: SensitivityPart['rows'][number][] = [];
     const turn = turns();
     activations.hold(0, nextFitted(calls, plans, 0));
     for (const [index, { layer }] of calls.entries()) {
-      const weights = done.has(layer) ? [] : kernelsOf(layer, pairs, decisions);
-      done.add(layer);
-      if (weights.length > 0) {
+      if (index > last) break;
+      if (due.some((layer) => layer.index === index))
+        // Whoever measures it, the same samples are held.
         activations.hold(index, nextFitted(calls, plans, index + 1));
+      const place = own.get(index);
+      if (place !== undefined) {
+        const weights = kernelsOf(layer, pairs, decisions);
+        const about = describe(weights);
+        const streamOf = (what: string) => randomStream(seed, `${about.layer} ${what}`);
         const twin = (twins.calls[index] as NodeCall).layer;
         const later = activations.ahead(index, layer);
         const data = [...dataOf(activations, calls, layer), ...later];
@@ -137,11 +146,13 @@ export async function measureSensitivity(
         const moments =
           first === undefined || typeof first === 'string' || first.table
             ? undefined
-            : await momentsOf(tf, tools.algebra, first, 0, data, options, random);
+            : await momentsOf(tf, tools.algebra, first, 0, data, options, streamOf('first map'));
         for (const [i, base] of bases.entries()) {
           const plan = plansBy[i]?.get(layer) ?? 'it is fitted without data';
           const fit =
-            typeof plan === 'string' ? plan : await fitLayer(tools, plan, data, options, random, moments);
+            typeof plan === 'string'
+              ? plan
+              : await fitLayer(tools, plan, data, options, streamOf('other maps'), moments);
           const variables = layer.weights.map((variable, at) => ({
             weight: pairs.get(variable.originalName),
             exact: variable,
@@ -153,13 +164,14 @@ export async function measureSensitivity(
           }
           const outputs = rest(tf, network, twins, activations, index, wanted.length);
           const bytes = bytesOf(base.model, weights);
-          rows.push({
-            ...describe(weights),
+          const row: SensitivityRow = {
+            ...about,
             ...{ scheme: base.scheme, granularity, bytes },
             divergence: divergence(paired(wanted, outputs), kind),
             saved: 4 * parametersOf(weights) - bytes,
             ...(typeof fit === 'string' ? { fallback: fit } : { error: meanError(fit.tensors) }),
-          });
+          };
+          rows.push({ place: place * bases.length + i, row });
           tf.dispose(outputs);
           for (const { exact, twin: own } of variables) own.write(exact.read());
           await turn();
@@ -171,8 +183,9 @@ export async function measureSensitivity(
       activations.run(index);
       onProgress?.(index + 1, calls.length, layer.name);
     }
+    if (last + 1 < calls.length) onProgress?.(calls.length, calls.length, calls.at(-1)?.layer.name ?? '');
     return {
-      rows,
+      ...{ rows, count: due.length * bases.length },
       samples: given.count,
       compared: heard,
       seconds: (performance.now() - start) / 1000,
@@ -184,6 +197,16 @@ export async function measureSensitivity(
     float.dispose();
     quantized.dispose();
   }
+}
+
+/** Where each layer that has kernels is called first. */
+function dueLayers(calls: readonly NodeCall[], hasKernels: (layer: Layer) => boolean): DueLayer[] {
+  const seen = new Set<Layer>();
+  return calls.flatMap(({ layer }, index) => {
+    if (seen.has(layer)) return [];
+    seen.add(layer);
+    return hasKernels(layer) ? [{ index, layer }] : [];
+  });
 }
 
 /**

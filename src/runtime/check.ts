@@ -56,8 +56,12 @@ export async function whyNotRunnable(
   shapes: Readonly<Record<string, readonly number[]>> = {},
 ): Promise<string | undefined> {
   try {
-    await prepare(LATER, hollow(model), new DryProgram(), { weights: 'packed' }, (name, own) =>
-      fixedShape(name, own, shapes[name] ?? own?.map((n) => n ?? ANY), model.file),
+    await prepare(
+      LATER,
+      hollow(model),
+      async () => new DryProgram(),
+      { weights: 'packed' },
+      (name, own) => fixedShape(name, own, shapes[name] ?? own?.map((n) => n ?? ANY), model.file),
     );
     return undefined;
   } catch (error) {

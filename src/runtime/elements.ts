@@ -1,16 +1,7 @@
 import { broadcast } from '../network/operations/operation.js';
-import { addActivation } from './activations.js';
 import { addBroadcast } from './moves.js';
 import type { Program, Tensor } from './program.js';
-import { type ActivationKind, COMBINATIONS, type CombinationKind } from './record.js';
-
-/** A function of each element. */
-export const addFunction = (
-  program: Program,
-  x: Tensor,
-  kind: ActivationKind,
-  ...parameters: number[]
-): Tensor => addActivation(program, x, { type: 'element', kind, parameters });
+import { COMBINATIONS, type CombinationKind } from './record.js';
 
 /** Two tensors element by element; either may be repeated along axes of length 1. */
 export function addCombination(program: Program, x: Tensor, y: Tensor, kind: CombinationKind): Tensor {

@@ -22,7 +22,7 @@ export {
   type Outputs,
   RunnableNetwork,
 } from './network.js';
-export { NotFiniteError } from './product.js';
+export { NotFiniteError } from './product-integer.js';
 export type { ThreadStart } from './thread.js';
 export type { Kernels } from './types.js';
 

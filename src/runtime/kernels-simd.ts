@@ -13,6 +13,8 @@ export interface LoadRuntimeKernelsOptions {
   readonly backend?: 'simd' | 'reference';
   /** In a memory that threads share. */
   readonly isShared?: boolean;
+  /** Those alone that plain networks need. */
+  readonly isPlain?: boolean;
 }
 
 /** What `assembly/runtime/index.ts` exports. */
@@ -31,16 +33,19 @@ const STEP = 16;
 /** Bytes that kernels may read behind what they are given. */
 const OVERREAD = 64;
 
-/** The bytes of the module, where there is one of them. */
+/** Bytes of the modules, where there are any. */
 export const embedded = async () => (await import('../kernels/embedded-runtime.js')).kernelBytes();
+export const embeddedPlain = async () => (await import('../kernels/embedded-runtime-plain.js')).kernelBytes();
 
-/**
- * Kernels of WebAssembly with memory of their own: each call makes a new instance.
- *
- * @throws BitnibbleError `no-simd`, `no-compile`, `bad-module`; TypeError for a `module` of another kind
- */
-export const loadSimdKernels = async ({ module }: LoadRuntimeKernelsOptions): Promise<Kernels> =>
-  simdKernels(await exportsOf<Abi>(module, embedded, 'runtime.wasm'));
+/** Kernels of a module that was handed in, or of bytes: each call makes a new instance. @throws what compiling throws, `bad-module` */
+export async function kernelsOf(
+  bytes: () => Promise<Uint8Array<ArrayBuffer>>,
+  { module, isPlain = false }: LoadRuntimeKernelsOptions,
+): Promise<Kernels> {
+  const kernels = simdKernels(await exportsOf<Abi>(module, bytes, 'runtime.wasm'));
+  if (isPlain || kernels.hasAll) return kernels;
+  throw new BitnibbleError('bad-module', '"module" expected runtime.wasm, got runtime-plain.wasm');
+}
 
 export function simdKernels(abi: Abi): Kernels {
   if (typeof abi.convolveWinograd !== 'function' || abi.bitnibbleAbi?.() !== ABI_VERSION)
@@ -48,7 +53,7 @@ export function simdKernels(abi: Abi): Kernels {
   const { memory } = abi;
   return {
     ...(abi as unknown as Pick<Kernels, KernelName>),
-    ...{ backend: 'simd', base: aligned(abi.arenaBase()) },
+    ...{ backend: 'simd', hasAll: 'normalize' in abi, base: aligned(abi.arenaBase()) },
     memory,
     reserve(end) {
       const missing = end + OVERREAD - memory.buffer.byteLength;

@@ -3,8 +3,9 @@ import { compile } from '../kernels/instance.js';
 import {
   type Abi,
   embedded,
+  embeddedPlain,
+  kernelsOf,
   type LoadRuntimeKernelsOptions,
-  loadSimdKernels,
   simdKernels,
 } from './kernels-simd.js';
 import type { Kernels } from './types.js';
@@ -21,8 +22,8 @@ export async function loadRuntimeKernels(options: LoadRuntimeKernelsOptions = {}
   const { backend = 'simd' } = options;
   if (backend === 'reference') return (await import('./reference.js')).referenceKernels();
   if (backend !== 'simd') throw new TypeError(expected('backend', '"simd" or "reference"', backend));
-  if (options.isShared === true) return sharedKernels(await embedded());
-  return loadSimdKernels(options);
+  const bytes = options.isPlain ? embeddedPlain : embedded;
+  return options.isShared ? sharedKernels(await bytes()) : kernelsOf(bytes, options);
 }
 
 /** @throws what compiling throws, RangeError where there is no shared memory */

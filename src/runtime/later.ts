@@ -1,20 +1,32 @@
 import type { ModelInfo, ModelSource } from '../model.js';
 import type { OpenNetwork } from '../network/open.js';
+import type { OpenShard } from '../packed/shards/beside.js';
 import type { LoadRuntimeKernelsOptions } from './kernels-simd.js';
 import type { Rows } from './rows.js';
+import type { Sharing } from './sharing.js';
 import type { Kernels } from './types.js';
 
 /** What most networks do without, and who needs it waits for. */
 export interface Later {
   kernels(options: LoadRuntimeKernelsOptions): Promise<Kernels>;
+  /** Plain networks with weights in float32. */
+  floatRows(): Promise<Rows>;
   /** A network that is not plain. */
   network(model: ModelSource): Promise<OpenNetwork>;
   /** All operations. */
-  rows(): Promise<Rows>;
+  allRows(): Promise<Rows>;
   /** A packed file that is not as usual. @throws BitnibbleError for one that is none */
-  packed(bytes: Uint8Array, name: string): Promise<ModelSource>;
-  /** A body that is not as usual. @throws BitnibbleError likewise */
-  body(source: unknown, name: string, limit: number): Promise<Uint8Array>;
+  packed(bytes: Uint8Array, name: string, limit: number, openShard?: OpenShard): Promise<ModelSource>;
+  /** A body that is not as usual: of a response, or a stream of what is left of it. @throws BitnibbleError likewise */
+  body(
+    stream: unknown,
+    name: string,
+    limit: number,
+    response: unknown,
+    openShard?: OpenShard,
+  ): Promise<Uint8Array>;
   ranges(model: ModelInfo): Promise<ReadonlyMap<string, number>>;
   crew(): Promise<typeof import('./crew.js')>;
+  /** How threads share layers. */
+  sharing(): Promise<Sharing>;
 }

@@ -1,31 +1,39 @@
-import { givesZeros } from '../network/operations/sequences.js';
+import { givesZeros, headsOf, seenPlaces } from '../network/operations/sequences.js';
 import { addActivation } from './activations.js';
-import { type Build, type Context, numberOf, product, refuse } from './context.js';
-import { addCombination, addFunction } from './elements.js';
+import { type Build, type Context, product, refuse } from './context.js';
+import { addCombination } from './elements.js';
+import { ACTIVATIONS, addFunction } from './functions.js';
 import { rowsLayer } from './layers-products.js';
 import { addSum } from './layers-reductions.js';
 import { makeMatmul } from './matmul.js';
 import { addBroadcast } from './moves.js';
 import { addConvolution } from './product.js';
 import type { Program, Tensor } from './program.js';
-import { ACTIVATIONS } from './record.js';
 
 const LINEAR = ACTIVATIONS.indexOf('linear');
 
 interface Heads {
   readonly count: number;
+  /** Heads of keys and values, each for `count / keyCount` heads of queries in a row. */
+  readonly keyCount: number;
   readonly keyDim: number;
   readonly valueDim: number;
   readonly scale: number;
 }
 
-/** `scale q k'` of each head: q `[time, count keyDim]`, k likewise. @returns `[count, time, keys]` */
-function addScores(program: Program, q: Tensor, k: Tensor, { count, keyDim, scale }: Heads): Tensor {
+/** `scale q k'` of each head: q `[time, count keyDim]`, k `[keys, keyCount keyDim]`. @returns `[count, time, keys]` */
+function addScores(
+  program: Program,
+  q: Tensor,
+  k: Tensor,
+  { count, keyCount, keyDim, scale }: Heads,
+): Tensor {
   const [time, keys] = [q.shape[0] as number, k.shape[0] as number];
   const scores = program.tensor([count, time, keys]);
-  const wide = count * keyDim;
+  const [wide, keyWide] = [count * keyDim, keyCount * keyDim];
+  const group = count / keyCount;
   const multiply = makeMatmul(program, {
-    ...{ rows: time, depth: keyDim, columns: keys, rowA: wide, rowB: 1, columnB: wide, rowOut: keys },
+    ...{ rows: time, depth: keyDim, columns: keys, rowA: wide, rowB: 1, columnB: keyWide, rowOut: keys },
   });
   program.ledger.work('float', scores.size * keyDim);
   program.step([q, k], [scores], () => {
@@ -33,7 +41,7 @@ function addScores(program: Program, q: Tensor, k: Tensor, { count, keyDim, scal
     for (let head = 0; head < count; head++)
       multiply(
         q.storage.at + 4 * head * keyDim,
-        k.storage.at + 4 * head * keyDim,
+        k.storage.at + 4 * Math.floor(head / group) * keyDim,
         at + 4 * head * time * keys,
       );
     if (scale !== 1) program.kernels.activate(at, scores.size, LINEAR, scale, 0, 0, at);
@@ -55,20 +63,21 @@ function addShares(program: Program, scores: Tensor, mask: Tensor | undefined, i
   return isZeroed ? addCombination(program, shares, mask, 'multiply') : shares;
 }
 
-/** Shares `[count, time, keys]` of values `[keys, count valueDim]`. @returns `[time, count valueDim]` */
-function addMix(program: Program, shares: Tensor, v: Tensor, { count, valueDim }: Heads): Tensor {
+/** Shares `[count, time, keys]` of values `[keys, keyCount valueDim]`. @returns `[time, count valueDim]` */
+function addMix(program: Program, shares: Tensor, v: Tensor, { count, keyCount, valueDim }: Heads): Tensor {
   const [time, keys] = shares.shape.slice(-2) as [number, number];
-  const wide = count * valueDim;
+  const [wide, valueWide] = [count * valueDim, keyCount * valueDim];
+  const group = count / keyCount;
   const out = program.tensor([time, wide]);
   const multiply = makeMatmul(program, {
-    ...{ rows: time, depth: keys, columns: valueDim, rowA: keys, rowB: wide, columnB: 1, rowOut: wide },
+    ...{ rows: time, depth: keys, columns: valueDim, rowA: keys, rowB: valueWide, columnB: 1, rowOut: wide },
   });
   program.ledger.work('float', out.size * keys);
   program.step([shares, v], [out], () => {
     for (let head = 0; head < count; head++)
       multiply(
         shares.storage.at + 4 * head * time * keys,
-        v.storage.at + 4 * head * valueDim,
+        v.storage.at + 4 * Math.floor(head / group) * valueDim,
         out.storage.at + 4 * head * valueDim,
       );
   });
@@ -113,12 +122,8 @@ function addMask(c: Context, s: Sequences, roles: readonly string[]): Tensor | u
       return mask.shape.length < 2 ? refuse('attention_mask of one axis') : [mask];
     return [program.view(mask, role === 'query_mask' ? [time, 1] : [1, keys])];
   });
-  if (c.attributes.use_causal_mask === true || c.attributes.causal === true) {
-    const seen = Float32Array.from({ length: time * keys }, (_, i) =>
-      i % keys <= Math.floor(i / keys) ? 1 : 0,
-    );
-    masks.push(program.constant(seen, [time, keys]));
-  }
+  const seen = seenPlaces(c.attributes, time, keys);
+  if (seen) masks.push(program.constant(Float32Array.from(seen), [time, keys]));
   const [first, ...rest] = masks;
   if (!first) return undefined;
   // Every mask as wide as the scores.
@@ -129,9 +134,7 @@ function addMask(c: Context, s: Sequences, roles: readonly string[]): Tensor | u
 const multiHead: Build = (c) => {
   const { attributes: a, program } = c;
   const s = sequencesOf(c);
-  const count = numberOf(a.num_heads);
-  const keyDim = numberOf(a.key_dim);
-  const valueDim = numberOf(a.value_dim ?? a.key_dim);
+  const { heads: count, keyHeads: keyCount, keyDim, valueDim } = headsOf(a);
   const project = (x: Tensor, role: string, columns: number): Tensor => {
     const [rows, channels] = x.shape as [number, number];
     const values = () => c.values(`${role}/kernel`) as Float32Array;
@@ -142,9 +145,9 @@ const multiHead: Build = (c) => {
     return program.view(addConvolution(program, x, layer, c.options), [rows, columns]);
   };
   const q = project(s.query, 'query', count * keyDim);
-  const k = project(s.key, 'key', count * keyDim);
-  const v = project(s.value, 'value', count * valueDim);
-  const heads = { count, keyDim, valueDim, scale: 1 / Math.sqrt(keyDim) };
+  const k = project(s.key, 'key', keyCount * keyDim);
+  const v = project(s.value, 'value', keyCount * valueDim);
+  const heads = { count, keyCount, keyDim, valueDim, scale: 1 / Math.sqrt(keyDim) };
   const mask = addMask(c, s, ['query_mask', 'value_mask', 'key_mask', 'attention_mask']);
   const shares = addShares(
     program,
@@ -152,7 +155,11 @@ const multiHead: Build = (c) => {
     mask,
     givesZeros(a, s.axes[0]?.length ?? 1),
   );
-  const out = addMix(program, shares, v, heads);
+  const mixed = addMix(program, shares, v, heads);
+  const gate = a.use_gate === true ? project(s.query, 'gate', count * valueDim) : undefined;
+  const out = gate
+    ? addCombination(program, mixed, addFunction(program, gate, 'sigmoid'), 'multiply')
+    : mixed;
   const own = Array.isArray(a.output_shape) ? a.output_shape[0] : a.output_shape;
   const width = typeof own === 'number' ? own : (s.query.shape[1] as number);
   const result = program.view(project(out, 'attention_output', width), [...(s.axes[0] as number[]), width]);
@@ -171,7 +178,7 @@ const plain =
     const shares = addShares(program, scoresOf(c, s, scale), addMask(c, s, ['value_mask']), false);
     const [time, keys] = shares.shape.slice(-2) as [number, number];
     const valueDim = s.value.shape[1] as number;
-    const mixed = addMix(program, shares, s.value, { count: 1, keyDim: 1, valueDim, scale: 1 });
+    const mixed = addMix(program, shares, s.value, { count: 1, keyCount: 1, keyDim: 1, valueDim, scale: 1 });
     const mask = s.of('query_mask');
     const out = mask ? addCombination(program, mixed, program.view(mask, [time, 1]), 'multiply') : mixed;
     return c.attributes.return_attention_scores === true ? [out, program.view(shares, [time, keys])] : [out];
@@ -179,7 +186,13 @@ const plain =
 
 const attention = plain(({ program }, { query, key }, scale) => {
   const keyDim = key.shape[1] as number;
-  return addScores(program, query, key, { count: 1, keyDim, valueDim: 1, scale: scale?.[0] ?? 1 });
+  return addScores(program, query, key, {
+    count: 1,
+    keyCount: 1,
+    keyDim,
+    valueDim: 1,
+    scale: scale?.[0] ?? 1,
+  });
 });
 
 /** `sum(scale tanh(q + k))` */
@@ -195,6 +208,7 @@ const additive = plain(({ program }, { query, key }, scale) => {
 /** Attention of sequences. */
 export const ATTENTION: Readonly<Record<string, Build>> = {
   MultiHeadAttention: multiHead,
+  GroupQueryAttention: multiHead,
   Attention: attention,
   AdditiveAttention: additive,
 };

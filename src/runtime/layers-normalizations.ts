@@ -1,6 +1,7 @@
 import { addActivation } from './activations.js';
 import { axisOf, type Build, type Context, numberOf, numbersOf, refuse } from './context.js';
-import { addCombination, addFunction } from './elements.js';
+import { addCombination } from './elements.js';
+import { addFunction } from './functions.js';
 import { addAffine } from './layers-affine.js';
 import { addMoments } from './layers-reductions.js';
 import { addPermutation } from './moves.js';

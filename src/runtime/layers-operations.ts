@@ -3,7 +3,8 @@ import { broadcast } from '../network/operations/operation.js';
 import { type Place, placesOf, windowOf } from '../network/operations/slices.js';
 import { type Operand, operandShape } from '../network/operations/tensor-operation.js';
 import { axisOf, type Build, type Context, numberOf, numbersOf, refuse } from './context.js';
-import { addCombination, addFunction } from './elements.js';
+import { addCombination } from './elements.js';
+import { addFunction } from './functions.js';
 import {
   addBox,
   addBroadcast,

@@ -1,12 +1,13 @@
 import { type ActivationSpec, addActivation } from './activations.js';
-import { type Build, type Context, numberOf, product } from './context.js';
+import { type Build, type Context, numberOf } from './context.js';
+import type { Convolution } from './convolution.js';
 import { frameOf, outShape } from './frames.js';
 import { addPermutation } from './moves.js';
-import { addConvolution, addDepthwise, type Convolution } from './product.js';
+import { convolutionBy, makeInteger } from './product-integer.js';
 import type { Tensor } from './program.js';
 import type { Weight } from './weights.js';
 
-const isFirst = (c: Context) => c.attributes.data_format === 'channels_first';
+export const isFirst = (c: Context) => c.attributes.data_format === 'channels_first';
 
 /** Runs `build` on an input whose channels come last, and puts them back where they were. */
 export function channelsLast(c: Context, build: (x: Tensor) => Tensor): Tensor {
@@ -31,28 +32,32 @@ export function split(activation: ActivationSpec): {
     : { low: -Infinity, high: Infinity, rest: activation };
 }
 
-const convolution: Build = (c) => {
-  const columns = numberOf(c.attributes.filters);
-  const tail = c.tail(columns);
-  const { rest, ...range } = split(tail.activation);
-  const out = channelsLast(c, (x) => {
-    const frame = frameOf(c, x);
-    const layer: Convolution = {
-      ...frame,
-      ...range,
-      name: c.node.layer,
-      groups: numberOf(c.attributes.groups ?? 1),
-      columns,
-      weight: c.weight('kernel'),
-      values: () => c.values('kernel') as Float32Array,
-      factors: tail.factors,
-      bias: tail.bias,
-    };
-    const made = addConvolution(c.program, x, layer, c.options);
-    return c.program.view(made, outShape(x.shape.length, frame, columns));
-  });
-  return [rest ? addActivation(c.program, out, rest) : out];
-};
+type AddConvolution = ReturnType<typeof convolutionBy>;
+
+export const convolution =
+  (add: AddConvolution): Build =>
+  (c) => {
+    const columns = numberOf(c.attributes.filters);
+    const tail = c.tail(columns);
+    const { rest, ...range } = split(tail.activation);
+    const out = channelsLast(c, (x) => {
+      const frame = frameOf(c, x);
+      const layer: Convolution = {
+        ...frame,
+        ...range,
+        name: c.node.layer,
+        groups: numberOf(c.attributes.groups ?? 1),
+        columns,
+        weight: c.weight('kernel'),
+        values: () => c.values('kernel') as Float32Array,
+        factors: tail.factors,
+        bias: tail.bias,
+      };
+      const made = add(c.program, x, layer, c.options);
+      return c.program.view(made, outShape(x.shape.length, frame, columns));
+    });
+    return [rest ? addActivation(c.program, out, rest) : out];
+  };
 
 /** A product of rows `[rows, channels]` with a matrix: a convolution of one pixel. */
 export function rowsLayer(
@@ -72,74 +77,30 @@ export function rowsLayer(
   };
 }
 
-const dense: Build = (c) => {
-  const [x] = c.inputs as [Tensor];
-  const columns = numberOf(c.attributes.units);
-  const channels = x.shape.at(-1) as number;
-  const tail = c.tail(columns);
-  const { rest, ...range } = split(tail.activation);
-  const layer = rowsLayer(
-    ...([c.node.layer, x.size / channels, channels, columns, c.weight('kernel')] as const),
-    ...([() => c.values('kernel') as Float32Array] as const),
-    { ...range, factors: tail.factors, bias: tail.bias },
-  );
-  const made = addConvolution(c.program, x, layer, c.options);
-  const out = c.program.view(made, [...x.shape.slice(0, -1), columns]);
-  return [rest ? addActivation(c.program, out, rest) : out];
-};
-
-const depthwise: Build = (c) => {
-  const [first] = c.inputs as [Tensor];
-  const channels = isFirst(c) ? (first.shape[0] as number) : (first.shape.at(-1) as number);
-  const columns = channels * numberOf(c.attributes.depth_multiplier);
-  const tail = c.tail(columns);
-  const { rest, ...range } = split(tail.activation);
-  const out = channelsLast(c, (x) => {
-    const frame = frameOf(c, x);
-    const made = addDepthwise(c.program, x, {
-      ...frame,
-      ...range,
-      ...{ name: c.node.layer, groups: channels, columns, weight: c.weight('depthwise_kernel') },
-      values: () => c.values('depthwise_kernel') as Float32Array,
-      ...{ factors: tail.factors, bias: tail.bias },
-    });
-    return c.program.view(made, outShape(x.shape.length, frame, columns));
-  });
-  return [rest ? addActivation(c.program, out, rest) : out];
-};
-
-const separable: Build = (c) => {
-  const columns = numberOf(c.attributes.filters);
-  const tail = c.tail(columns);
-  const { rest, ...range } = split(tail.activation);
-  const out = channelsLast(c, (x) => {
-    const frame = frameOf(c, x);
-    const wide = (x.shape.at(-1) as number) * numberOf(c.attributes.depth_multiplier);
-    const middle = addDepthwise(c.program, x, {
-      ...frame,
-      ...{ name: c.node.layer, groups: frame.image[2], columns: wide, low: -Infinity, high: Infinity },
-      ...{ weight: c.weight('depthwise_kernel'), factors: undefined, bias: undefined },
-      values: () => c.values('depthwise_kernel') as Float32Array,
-    });
+const dense =
+  (add: AddConvolution): Build =>
+  (c) => {
+    const [x] = c.inputs as [Tensor];
+    const columns = numberOf(c.attributes.units);
+    const channels = x.shape.at(-1) as number;
+    const tail = c.tail(columns);
+    const { rest, ...range } = split(tail.activation);
     const layer = rowsLayer(
-      ...([c.node.layer, product(frame.out), wide, columns, c.weight('pointwise_kernel')] as const),
-      ...([() => c.values('pointwise_kernel') as Float32Array] as const),
+      ...([c.node.layer, x.size / channels, channels, columns, c.weight('kernel')] as const),
+      ...([() => c.values('kernel') as Float32Array] as const),
       { ...range, factors: tail.factors, bias: tail.bias },
     );
-    const made = addConvolution(c.program, middle, layer, c.options);
-    return c.program.view(made, outShape(x.shape.length, frame, columns));
-  });
-  return [rest ? addActivation(c.program, out, rest) : out];
-};
+    const made = add(c.program, x, layer, c.options);
+    const out = c.program.view(made, [...x.shape.slice(0, -1), columns]);
+    return [rest ? addActivation(c.program, out, rest) : out];
+  };
 
-/** Layers that are products with weights. */
-export const PRODUCTS: Readonly<Record<string, Build>> = {
-  Conv1D: convolution,
-  Conv2D: convolution,
-  Conv3D: convolution,
-  Dense: dense,
-  DepthwiseConv1D: depthwise,
-  DepthwiseConv2D: depthwise,
-  SeparableConv1D: separable,
-  SeparableConv2D: separable,
-};
+/** Layers that are products of their whole input with one matrix, which `add` computes. */
+export const productsBy = (add: AddConvolution): Readonly<Record<string, Build>> => ({
+  Conv1D: convolution(add),
+  Conv2D: convolution(add),
+  Dense: dense(add),
+});
+
+/** Those whose weights are integers. */
+export const INTEGER_PRODUCTS = productsBy(convolutionBy(makeInteger));

@@ -1,6 +1,7 @@
 import { addActivation } from './activations.js';
 import { axisOf, type Build, type Context, refuse } from './context.js';
-import { addCombination, addFunction } from './elements.js';
+import { addCombination } from './elements.js';
+import { addFunction } from './functions.js';
 import { addPooled, turned } from './pooled.js';
 import type { Program, Tensor } from './program.js';
 import { COMBINATIONS, type CombinationKind } from './record.js';

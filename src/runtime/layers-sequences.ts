@@ -1,8 +1,10 @@
 import { cellOf, everyRecurrent, gatesOf, mergedWays } from '../network/operations/sequences.js';
-import { type ActivationSpec, activationNamed, applyActivation } from './activations.js';
+import { type ActivationSpec, applyActivation } from './activations.js';
+import { activationNamed } from './activations-more.js';
 import { type Build, type Context, numberOf, numbersOf, refuse, product as volume } from './context.js';
-import { addCombination, addFunction } from './elements.js';
+import { addCombination } from './elements.js';
 import { type Frame, frameWith, outShape } from './frames.js';
+import { addFunction } from './functions.js';
 import { rowsLayer } from './layers-products.js';
 import { addConcatenation, addPermutation, copyFloats } from './moves.js';
 import { makeConvolution, type Product } from './product.js';
@@ -115,6 +117,8 @@ interface Direction {
 
 interface Outputs {
   readonly sequence: Tensor;
+  /** The last output, where it is wanted. */
+  readonly last: Tensor;
   readonly states: readonly Tensor[];
 }
 
@@ -246,7 +250,10 @@ function addDirection(c: Context, x: Tensor, way: Direction): Outputs {
   };
   const { mask } = way;
   const isZeroed = a.zero_output_for_mask === true;
-  program.step([x, ...way.initial, ...(mask ? [mask] : [])], [zx, work, h, state, sequence], () => {
+  // With a mask the last output may be that of a step before, or zeros, while the state is the one that was kept.
+  const last = mask && a.return_sequences !== true ? program.tensor(shape) : h;
+  const made = [zx, work, h, state, sequence, ...(last === h ? [] : [last])];
+  program.step([x, ...way.initial, ...(mask ? [mask] : [])], made, () => {
     const { kernels } = program;
     let before = 0;
     begin(way.initial[0], h.storage.at);
@@ -265,8 +272,9 @@ function addDirection(c: Context, x: Tensor, way: Direction): Outputs {
       }
       before = to;
     }
+    if (last !== h) copyFloats(program, before, last.storage.at, units);
   });
-  return { sequence, states: step === lstm ? [h, state] : [h] };
+  return { sequence, last, states: step === lstm ? [h, state] : [h] };
 }
 
 /** Axes with the one at `from` put at `to`. */
@@ -293,8 +301,9 @@ const recurrent: Build = (c) => {
       ? addPermutation(program, tensor, moved(tensor.shape.length, tensor.shape.length - 1, at))
       : tensor;
   const x = toLast(given, 1);
-  const back = ({ sequence, states: own }: Outputs): Outputs => ({
+  const back = ({ sequence, last, states: own }: Outputs): Outputs => ({
     sequence: toFirst(sequence, 1),
+    last: toFirst(last, 0),
     states: own.map((state) => toFirst(state, 0)),
   });
   const initial = inputs.filter((_, i) => node.roles[i] === 'state');
@@ -306,7 +315,7 @@ const recurrent: Build = (c) => {
   if (!isDouble) {
     const isBackward = a.go_backwards === true;
     const one = back(addDirection(c, x, { prefix: '', isBackward, isInPlace: false, initial, mask }));
-    return [isSequence ? one.sequence : (one.states[0] as Tensor), ...states([one])];
+    return [isSequence ? one.sequence : one.last, ...states([one])];
   }
   if (a.go_backwards === true) refuse('go_backwards in both directions');
   const half = initial.length / 2;
@@ -318,10 +327,7 @@ const recurrent: Build = (c) => {
       ...{ prefix: 'backward/', isBackward: true, isInPlace: true, initial: initial.slice(half), mask },
     }),
   ].map(back);
-  const [forward, backward] = ways.map((one) => (isSequence ? one.sequence : (one.states[0] as Tensor))) as [
-    Tensor,
-    Tensor,
-  ];
+  const [forward, backward] = ways.map((one) => (isSequence ? one.sequence : one.last)) as [Tensor, Tensor];
   return [...merge(c, forward, backward), ...states(ways)];
 };
 

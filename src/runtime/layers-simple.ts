@@ -1,6 +1,6 @@
-import { addActivation } from './activations.js';
+import { addActivation, element } from './activations.js';
 import { type Build, product } from './context.js';
-import { addCombination, addFunction } from './elements.js';
+import { addCombination } from './elements.js';
 import { frameOf, outShape } from './frames.js';
 import { channelsLast } from './layers-products.js';
 import { addPooled } from './pooled.js';
@@ -64,7 +64,7 @@ const merging =
       (x, y) => addCombination(c.program, ...(isTurned(x, y) ? ([y, x] as const) : ([x, y] as const)), kind),
       first,
     );
-    if (isMean) return [addFunction(c.program, sum, 'linear', 1 / c.inputs.length, 0)];
+    if (isMean) return [addActivation(c.program, sum, element('linear', 1 / c.inputs.length, 0))];
     return [addActivation(c.program, sum, c.tail(0).activation)];
   };
 

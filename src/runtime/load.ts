@@ -1,6 +1,7 @@
 import { BitnibbleError, expected } from '../errors.js';
 import type { ModelSource } from '../model.js';
 import { openQuick, takeQuick } from '../packed/quick.js';
+import type { OpenShard } from '../packed/shards/beside.js';
 import type { Spawn } from './crew.js';
 import { plainDecoder } from './decoder.js';
 import type { KernelModule } from './kernels-simd.js';
@@ -10,6 +11,7 @@ import { MOST_THREADS } from './options.js';
 import { fixedShape, type Prepared, prepare } from './prepare.js';
 import { Program } from './program.js';
 import { Refusal } from './refusal.js';
+import type { Rows } from './rows.js';
 
 /** How a network is made ready to run. */
 export interface LoadNetworkOptions {
@@ -48,13 +50,18 @@ export interface LoadNetworkOptions {
   readonly spawn?: Spawn;
   /** Names the model in errors. */
   readonly name?: string;
+  /**
+   * Gives a shard by its name, for a model in shards; by default it is fetched from beside its index, which then has to be a
+   * response to `fetch`.
+   */
+  readonly openShard?: OpenShard;
 }
 
 const LIMIT = 2 ** 30;
 /** Addresses are 32-bit integers. */
 const MOST = 2 ** 31;
 
-/** What a network is loaded from: a packed file's bytes, a response, a blob, or an open model. */
+/** What a network is loaded from: a packed file, or the index of its shards, as bytes, a response or a blob; or an open model. */
 export type NetworkSource = Uint8Array | ArrayBuffer | Response | Blob | ModelSource;
 
 /** Makes a network ready to run. @param later loads what most networks do without */
@@ -73,34 +80,48 @@ export async function loadWith(
     threads = 1,
     memoryLimit = LIMIT,
   } = options;
-  if (weights !== 'packed' && weights !== 'decoded')
-    throw new TypeError(expected('weights', '"packed" or "decoded"', weights));
-  if (ranges !== 'sample' && ranges !== 'stored')
-    throw new TypeError(expected('ranges', '"sample" or "stored"', ranges));
-  if (measures !== 'integers' && measures !== 'all')
-    throw new TypeError(expected('measures', '"integers" or "all"', measures));
+  for (const [option, value, first, second] of [
+    ['weights', weights, 'packed', 'decoded'],
+    ['ranges', ranges, 'sample', 'stored'],
+    ['measures', measures, 'integers', 'all'],
+  ] as const)
+    if (value !== first && value !== second)
+      throw new TypeError(expected(option, `"${first}" or "${second}"`, value));
   if (!(memoryLimit > 0 && memoryLimit < MOST))
     throw new RangeError(expected('memoryLimit', 'bytes, above 0 and below 2 GiB', memoryLimit));
   if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS)
     throw new RangeError(expected('threads', `an integer from 1 to ${MOST_THREADS}`, threads));
   const crews = threads > 1 ? await later.crew() : undefined;
   const crew = crews?.planCrew(options) ?? { count: 1 };
-  const [model, kernels] = await Promise.all([
-    openSource(later, source, options.name ?? 'packed model', memoryLimit),
-    later.kernels({ backend, ...(module ? { module } : {}), isShared: crew.spawn !== undefined }),
+  const sharing = crews && (await later.sharing());
+  const kernelsOf = (kernels: Rows['kernels']) =>
+    later.kernels({
+      ...{ backend, isShared: crew.spawn !== undefined, isPlain: kernels === 'plain' },
+      ...(module ? { module } : {}),
+    });
+  // Most networks are plain: their kernels come while the file does.
+  const [model, plain] = await Promise.all([
+    openSource(later, source, options, memoryLimit),
+    kernelsOf('plain'),
   ]);
   const stored = ranges === 'stored' ? await later.ranges(model) : undefined;
-  const program = new Program(kernels, memoryLimit, crew.count);
-  const place = crews && crew.spawn ? program.allocate(crews.crewBytes(crew.count)) : 0;
-  const { network, plan, inputs } = await finished(program, model.file, () =>
+  let place = 0;
+  const programOf = async (needed: Rows['kernels']) => {
+    const kernels = needed === 'plain' || plain.hasAll ? plain : await kernelsOf('all');
+    const program = new Program(kernels, memoryLimit, crew.count, sharing);
+    if (crews && crew.spawn) place = program.allocate(crews.crewBytes(crew.count));
+    return program;
+  };
+  const { network, program, plan, inputs } = await finished(model.file, () =>
     prepare(
       later,
       model,
-      program,
+      programOf,
       { weights, measures, ...(stored ? { ranges: stored } : {}) },
       (name, own) => fixedShape(name, own, shapes[name], model.file),
     ),
   );
+  const { kernels } = program;
   if (crews && crew.spawn && kernels.shared) {
     program.crew = new crews.Crew(kernels, kernels.shared, crew.count, place, crew.spawn);
     await program.crew.ready(crews.PATIENCE);
@@ -112,14 +133,10 @@ export async function loadWith(
 }
 
 /** A plan whose tensors have their places. What belongs to no layer is refused in the name of the file. */
-async function finished(
-  program: Program,
-  file: string,
-  prepared: () => Promise<Prepared>,
-): Promise<Prepared> {
+async function finished(file: string, prepared: () => Promise<Prepared>): Promise<Prepared> {
   try {
     const made = await prepared();
-    program.finish(made.plan.inputs, made.plan.outputs);
+    made.program.finish(made.plan.inputs, made.plan.outputs);
     return made;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
@@ -132,7 +149,7 @@ async function finished(
 async function openSource(
   later: Later,
   source: NetworkSource,
-  name: string,
+  { name = 'packed model', openShard }: LoadNetworkOptions,
   limit: number,
 ): Promise<ModelSource> {
   if (typeof source === 'object' && source !== null && 'weights' in source && 'read' in source) return source;
@@ -142,16 +159,22 @@ async function openSource(
     throw new TypeError(expected('source', 'bytes, a Response, a Blob or a model', typeof given));
   const { bytes, plan } = isBytes
     ? { bytes: given instanceof Uint8Array ? given : new Uint8Array(given), plan: undefined }
-    : await downloaded(later, given, name, limit);
-  return openQuick(bytes, plainDecoder, name, plan) ?? later.packed(bytes, name);
+    : await downloaded(later, given, name, limit, openShard);
+  return openQuick(bytes, plainDecoder, name, plan) ?? later.packed(bytes, name, limit, openShard);
 }
 
 /** Bytes of a body, and what their header says where that is as usual. */
-async function downloaded(later: Later, source: Response | Blob, name: string, limit: number) {
+async function downloaded(
+  later: Later,
+  source: Response | Blob,
+  name: string,
+  limit: number,
+  openShard?: OpenShard,
+) {
   const isResponse = 'ok' in source;
   const body = isResponse ? (source.ok && !source.bodyUsed ? source.body : null) : source.stream();
   const taken = body && (await takeQuick(body, limit));
   if (taken && 'bytes' in taken) return taken;
   const stream = taken ? taken.stream : source;
-  return { bytes: await later.body(stream, name, limit), plan: undefined };
+  return { bytes: await later.body(stream, name, limit, source, openShard), plan: undefined };
 }

@@ -5,10 +5,11 @@
  * @module bitnibble/runtime/plain
  */
 import { BitnibbleError, expected } from '../errors.js';
-import { loadSimdKernels } from './kernels-simd.js';
+import { embedded, kernelsOf } from './kernels-simd.js';
 import type { Later } from './later.js';
 import { type LoadNetworkOptions, loadWith, type NetworkSource } from './load.js';
 import type { RunnableNetwork } from './network.js';
+import { FLOAT_ROWS } from './rows-float.js';
 
 export { BitnibbleError, type ErrorCode } from '../errors.js';
 export type { LoadNetworkOptions, NetworkSource } from './load.js';
@@ -24,13 +25,15 @@ const other = (name: string, what: string): never => {
 const file = async (_: unknown, name: string) => other(name, 'packed files as they were written');
 
 const NOTHING: Later = {
-  kernels: loadSimdKernels,
+  kernels: (options) => kernelsOf(embedded, options),
   network: async (model) => other(model.file, 'networks of plain layers'),
-  rows: async () => other('the network', 'plain layers'),
+  floatRows: async () => FLOAT_ROWS,
+  allRows: async () => other('the network', 'plain layers'),
   packed: file,
   body: file,
   ranges: async (model) => other(model.file, 'ranges: "sample"'),
   crew: async () => other('the network', 'threads: 1'),
+  sharing: async () => other('the network', 'threads: 1'),
 };
 
 /**

@@ -3,13 +3,13 @@ import { namingNode } from '../export/refusal.js';
 import { BITS, type CodedSource, codedWeight } from '../export/stored.js';
 import { requireRunnable } from '../network/runnable.js';
 import type { Network, NetworkNode } from '../network/types.js';
-import { activationNamed, addActivation, isLinear, LINEAR } from './activations.js';
+import { addActivation, isLinear } from './activations.js';
 import { type Border, type Build, type Context, refuse, type Tail } from './context.js';
 import { affineOf } from './layers-affine.js';
 import { borderOf } from './layers-shapes.js';
-import type { ProductOptions } from './product.js';
+import type { ProductOptions } from './options.js';
 import type { Program, Tensor } from './program.js';
-import { isPlanned, type Rows } from './rows.js';
+import { isPlanned, ownActivation, type Rows } from './rows.js';
 import type { Weight } from './weights.js';
 
 /** In magnitude, in scales: -8 of int4. */
@@ -191,9 +191,8 @@ class Planner {
   #tail(node: NetworkNode, channels: number, values: Context['values']): Tail {
     let bias = values('bias');
     let factors: Float32Array | undefined;
-    const name = node.attributes.activation;
-    const named = name === undefined ? LINEAR : activationNamed(String(name));
-    let activation = named ?? refuse(`activation ${String(name)}`);
+    let activation =
+      ownActivation(this.rows, node.attributes) ?? refuse(`activation ${String(node.attributes.activation)}`);
     let [end] = node.outputs as [number];
     for (;;) {
       const next = this.#consumers.get(end) ?? [];

@@ -1,43 +1,41 @@
 import { expected } from '../errors.js';
+import { type CodedSource, codedWeight } from '../export/stored.js';
 import type { ModelSource } from '../model.js';
 import { readPlain } from '../network/plain.js';
-import type { Network, ValueType } from '../network/types.js';
+import type { Network, NetworkNode, ValueType } from '../network/types.js';
 import type { Later } from './later.js';
 import type { NetworkPort } from './network.js';
+import type { ProductOptions } from './options.js';
 import { type Plan, planNetwork, requireOperations } from './plan.js';
-import type { ProductOptions } from './product.js';
 import type { Program } from './program.js';
-import { isPlanned, PLAIN_ROWS } from './rows.js';
+import { isPlanned, ownActivation, PLAIN_ROWS, type Rows } from './rows.js';
+import { hasLevels } from './weights.js';
 
 export interface Prepared {
   readonly network: Network;
+  readonly program: Program;
   readonly plan: Plan;
   readonly inputs: readonly NetworkPort[];
 }
 
 /**
- * Adds the steps of a model to a program.
+ * Turns a model into the steps of a program.
  *
  * @param later loads what plain networks do without
+ * @param programOf makes the program for rows that need these kernels
  * @param shapeOf the shape of an input, without the batch, all lengths fixed
  * @throws BitnibbleError `unsupported-layer` and what opening a network throws
  */
 export async function prepare(
   later: Later,
   model: ModelSource,
-  program: Program,
+  programOf: (kernels: Rows['kernels']) => Promise<Program>,
   options: ProductOptions,
   shapeOf: (name: string, own: readonly (number | null)[] | undefined) => readonly number[],
 ): Promise<Prepared> {
   const plain = readPlain(model, model.weights);
   const { network, source } = plain ? { network: plain, source: model } : await later.network(model);
-  // Those rows know no masks, which may be inputs of the model itself, and no whole numbers that may be large.
-  const isPlain =
-    network.values.every(({ integer }) => !/(32|64)$/.test(integer ?? '')) &&
-    network.nodes.every(
-      (node) => node.steps === 0 && node.roles.every((role) => role === 'x') && isPlanned(PLAIN_ROWS, node),
-    );
-  const rows = isPlain ? PLAIN_ROWS : await later.rows();
+  const rows = await rowsFor(later, network, source);
   requireOperations(network, source.file, rows);
   const inputs = network.inputs.map(({ name, value }) => {
     const { shape, dtype } = network.values[value] as {
@@ -47,7 +45,24 @@ export async function prepare(
     return { name, dtype, shape: shapeOf(name, shape?.slice(1)) };
   });
   const shapes = inputs.map(({ shape }) => shape);
-  return { network, inputs, plan: planNetwork(program, network, source, shapes, options, rows) };
+  const program = await programOf(rows.kernels);
+  return { network, program, inputs, plan: planNetwork(program, network, source, shapes, options, rows) };
+}
+
+/** The fewest rows that compute a network. */
+async function rowsFor(later: Later, network: Network, source: CodedSource): Promise<Rows> {
+  // Other rows than all know no masks, which may be inputs of the model itself, and no whole numbers that may be large.
+  const isSimple =
+    network.values.every(({ integer }) => !/(32|64)$/.test(integer ?? '')) &&
+    network.nodes.every((node) => node.steps === 0 && node.roles.every((role) => role === 'x'));
+  if (!isSimple) return later.allRows();
+  const isInteger = ({ weights: { kernel } }: NetworkNode) =>
+    kernel === undefined || hasLevels(codedWeight(source, kernel));
+  const takes = (rows: Rows) => (node: NetworkNode) =>
+    isPlanned(rows, node) && ownActivation(rows, node.attributes) !== undefined;
+  if (network.nodes.every((node) => isInteger(node) && takes(PLAIN_ROWS)(node))) return PLAIN_ROWS;
+  const float = await later.floatRows();
+  return network.nodes.every(takes(float)) ? float : later.allRows();
 }
 
 /** The shape of an input as its network and the caller have it. @throws RangeError */

@@ -1,6 +1,6 @@
 import { roundUp } from './context.js';
 import { type Convolution, macsOf, type Product, tapsOf } from './convolution.js';
-import { type Part, runParts, shareRecord, shareRows } from './parts.js';
+import { type Part, runParts, type SharedFields, shareRecord } from './parts.js';
 import type { Program } from './program.js';
 import { runsOf, stagedOf, stagePlanes } from './staging.js';
 import { paddedToEight } from './weights.js';
@@ -82,6 +82,10 @@ export function makeFloat(program: Program, layer: Convolution): Product {
 function scaledColumns(values: Float32Array, factors: Float32Array): Float32Array {
   return values.map((value, i) => value * (factors[i % factors.length] as number));
 }
+
+/** As `shareRecord`, by output rows alone: each row of kernels for single channels stands for itself. */
+const shareRows = (program: Program, macs: number, fields: SharedFields) =>
+  fields.pixels > fields.width ? shareRecord(program, macs, fields) : [{ fields, x: 0, out: 0 }];
 
 export function makeDepthwise(program: Program, layer: Convolution): Product {
   const { image, columns, strides, top, left, kernel, dilations, factors } = layer;

@@ -4,6 +4,7 @@ import { Ledger } from './ledger.js';
 import { placeTensors } from './placement.js';
 import { type LayerRecord, RECORD_BYTES, RUN_BYTES, writeRecord } from './record.js';
 import { Refusal, refuse, requireRoom } from './refusal.js';
+import type { Sharing } from './sharing.js';
 import { aligned, SLACK, type Storage, type Tensor } from './tensor.js';
 import type { Kernels } from './types.js';
 
@@ -72,11 +73,16 @@ export class Program {
   crew: Crew | undefined;
   readonly #partSlots: readonly number[];
 
-  /** @param limit bytes of memory at most, weights included @param threads parts that a layer is computed in, at most */
+  /**
+   * @param limit bytes of memory at most, weights included
+   * @param threads parts that a layer is computed in, at most
+   * @param sharing splits layers, where there are several threads
+   */
   constructor(
     readonly kernels: Kernels,
     readonly limit = 2 ** 31,
     readonly threads = 1,
+    readonly sharing?: Sharing,
   ) {
     this.#top = kernels.base;
     this.#partSlots = threads > 1 ? Array.from({ length: threads }, () => this.allocate(8)) : [];

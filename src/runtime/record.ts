@@ -38,26 +38,8 @@ export function readRecord(buffer: ArrayBufferLike, at: number): LayerRecord {
   ) as Record<Field, number>;
 }
 
-/** Functions of `activate`, by the number that the kernel takes. */
-export const ACTIVATIONS = [
-  ...(['clamp', 'relu', 'elu', 'sigmoid', 'tanh', 'softplus', 'softsign', 'silu', 'gelu'] as const),
-  ...(['gelu_tanh', 'hard_sigmoid', 'hard_silu', 'exponential', 'mish', 'log_sigmoid', 'abs'] as const),
-  ...(['square', 'sqrt', 'rsqrt', 'log', 'linear', 'tanh_shrink', 'negative'] as const),
-  ...([
-    'reciprocal',
-    'sign',
-    'floor',
-    'ceil',
-    'round',
-    'expm1',
-    'erf',
-    'hard_shrink',
-    'soft_shrink',
-  ] as const),
-  ...(['squareplus', 'threshold', 'sparse_plus', 'truth'] as const),
-] as const;
-
-export type ActivationKind = (typeof ACTIVATIONS)[number];
+/** Functions of `activate` that plain networks have, by the number that the kernel takes. */
+export const PLAIN_ACTIVATIONS = ['clamp', 'relu', 'elu', 'sigmoid', 'tanh', 'silu', 'linear'] as const;
 
 /** Ways of `combine`, likewise. */
 export const COMBINATIONS = [

@@ -1,4 +1,5 @@
-import { ACTIVATIONS, type ActivationKind, COMBINATIONS, type CombinationKind } from './record.js';
+import { ACTIVATIONS, type ActivationKind } from './functions.js';
+import { COMBINATIONS, type CombinationKind } from './record.js';
 import { clamp, erf, exp, expm1, log, nearest, sigmoid, smaller, softplus, tanh } from './reference-math.js';
 import type { ReferenceMemory } from './reference-memory.js';
 import type { Kernels } from './types.js';

@@ -157,6 +157,7 @@ export function integerKernels(memory: ReferenceMemory) {
         const panel = panelOf(layer, record, n, this.decodeWinograd);
         for (let column = 0; column < Math.min(8, layer.columns - n); column++) {
           const scale = fround(memory.float(layer.scales + 4 * (n + column)) * fround(factor));
+          const quarter = fround(scale / 4);
           const bias = memory.float(layer.bias + 4 * (n + column));
           for (let y = 0; y < height; y += 2)
             for (let i = 0; i < width; i += 2) {
@@ -175,7 +176,7 @@ export function integerKernels(memory: ReferenceMemory) {
               around(A, m).forEach((sums, r) => {
                 sums.forEach((sum, s) => {
                   if (y + r >= height || i + s >= width) return;
-                  const value = clamp(fround(fround(fround(sum / 4) * scale) + bias), layer.low, layer.high);
+                  const value = clamp(fround(fround(fround(sum) * quarter) + bias), layer.low, layer.high);
                   const pixel = (y + r) * width + i + s;
                   memory.setFloat(out + pixel * layer.outPitch + 4 * (n + column), value);
                   memory.widen(slot, value);

@@ -8,7 +8,7 @@ import type { Kernels } from './types.js';
 export function referenceKernels(): Kernels {
   const memory = new ReferenceMemory();
   return {
-    ...{ backend: 'reference', base: 1024, memory, reserve: (end) => memory.reserve(end) },
+    ...{ backend: 'reference', hasAll: true, base: 1024, memory, reserve: (end) => memory.reserve(end) },
     ...integerKernels(memory),
     ...floatKernels(memory),
     ...functionKernels(memory),

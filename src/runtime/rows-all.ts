@@ -1,5 +1,4 @@
 import { operationOf } from '../network/operations/index.js';
-import { activationOf } from './activations-more.js';
 import { ATTENTION } from './layers-attention.js';
 import { CONTRACTIONS } from './layers-contractions.js';
 import { EMBEDDINGS } from './layers-embedding.js';
@@ -10,14 +9,16 @@ import { TENSOR_OPERATIONS } from './layers-operations.js';
 import { REDUCTIONS } from './layers-reductions.js';
 import { SEQUENCES } from './layers-sequences.js';
 import { TRANSPOSED } from './layers-transposed.js';
-import { PLAIN_ROWS, type Rows } from './rows.js';
+import type { Rows } from './rows.js';
+import { FLOAT_ROWS } from './rows-float.js';
 import { overSteps } from './steps.js';
 import { boundInputs, boundResults } from './whole.js';
 
 /** All operations that the runtime computes. */
 export const ALL_ROWS: Rows = {
+  ...FLOAT_ROWS,
   builds: {
-    ...PLAIN_ROWS.builds,
+    ...FLOAT_ROWS.builds,
     ...EMBEDDINGS,
     ...IMAGES,
     ...NORMALIZATIONS,
@@ -29,7 +30,6 @@ export const ALL_ROWS: Rows = {
     ...TENSOR_OPERATIONS,
     ...TRANSPOSED,
   },
-  activationOf,
   overSteps,
   bounds: { inputs: boundInputs, results: boundResults },
   isIdentity: (operation) => operationOf(operation)?.isIdentity === true,

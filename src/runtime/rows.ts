@@ -4,7 +4,7 @@ import type { Network, NetworkNode } from '../network/types.js';
 import { type ActivationSpec, activationOf } from './activations.js';
 import type { Build, Context } from './context.js';
 import { AFFINE } from './layers-affine.js';
-import { PRODUCTS } from './layers-products.js';
+import { INTEGER_PRODUCTS } from './layers-products.js';
 import { SHAPES } from './layers-shapes.js';
 import { SIMPLE } from './layers-simple.js';
 import type { Program, Tensor } from './program.js';
@@ -12,6 +12,8 @@ import type { Program, Tensor } from './program.js';
 /** What the runtime computes operations with: all of them, or those of a network at hand. */
 export interface Rows {
   readonly builds: Readonly<Record<string, Build>>;
+  /** Kernels that they take: those that are loaded first, or all. */
+  readonly kernels: 'plain' | 'all';
   /** What a node computes of each element or row alone; undefined for other operations. */
   activationOf(operation: string, attributes: JsonObject): ActivationSpec | undefined;
   /** A layer applied to each step of a sequence; absent where no node has steps. */
@@ -25,9 +27,10 @@ export interface Rows {
   isIdentity(operation: string): boolean;
 }
 
-/** Of networks of convolutions, dense layers, pools and merges. */
+/** Of networks of convolutions and dense layers whose weights are integers, pools and merges. */
 export const PLAIN_ROWS: Rows = {
-  builds: { ...PRODUCTS, ...SIMPLE, ...SHAPES, ...AFFINE },
+  builds: { ...INTEGER_PRODUCTS, ...SIMPLE, ...SHAPES, ...AFFINE },
+  kernels: 'plain',
   activationOf,
   isIdentity: (operation) => plainOperation(operation)?.isIdentity === true,
 };
@@ -40,3 +43,7 @@ export const isPlanned = (
   Object.hasOwn(rows.builds, operation) ||
   rows.isIdentity(operation) ||
   rows.activationOf(operation, attributes) !== undefined;
+
+/** The activation that a layer has itself, by the attribute of that name. */
+export const ownActivation = (rows: Rows, { activation = 'linear' }: JsonObject) =>
+  rows.activationOf('Activation', { activation });

@@ -4,6 +4,8 @@
  */
 export interface Kernels {
   readonly backend: 'simd' | 'reference';
+  /** Whether it has all of these kernels, or those alone that plain networks need. */
+  readonly hasAll: boolean;
   /** First byte that is free for tensors, a multiple of 64. */
   readonly base: number;
   readonly memory: { readonly buffer: ArrayBufferLike };
@@ -100,4 +102,7 @@ export interface Kernels {
 }
 
 /** Names of the kernels, all of which take numbers alone. */
-export type KernelName = Exclude<keyof Kernels, 'backend' | 'base' | 'memory' | 'reserve' | 'shared'>;
+export type KernelName = Exclude<
+  keyof Kernels,
+  'backend' | 'hasAll' | 'base' | 'memory' | 'reserve' | 'shared'
+>;

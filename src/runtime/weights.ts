@@ -23,6 +23,19 @@ export interface LevelMatrix {
 
 export const isCoded = (weight: Weight): weight is CodedWeight => !(weight instanceof Float32Array);
 
+/** One scale for all weights. */
+const isWhole = ({ channels, groupRows, outer, inner }: BlockLayout): boolean =>
+  channels === 1 && groupRows >= outer * inner;
+
+/** Whether {@link levelMatrix} takes a weight whose last axis is that of its output channels. */
+export function hasLevels(
+  weight: (Pick<CodedWeight, 'layout'> & { shape: readonly number[] }) | undefined,
+): boolean {
+  if (!weight) return false;
+  const { layout, shape } = weight;
+  return isWhole(layout) || (layout.channels === shape.at(-1) && layout.inner === 1);
+}
+
 /** Levels of int2 are halves of a scale apart from each other twice: 2 q + 1. */
 const unitOf = (bits: number) => (bits === 2 ? 0.5 : 1);
 
@@ -38,16 +51,16 @@ export function levelMatrix(
   factors?: Float32Array,
 ): LevelMatrix | undefined {
   const { bits, codes, layout } = weight;
-  const isWhole = layout.channels === 1 && layout.groupRows >= layout.outer * layout.inner;
+  const isOne = isWhole(layout);
   const isMatrix = layout.channels === columns && layout.inner === 1 && layout.outer === rows;
-  if (!isWhole && !isMatrix) return undefined;
-  const groups = isWhole ? 1 : Math.max(1, Math.ceil(rows / layout.groupRows));
+  if (!isOne && !isMatrix) return undefined;
+  const groups = isOne ? 1 : Math.max(1, Math.ceil(rows / layout.groupRows));
   const scales = new Float32Array(groups * columns);
   for (let i = 0; i < scales.length; i++) {
-    const scale = (weight.scales[isWhole ? 0 : i] as number) * unitOf(bits);
+    const scale = (weight.scales[isOne ? 0 : i] as number) * unitOf(bits);
     scales[i] = scale * (factors?.[i % columns] ?? 1);
   }
-  return { bits, codes, scales, groupRows: isWhole ? rows : Math.min(rows, layout.groupRows) };
+  return { bits, codes, scales, groupRows: isOne ? rows : Math.min(rows, layout.groupRows) };
 }
 
 /** Floats up to a multiple of eight, zeros behind the last. */

@@ -1,7 +1,7 @@
 import { expected } from '../errors.js';
 import { countsWhole, LARGEST_WHOLE, mayGrow, numbersIn } from '../network/operations/integers.js';
 import type { Network, NetworkNode } from '../network/types.js';
-import { addFunction } from './elements.js';
+import { addFunction } from './functions.js';
 import { addSum } from './layers-reductions.js';
 import type { Program, Tensor } from './program.js';
 import { refuse } from './refusal.js';

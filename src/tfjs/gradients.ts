@@ -35,6 +35,44 @@ export function addConvolutionGradients(tf: TensorFlow): void {
   }
 }
 
+/**
+ * Gradients of activations for tfjs-node while `work` runs. Its kernel `Step`, of which TensorFlow.js makes the gradient of ReLU, fills
+ * two tensors in JavaScript; a comparison has the same values:
+ *
+ *     max(0, x):      dx = dy [x > 0]
+ *     min(b, max(a, x)):  dx = dy [a <= x <= b]
+ */
+export async function withShortGradients<T>(tf: TensorFlow, work: () => Promise<T>): Promise<T> {
+  if (tf.getBackend() !== 'tensorflow') return work();
+  const before = SHORT_GRADIENTS.map(({ kernelName }) => tf.getGradient(kernelName));
+  for (const { kernelName, isPassing } of SHORT_GRADIENTS)
+    tf.registerGradient({
+      kernelName,
+      inputsToSave: ['x'],
+      gradFunc: (dy, [x], attrs) => ({
+        x: () => tf.mul(dy as Tensor, tf.cast(isPassing(tf, x as Tensor, attrs), 'float32')),
+      }),
+    });
+  try {
+    return await work();
+  } finally {
+    for (const config of before) if (config) tf.registerGradient(config);
+  }
+}
+
+const SHORT_GRADIENTS: readonly {
+  readonly kernelName: string;
+  readonly isPassing: (tf: TensorFlow, x: Tensor, attrs: NamedAttrMap) => Tensor;
+}[] = [
+  { kernelName: 'Relu', isPassing: (tf, x) => tf.greater(x, 0) },
+  { kernelName: 'Relu6', isPassing: (tf, x) => tf.logicalAnd(tf.greater(x, 0), tf.lessEqual(x, 6)) },
+  {
+    kernelName: 'ClipByValue',
+    isPassing: (tf, x, { clipValueMin, clipValueMax }) =>
+      tf.logicalAnd(tf.greaterEqual(x, clipValueMin as number), tf.lessEqual(x, clipValueMax as number)),
+  },
+];
+
 const KERNELS: Readonly<Record<string, Kernel>> = {
   /**
    * A convolution of `x` by `dy`, samples and channels of `x` changing places, the stride as dilation:

@@ -3,8 +3,9 @@ import { loadKernels } from '../kernels/index.js';
 import type { Kernels } from '../kernels/types.js';
 import type { ModelSource, WeightInfo } from '../model.js';
 import { openPacked } from '../packed/read.js';
+import { besideUrl, fetched, type OpenShard } from '../packed/shards/beside.js';
+import { takeAny, wholeOf } from '../packed/shards/whole.js';
 import { type ByteStream, bodyOf, type OnProgress } from '../packed/source.js';
-import { takeWhole } from '../packed/whole.js';
 import { prepare } from './load.js';
 import { registerLayers } from './register.js';
 import type { IOHandler, ModelArtifacts, TensorFlow } from './types.js';
@@ -24,6 +25,8 @@ export interface PackedHandlerOptions {
   readonly limit?: number;
   /** Ends the download. */
   readonly signal?: AbortSignal;
+  /** Gives a shard by its name, for a model in shards; by default it is beside its index, where that is a path, a URL or a response. */
+  readonly openShard?: OpenShard;
 }
 
 type FileSystem = typeof import('node:fs/promises');
@@ -102,31 +105,26 @@ async function bytesOf(
   name: string,
   options: PackedHandlerOptions,
 ): Promise<Uint8Array> {
-  if (source instanceof Uint8Array) return source;
-  if (source instanceof ArrayBuffer) return new Uint8Array(source);
+  const { limit = LIMIT, openShard } = options;
+  if (source instanceof Uint8Array) return wholeOf(source, name, { limit, openShard });
+  if (source instanceof ArrayBuffer) return wholeOf(new Uint8Array(source), name, { limit, openShard });
   if (source instanceof Blob) return wholeFile(source.stream(), name, source.size, options);
   if (source instanceof Response) return ofResponse(source, name, options);
   const hasScheme = source instanceof URL || /^[a-z][a-z\d+.-]+:/i.test(source);
   const isFile = hasScheme ? /^file:/i.test(String(source)) : typeof document === 'undefined';
   if (isFile) return readFile(hasScheme ? new URL(source) : (source as string), options);
-  let response: Response;
-  try {
-    response = await fetch(source, options.signal ? { signal: options.signal } : {});
-  } catch (cause) {
-    throw new BitnibbleError('download', `${name}: cannot be downloaded: ${(cause as Error).message}`, {
-      cause,
-    });
-  }
-  return ofResponse(response, name, options);
+  const init = options.signal ? { signal: options.signal } : {};
+  const response = await fetched(() => fetch(source, init), name);
+  const beside: OpenShard = (own) => {
+    const url = besideUrl(response.url, own);
+    return fetched(() => fetch(url, init), url);
+  };
+  return ofResponse(response, name, { openShard: beside, ...options });
 }
 
-async function ofResponse(
-  response: Response,
-  name: string,
-  options: PackedHandlerOptions,
-): Promise<Uint8Array> {
+function ofResponse(response: Response, name: string, options: PackedHandlerOptions): Promise<Uint8Array> {
   const { stream, total } = bodyOf(response, name);
-  return wholeFile(stream, name, total, options);
+  return wholeFile(stream, name, total, options, response);
 }
 
 /** The header, then at most as many bytes as it states. */
@@ -134,8 +132,9 @@ const wholeFile = (
   stream: ByteStream,
   name: string,
   total: number | undefined,
-  { onProgress, limit = LIMIT }: PackedHandlerOptions,
-): Promise<Uint8Array> => takeWhole(stream, name, { limit, total, onProgress });
+  { onProgress, limit = LIMIT, openShard }: PackedHandlerOptions,
+  response?: Response,
+): Promise<Uint8Array> => takeAny(stream, name, { limit, total, onProgress, openShard, response });
 
 /** Reads a file where there is a file system. The module's name is data, so that no bundler looks for it. */
 async function readFile(path: string | URL, options: PackedHandlerOptions): Promise<Uint8Array> {
@@ -147,22 +146,39 @@ async function readFile(path: string | URL, options: PackedHandlerOptions): Prom
     const hint = 'hand in a URL, a Response or bytes';
     throw new BitnibbleError('not-found', `${path}: there is no file system here: ${hint}`, { cause });
   }
-  let file: FileHandle;
+  const open = async (own: string | URL) => openRegular(fs, own);
+  const beside: OpenShard = async (own) => chunksToEnd(await open(besidePath(path, own)));
+  const file = await open(path);
+  try {
+    const { size } = await file.stat();
+    return await wholeFile(chunksOf(file), String(path), size, { openShard: beside, ...options });
+  } finally {
+    await file.close();
+  }
+}
+
+const besidePath = (path: string | URL, name: string): string | URL =>
+  path instanceof URL ? new URL(besideUrl(path, name)) : path.replace(/[^/\\]*$/, '') + name;
+
+async function openRegular(fs: FileSystem, path: string | URL): Promise<FileHandle> {
   try {
     const about = await fs.stat(path);
     if (about.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
     // Pipes and devices have no end.
     if (!about.isFile()) throw new Error('it is no regular file');
-    file = await fs.open(path);
+    return await fs.open(path);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     const reason =
       code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a folder' : message;
     throw new BitnibbleError('not-found', `${path}: cannot be read: ${reason}`, { cause });
   }
+}
+
+/** All of a file, which is closed after it. */
+async function* chunksToEnd(file: FileHandle): AsyncGenerator<Uint8Array> {
   try {
-    const { size } = await file.stat();
-    return await wholeFile(chunksOf(file), String(path), size, options);
+    yield* chunksOf(file);
   } finally {
     await file.close();
   }

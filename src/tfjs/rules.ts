@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from '../model.js';
 import { mayGrow } from '../network/operations/integers.js';
 import { slopeOf } from '../network/operations/layers.js';
-import { givesZeros } from '../network/operations/sequences.js';
+import { givesZeros, headsOf } from '../network/operations/sequences.js';
 import { integerType } from '../network/operations/tensor-operation.js';
 import type { Shape } from '../network/types.js';
 import { addsMany, mayOverrun, normalizesMany } from './faults.js';
@@ -149,14 +149,15 @@ const globalPooling: Rule = ({ className, config, roles, inputShape }) => {
 const attention: Rule = ({ className, config, roles, inputShape }) => {
   const camel = (name: string) => name.replace(/_(\w)/g, (_, c: string) => c.toUpperCase());
   const full: JsonObject = { ...config, roles: roles.map(camel) };
-  if (className !== 'MultiHeadAttention')
+  if (!/^(MultiHead|GroupQuery)Attention$/.test(className))
     return own(className, full, config.use_scale === true ? ['scale'] : []);
-  full.zero_masked = givesZeros(config, (inputShape?.length ?? 3) - 2);
-  const weights = ['query', 'key', 'value', 'attention_output'].flatMap((part) => [
-    `${part}/kernel`,
-    ...bias(config).map((b) => `${part}/${b}`),
-  ]);
-  return own(className, full, weights);
+  const { heads, keyHeads, keyDim, parts } = headsOf(config);
+  Object.assign(full, {
+    ...{ num_heads: heads, key_heads: keyHeads, key_dim: keyDim },
+    zero_masked: givesZeros(config, (inputShape?.length ?? 3) - 2),
+  });
+  const weights = parts.flatMap((part) => [`${part}/kernel`, ...bias(config).map((b) => `${part}/${b}`)]);
+  return own('MultiHeadAttention', full, weights);
 };
 
 /** One pair, without the list around it. */
@@ -285,7 +286,7 @@ const RULES: readonly (readonly [RegExp, Rule])[] = [
   [/^(LSTM|GRU|SimpleRNN)$/, rnn],
   [/^ConvLSTM[123]D$/, convLstm],
   [/^Bidirectional$/, bidirectional],
-  [/^(MultiHeadAttention|Attention|AdditiveAttention)$/, attention],
+  [/^(MultiHead|GroupQuery|Additive)?Attention$/, attention],
   [/^BatchNormalization$/, batchNorm],
   [/^LayerNormalization$/, layerNorm],
   [/^GroupNormalization$/, groupNorm],

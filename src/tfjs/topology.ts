@@ -48,7 +48,7 @@ export interface TopologyOptions {
 export function topologyOf(network: Network, origin: Origin, options: TopologyOptions = {}): Topology {
   const converter = new Converter(network, options.keepTraining === true);
   const layers = network.nodes.map((node) => converter.convert(node));
-  requireRunnable(network, origin.file, 'TensorFlow.js', converter.problems);
+  requireRunnable(network, origin.file, 'TensorFlow.js', [...portFaults(network), ...converter.problems]);
   const { className, config } = converter.model();
   return {
     modelTopology: {
@@ -63,6 +63,21 @@ export function topologyOf(network: Network, origin: Origin, options: TopologyOp
     remarks: [...converter.remarks],
   };
 }
+
+/** Inputs that TensorFlow.js cannot be given: to a tensor of the batch alone it adds an axis, which the model then refuses. */
+const portFaults = ({ inputs, values }: Network): Problem[] =>
+  inputs.flatMap(({ name, value }): Problem[] =>
+    values[value]?.shape?.length === 1
+      ? [
+          {
+            layer: name,
+            className: 'InputLayer',
+            reason: 'one number for each sample, without an axis',
+            code: 'unsupported-layer',
+          },
+        ]
+      : [],
+  );
 
 /**
  * Turns a model of any Keras, from 1 on, into the topology that TensorFlow.js's `loadLayersModel` takes: one flat model, a layer

@@ -30,7 +30,11 @@ test('the factor is found out and said with its reason; a typed one settles it',
   const own = scalingOf({ mean: '0.5' }, behind(1 / 255, 0), bytes);
   assert.is(own.preprocess.scale, 1);
   assert.match(own.preprocessing, /^inputs x 1 \(by default\), since .* - 0\.5$/);
-  throwsCode(() => scalingOf({}, behind(0.5, 0), bytes), 'data-mismatch', '--scale 1 or --scale 1/255');
+  throwsCode(
+    () => scalingOf({}, behind(0.5, 0), bytes),
+    'data-mismatch',
+    '--scale 1 where they are to be 0 to 255',
+  );
   const typed = scalingOf({ scale: '1/255' }, behind(0.5, 0), bytes);
   assert.is(typed.preprocessing, 'inputs x 1/255');
   // Nothing is read where no factor is taken by default.

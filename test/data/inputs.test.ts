@@ -10,6 +10,7 @@ import {
   arraysOf,
   type Dataset,
   gatherSamples,
+  imageFolder,
   inputsOf,
   joinInputs,
   pickSamples,
@@ -23,6 +24,7 @@ import type { NumericArray } from '../../src/formats/ndarray.js';
 import { writeNpy } from '../../src/formats/npy.js';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
 import { openDataset } from '../../src/node/datasets.js';
+import { fileSource } from '../../src/node/index.js';
 import { throwsCode } from '../formats/damage.js';
 import { greyPng } from '../support/png.js';
 
@@ -215,16 +217,30 @@ test('folders of images: classes by folders, or none; channels as the network ta
   put('flat/a.png', grey(1));
   const pets = await openDataset(at('pets'));
   assert.equal([pets.count, pets.inputShape, pets.classNames], [3, [2, 2, 1], ['cat', 'dog']]);
-  assert.equal(pets.labels, Int32Array.of(0, 0, 1));
+  // In turns, so that the first of them are of every class.
+  assert.equal(pets.labels, Int32Array.of(0, 1, 0));
+  assert.equal(
+    all(pets).values[0]?.filter((_, i) => i % 4 === 0),
+    [10, 30, 20],
+  );
   put('pets/test/cow/none.txt', 'no image');
   const gap = await openDataset(at('pets'));
   assert.equal(
     [gap.classNames, [...(gap.labels ?? [])]],
     [
       ['cat', 'cow', 'dog'],
-      [0, 0, 2],
+      [0, 2, 0],
     ],
   );
+  const single = await openDataset(at('flat/b.png'));
+  assert.equal(
+    [all(single).values[0], all(single).values[0]],
+    [
+      [2, 1, 2, 3],
+      [2, 1, 2, 3],
+    ],
+  );
+  single.close?.();
   const flat = await openDataset(at('flat'));
   assert.equal([flat.labels, all(flat).values[0]], [undefined, [1, 1, 2, 3, 2, 1, 2, 3]]);
   const colour = await openDataset(at('flat'), { inputs: [{ name: 'x', shape: [2, 2, 3] }] });
@@ -243,10 +259,24 @@ test('folders of images: classes by folders, or none; channels as the network ta
   put('odd/a.png', grey(1));
   put('odd/b.png', greyPng(1, 2, Uint8Array.of(1, 2)));
   assert.match(await code(at('odd')), /data-mismatch .*b\.png: expected 2 x 2 pixels .* got 1 x 2/);
-  put('jpeg/a.jpg', Uint8Array.of(0xff, 0xd8));
-  assert.match(await code(at('jpeg')), /unknown-format .*a\.jpg: expected PNG images/);
+  put('webp/a.webp', Uint8Array.of(0xff, 0xd8));
+  assert.match(await code(at('webp')), /unknown-format .*a\.webp: expected PNG or JPEG images/);
+  // A host that decodes images hands them over; their number is the one of their name.
+  const image = { width: 2, height: 2, channels: 3, pixels: new Uint8Array(12).fill(7) } as const;
+  const mixed = imageFolder(
+    {
+      ...{ path: 'mixed', name: 'mixed', folders: [] },
+      files: [
+        { name: 'a.jpg', image },
+        { name: at('flat/b.png'), open: () => fileSource(at('flat/b.png')) },
+      ],
+    },
+    'train',
+    [2, 2, 1],
+  );
+  assert.equal(mixed && all(mixed).values[0], [7, 7, 7, 7, 2, 1, 2, 3]);
   put('text/a.png', 'no image');
-  assert.match(await code(at('text')), /data-mismatch .*a\.png: expected a PNG image/);
+  assert.match(await code(at('text')), /data-mismatch .*a\.png: expected a PNG or JPEG image/);
 });
 
 test('samples as they come, from arrays and from what has to be awaited', async () => {

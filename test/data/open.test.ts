@@ -16,10 +16,10 @@ import path from 'node:path';
 import { gzipSync } from 'fflate';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { BitnibbleError, type ErrorCode } from '../../src/errors.js';
 import { cacheFolder, openDataset, REMOTES } from '../../src/node/datasets.js';
 import { download, type Remote } from '../../src/node/download.js';
 import { need, root, tempDir } from '../support/needs.js';
+import { rejects } from '../support/throws.js';
 import { makeTar } from './make-tar.js';
 
 const idx = (shape: number[], fill = 0) =>
@@ -47,19 +47,6 @@ function folder(files: Record<string, Uint8Array>): string {
     writeFileSync(path.join(made, name), bytes);
   }
   return made;
-}
-
-async function rejects(promise: Promise<unknown>, code: ErrorCode, ...texts: string[]): Promise<void> {
-  const error = await promise.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  assert.instance(error, BitnibbleError);
-  const { code: got, message } = error as BitnibbleError;
-  assert.is(got, code, message);
-  for (const text of texts) {
-    assert.ok(message.includes(text), `expected ${JSON.stringify(text)} in ${JSON.stringify(message)}`);
-  }
 }
 
 /** Runs a body with a server on this machine and an empty cache folder. */

@@ -287,6 +287,67 @@ test('optimizer state is kept and not counted', async () => {
   });
 });
 
+/** `split.weights.json`, whose LSTM lies in two shards, with changes to the list and to the files behind its names. */
+async function splitModel(
+  change: (map: Record<string, string[]>) => void,
+  files: Record<string, string> = {},
+) {
+  const list = JSON.parse(readFileSync(fixture('split.weights.json'), 'utf8'));
+  change(list.weight_map);
+  const openShard = (name: string) => bytesSource(new Uint8Array(readFileSync(fixture(files[name] ?? name))));
+  return openBytes(new TextEncoder().encode(JSON.stringify(list)), 'split.weights.json', { openShard });
+}
+
+test('shards that cut through a layer: a part that is missing, doubled or not listed is named', async () => {
+  const [first, second] = ['split_00000.weights.h5', 'split_00001.weights.h5'];
+  const lstm = '/layers/lstm/cell/vars';
+  const list = JSON.parse(readFileSync(fixture('split.weights.json'), 'utf8')).weight_map;
+  assert.equal(list[lstm], [first, second]);
+  const whole = await splitModel(() => undefined);
+  assert.is(whole.weights.length, 11);
+  whole.close();
+  const refused = async (code: string, text: string | RegExp, ...args: Parameters<typeof splitModel>) => {
+    const error = await splitModel(...args).then(
+      () => undefined,
+      (thrown: unknown) => thrown as BitnibbleError,
+    );
+    assert.is(error?.code, code, String(error));
+    assert.match(error?.message ?? '', text);
+  };
+  const without = (file: string) => (map: Record<string, string[]>) => {
+    for (const [group, files] of Object.entries(map)) {
+      map[group] = files.filter((name) => name !== file);
+      if (map[group].length === 0) delete map[group];
+    }
+  };
+  await refused(
+    'missing-weight',
+    /its shards have \d+ bytes of variables, and the list states 9640/,
+    without(second),
+  );
+  await refused('missing-weight', `no shard has variable 0 of ${lstm}`, without(first));
+  await refused('corrupt-file', 'is stored twice', () => undefined, { [second]: first });
+  await refused(
+    'missing-weight',
+    `${second} has no variables of /layers/dense/vars, where the list has some`,
+    (map) => map['/layers/dense/vars']?.push(second),
+  );
+  await refused(
+    'corrupt-file',
+    `${first} has variables of /layers/dense/vars, which are not in the list`,
+    (map) => {
+      delete map['/layers/dense/vars'];
+    },
+  );
+  await refused(
+    'corrupt-file',
+    `${second} has variables of ${lstm}, which the list has in ${first}`,
+    (map) => {
+      map[lstm] = [first];
+    },
+  );
+});
+
 test('shards: read as one model, written under the new name', async () => {
   const out = path.join(scratch, 'renamed.weights.json');
   await opened('shards.weights.json', async (model) => {

@@ -98,7 +98,7 @@ test('models of Keras 3 come back with the same weights, and those that cannot b
       }
     });
   }
-  assert.ok(written >= 20, `${written} were written`);
+  assert.ok(written >= 0.3 * names.length, `${written} of ${names.length} were written`);
   const reasons = [
     /is Keras [12].*'s, expected Keras 3's/,
     /a \.h5 file does not say which module \w+ /,

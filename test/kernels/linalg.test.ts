@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert';
 import { kernelBytes } from '../../src/kernels/embedded-linalg.js';
 import { loadLinearAlgebra } from '../../src/kernels/linalg.js';
 import { type Operand, strideOf, TILE } from '../../src/kernels/linalg-types.js';
-import { rejects } from './support.js';
+import { rejects } from '../support/throws.js';
 
 const reference = await loadLinearAlgebra({ backend: 'reference' });
 const simd = await loadLinearAlgebra();

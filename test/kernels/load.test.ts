@@ -8,7 +8,8 @@ import { kernelBytes as linalgBytes } from '../../src/kernels/embedded-linalg.js
 import { kernelBytes as readerBytes } from '../../src/kernels/embedded-reader.js';
 import { loadKernels } from '../../src/kernels/index.js';
 import { loadDecoder } from '../../src/kernels/reader.js';
-import { backends, columns, hex, makeWeights, rejects, SMALL_ARENA, tensor } from './support.js';
+import { rejects } from '../support/throws.js';
+import { backends, columns, hex, makeWeights, SMALL_ARENA, tensor } from './support.js';
 
 const weights = Float32Array.of(1, -1, 1, 1);
 
@@ -61,8 +62,8 @@ test('a host that refuses to compile bytes is told what to do', async () => {
   const { compile } = WebAssembly;
   try {
     WebAssembly.compile = () => Promise.reject(new WebAssembly.CompileError('disallowed by embedder'));
-    await rejects(loadKernels(), 'no-compile', /import bitnibble\/kernels.wasm .*disallowed by embedder/);
-    await rejects(loadDecoder(), 'no-compile', /import bitnibble\/reader.wasm/);
+    await rejects(loadKernels(), 'no-compile', /hand in bitnibble\/kernels.wasm .*disallowed by embedder/);
+    await rejects(loadDecoder(), 'no-compile', /hand in bitnibble\/reader.wasm/);
   } finally {
     WebAssembly.compile = compile;
   }

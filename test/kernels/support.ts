@@ -1,6 +1,4 @@
 import * as fc from 'fast-check';
-import * as assert from 'uvu/assert';
-import { BitnibbleError } from '../../src/errors.js';
 import { kernelBytes } from '../../src/kernels/embedded.js';
 import { type Kernels, loadKernels } from '../../src/kernels/index.js';
 import { type BlockLayout, blockCount, layoutSize } from '../../src/shape.js';
@@ -127,15 +125,4 @@ export function cases(most: number): fc.Arbitrary<Case> {
     offset: size(3),
     flavour: fc.constantFrom<Flavour>('plain', 'plain', 'corners', 'non-finite'),
   });
-}
-
-/** `kind` is the name of an error class, or a code of BitnibbleError. */
-export async function rejects(load: Promise<unknown>, kind: string, text: RegExp): Promise<void> {
-  const error = await load.then(
-    () => undefined,
-    (e: unknown) => e,
-  );
-  assert.instance(error, Error);
-  assert.is(error instanceof BitnibbleError ? error.code : (error as Error).name, kind);
-  assert.match((error as Error).message, text);
 }

@@ -9,9 +9,7 @@ import type { Graph } from '../../src/litert/types.js';
 import type { JsonObject, ModelSource, WeightInfo } from '../../src/model.js';
 import { dropIdentities, openNetwork } from '../../src/network/index.js';
 import { openKeras } from '../../src/node/models.js';
-import { withRanges } from '../../src/packed/ranges.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
-import { loadNetwork } from '../../src/runtime/index.js';
 import type { QuantizeOptions } from '../../src/schemes/types.js';
 import { fileOf, names } from '../tfjs/support.js';
 
@@ -111,40 +109,50 @@ test('no product takes codes as they are, unless it computes with integers', asy
     }
 });
 
-test('fast: convolutions between integers, kernels by column, biases in the units of the sums', async () => {
-  const keras = await openKeras(fileOf('resnet'));
-  const { model } = quantizeModel(keras, { default: { scheme: 'int4' } }, { kernels });
-  const network = await loadNetwork(model, { measures: 'all' });
-  const size = network.inputs[0]?.shape.reduce<number>((n, d) => n * Number(d), 1) as number;
-  const ranged = withRanges(
-    model,
-    network.largest(Float32Array.from({ length: size }, (_, i) => Math.sin(i))),
-  );
-  const { network: flat, source } = openNetwork(ranged);
-  const ranges = new Map(JSON.parse(ranged.activationRanges as string) as [string, number][]);
-  const { graph, integers } = emitNetwork(dropIdentities(flat), source, 'fast', 1, ranges);
-  checkTensors(graph);
-  assert.is(integers?.products, integers?.coded);
-  const tensors = new Map(graph.tensors.map((own) => [own.name, own]));
-  const products = graph.operations.filter(({ op }) => op === 'CONV_2D' || op === 'FULLY_CONNECTED');
-  assert.ok(products.length > 4);
-  for (const { inputs, outputs } of products) {
-    const [x, kernel, bias] = inputs.map((input) => tensors.get(input));
-    assert.equal([x?.type, kernel?.type, bias?.type], ['int8', 'int8', 'int32']);
-    assert.is(tensors.get(outputs[0] as string)?.type, 'int8');
-    const units = Array.from(bias?.quantization?.scales ?? []);
-    const scales = Array.from(kernel?.quantization?.scales ?? []);
-    assert.is(units.length, scales.length);
-    const step = x?.quantization?.scales[0] as number;
-    units.forEach((unit, i) => {
-      assert.is(unit, Math.fround(step * (scales[i] as number)));
-    });
+test('fast: products take codes of 8 bits by column, depthwise kernels and those of inputs become floats', async () => {
+  for (const [name, scheme, granularity] of [
+    ['resnet', 'int4', 'channel'],
+    ['mobilenet_v2', 'int2', 'channel'],
+    ['transformer', 'binary', 'channel'],
+    ['cifar10', 'binary', 'tensor'],
+  ] as const) {
+    const { graph } = await fixture(name, { scheme, granularity }, 'fast');
+    checkTensors(graph);
+    const tensors = new Map(graph.tensors.map((own) => [own.name, own]));
+    const made = new Map(graph.operations.map((own) => [own.outputs[0], own]));
+    let products = 0;
+    for (const { op, inputs } of graph.operations) {
+      if (!['CONV_2D', 'DEPTHWISE_CONV_2D', 'FULLY_CONNECTED'].includes(op)) continue;
+      const [x, kernel] = inputs.map((input) => tensors.get(input));
+      assert.is(x?.type, 'float');
+      const isFloat =
+        op === 'DEPTHWISE_CONV_2D' || (op === 'CONV_2D' && graph.inputs.includes(String(x?.name)));
+      if (isFloat) {
+        assert.is(kernel?.type, 'float', `${name} ${op}`);
+        assert.is(made.get(String(kernel?.name))?.op, 'DEQUANTIZE');
+      } else if (kernel?.type === 'int8') {
+        products++;
+        assert.is(kernel.quantization?.scales.length, kernel.shape[0]);
+      }
+    }
+    assert.ok(products > 2, `${name}: ${products} products`);
   }
-  // Each way in and out once, the additions in integers as well.
-  const count = (wanted: string) => graph.operations.filter(({ op }) => op === wanted).length;
-  assert.is(count('QUANTIZE'), 1);
-  for (const { inputs } of graph.operations.filter(({ op }) => op === 'ADD'))
-    for (const input of inputs) assert.is(tensors.get(input)?.type, 'int8');
+});
+
+test('fast: what becomes float32 is said by name', async () => {
+  const remarksOf = async (name: string) => {
+    const keras = await openKeras(fileOf(name));
+    const { model } = quantizeModel(keras, { default: { scheme: 'int4' } }, { kernels });
+    const { remarks } = liteRtModelFile(model, { weights: 'fast' });
+    keras.close();
+    return remarks.join('\n');
+  };
+  assert.match(
+    await remarksOf('mobilenet_v2'),
+    /^5 of 8 weights .* decoded to float32: the kernel of a convolution of an input \(conv2d\/kernel\); 2 kernels of depthwise convolutions \(\S+, \S+\)$/,
+  );
+  // A border around the image stands before the convolution.
+  assert.match(await remarksOf('resnet'), /a convolution of an input/);
 });
 
 test('metadata tell of the source, bits and scales, the signature of names', async () => {
@@ -221,12 +229,6 @@ test('what LiteRT lacks is refused by layer and operation, before a weight is re
     ),
     'unsupported-layer',
     /norm \(GroupNormalization\): channels of 2147483648 numbers/,
-  );
-  refused(
-    sequential([['ReLU', { name: 'act' }]]),
-    'missing-ranges',
-    /^model\.keras: .*bitnibble calibrate --store-ranges/,
-    'fast',
   );
   const shape = [600_000, 1000];
   const table: WeightInfo = {

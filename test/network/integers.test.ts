@@ -4,7 +4,15 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Json, JsonObject } from '../../src/model.js';
 import { readNetwork } from '../../src/network/index.js';
-import { countsWhole, integerResult, mayGrow, numbersIn } from '../../src/network/operations/integers.js';
+import { operationOf } from '../../src/network/operations/index.js';
+import {
+  countsWhole,
+  integerResult,
+  LARGEST_WHOLE,
+  mayGrow,
+  numbersIn,
+} from '../../src/network/operations/integers.js';
+import type { Operation } from '../../src/network/operations/operation.js';
 import { integerType, valueType } from '../../src/network/operations/tensor-operation.js';
 import type { NetworkNode, Value } from '../../src/network/types.js';
 import { layerFor } from './rows.js';
@@ -17,6 +25,9 @@ const heldValue = (type: string): Value => {
   const integer = integerType(type);
   return { shape: [null, 8], dtype: valueType(type), ...(integer ? { integer } : {}) };
 };
+
+/** A row whose outputs have the type of its inputs. */
+const SAME: Operation = { attributes: {}, dtype: 'same', shape: ({ shapes }) => [shapes[0] as number[]] };
 
 /** The type that a row makes of inputs, `float` for none, or `!` and why not. */
 function made(row: string, given: JsonObject, types: string, isKeras3 = true): string {
@@ -98,7 +109,8 @@ test('products, sums and means', () => {
   // TensorFlow adds in the type of the values.
   assert.is(made('ops.Sum', op(x), 'uint8', false), wrap('a sum of values', 'uint8'));
   assert.is(made('ops.Sum', op(x), 'int32', false), 'int32');
-  for (const row of ['ops.Mean', 'GlobalAveragePooling2D']) {
+  assert.is(made('ops.Sum', op(x), 'int16', false), wrap('a sum of values', 'int16'));
+  for (const row of ['ops.Mean', ...[1, 2, 3].map((rank) => `GlobalAveragePooling${rank}D`)]) {
     const given = row === 'ops.Mean' ? op(x) : {};
     assert.is(made(row, given, 'uint8'), 'float');
     for (const type of ['uint8', 'int32'])
@@ -130,11 +142,23 @@ test('casts: to what holds every number, or refused', () => {
     [like('uint8', 'float32'), like('float32', 'uint8'), like(null, 'int8')],
     ['uint8', 'float', 'int8'],
   );
+  assert.is(made('ops.ZerosLike', { args: [x], kwargs: { dtype: 'int8' } }, 'uint8'), 'int8');
+  // A cast to int32 holds every float that Keras casts to it; one to fewer numbers does not.
+  assert.is(cast('uint32', 'float32'), '!a cast of float to uint32, which wraps at its limits');
+  assert.is(cast('uint64', 'int64'), '!a cast of int64 to uint64, which wraps at its limits');
 });
 
 test('what keeps whole numbers, makes floats of them, and whole numbers of floats', () => {
-  for (const row of ['Flatten', 'Masking', 'Dropout', 'ReLU', 'GlobalMaxPooling2D', 'ZeroPadding2D'])
+  for (const row of ['Flatten', 'Masking', 'Dropout', 'ReLU', 'ThresholdedReLU', 'ZeroPadding2D'])
     assert.is(made(row, {}, 'uint8'), 'uint8', row);
+  for (const rank of [1, 2, 3]) assert.is(made(`GlobalMaxPooling${rank}D`, {}, 'uint8'), 'uint8');
+  for (const row of ['Maximum', 'Minimum']) assert.is(made(row, {}, 'uint8 int8'), 'int16', row);
+  for (const row of ['AugMix', 'CutMix', 'MixUp', 'Solarization', 'MaxNumBoundingBoxes'])
+    assert.is(
+      integerResult(row, operationOf(row) ?? SAME, {}, [heldValue('uint8')], true).type,
+      undefined,
+      row,
+    );
   for (const row of [
     'Rescaling',
     'Dense',
@@ -165,6 +189,8 @@ test('what keeps whole numbers, makes floats of them, and whole numbers of float
   assert.is(made('UpSampling2D', { interpolation: 'bilinear' }, 'int32'), again);
   assert.is(made('UpSampling2D', { interpolation: 'bilinear' }, 'int32', false), 'int32');
   assert.is(made('UpSampling2D', {}, 'int32'), 'int32');
+  for (const name of ['Argmax', 'Argmin'])
+    assert.is(made(`ops.${name}`, { args: [x], kwargs: { axis: 1 } }, 'uint8'), 'int32');
   assert.is(made('ops.Argmax', { args: [x], kwargs: { axis: 1 } }, 'float32'), 'int32');
   assert.is(made('ops.Greater', op(x, 300), 'uint8'), 'float');
   assert.is(made('ops.Where', op(x, y, { tensor: 2 }), 'bool uint8 int8'), 'int16');
@@ -249,6 +275,8 @@ test('nodes whose whole numbers may be too large for float32', () => {
     assert.is(counts('int32', name, 'm', {}, two), 'true', name);
     assert.is(counts('float32', name, 'm', {}, two), 'false', name);
   }
+  assert.is(counts('bool', 'Average', 'm', {}, two), 'false');
+  assert.is(LARGEST_WHOLE, 16_777_216);
   assert.is(counts('int32', 'Maximum', 'm', {}, two), 'false');
   assert.is(counts('int32', 'Flatten', 'm', {}, plain), 'false');
   assert.is(counts('int64', 'Embedding', 'm', { input_dim: 3, output_dim: 2 }, plain), 'false');

@@ -18,8 +18,78 @@ test('the class of an entry: with its package where another than Keras registere
   const of = (registered_name: Json) => classOf({ class_name: 'Odd', registered_name });
   assert.equal(
     [of('shop>Odd'), of('shop>Other'), of('>Odd x'), of(null), of(3)],
-    [...['shop>Odd', 'Odd', 'Odd', 'Odd', 'Odd']],
+    [...['shop>Odd', 'shop>Other', 'Odd', 'Odd', 'Odd']],
   );
+  // As Keras 3.15 writes a class that is not registered: by its module, or none, and its bare name.
+  const from = (module: Json, registered_name: Json = 'Dense') =>
+    classOf({ class_name: 'Dense', module, registered_name });
+  assert.equal(
+    ['keras.layers', 'keras.src.models.functional', 'tf_keras.src.engine', 'keras'].map((name) => from(name)),
+    Array(4).fill('Dense'),
+  );
+  assert.equal(
+    [
+      from(null),
+      from('__main__'),
+      from('kerasy.layers'),
+      from(null, 'keras>Dense'),
+      from(null, 'keras.layers>ReLU'),
+    ],
+    ['Custom>Dense', '__main__>Dense', 'kerasy.layers>Dense', 'Custom>Dense', 'Custom>Dense'],
+  );
+});
+
+test('classes of others by the names of those of Keras are not taken for them, wherever they stand', () => {
+  const others = (class_name: string, config: JsonObject): JsonObject => ({
+    ...{ class_name, config, module: null, registered_name: class_name },
+  });
+  const own = others('Dense', { units: 2 });
+  assert.equal(
+    [own, wrapped('TimeDistributed', own)].map((given) => read(given).problems),
+    Array(2).fill(['a layer that bitnibble does not know']),
+  );
+  const cell = entry('RNN', { cell: others('LSTMCell', { units: 2 }) });
+  assert.equal(read(cell).problems, ['the cell Custom>LSTMCell']);
+  const activated = entry('Dense', {
+    units: 2,
+    activation: {
+      module: 'builtins',
+      class_name: 'function',
+      config: 'Custom>relu',
+      registered_name: 'function',
+    },
+  });
+  assert.equal(read(activated).problems, ['activation Custom>relu']);
+});
+
+test('models of classes of their own are refused: the file does not say how they call their layers', () => {
+  const model = (more: JsonObject): JsonObject => ({ ...sequential(units), ...more });
+  const models: JsonObject[] = [
+    {},
+    { module: 'keras', registered_name: null },
+    { class_name: 'Functional', module: 'keras.src.models.functional', registered_name: 'Functional' },
+  ];
+  assert.equal(
+    models.map((more) => layerOf(model(more), true).kind),
+    ['model', 'model', 'model'],
+  );
+  const own: JsonObject[] = [
+    { module: null, registered_name: 'Sequential' },
+    { class_name: 'VAE', registered_name: 'Custom>VAE' },
+    { class_name: 'VAE' },
+  ];
+  for (const more of own) {
+    assert.match(
+      read(model(more)).problems.join(),
+      /^a model of a class of its own, whose code is not in the file/,
+    );
+    assert.match(
+      read(wrapped('TimeDistributed', model(more))).problems.join(),
+      /^a model of a class of its own/,
+    );
+  }
+  const pipeline = model({ class_name: 'Pipeline', module: 'keras.layers', registered_name: null });
+  assert.equal(read(pipeline).problems, ['a layer that bitnibble does not know']);
 });
 
 test('wrappers: steps, class names and weights that they store behind those of the layer', () => {

@@ -11,7 +11,7 @@ const late: Mask = { value: () => 3, isLate: true };
 const rule = (operation: string, masks: readonly Mask[], more: Partial<MaskedCall> = {}) =>
   maskRule({
     ...{ operation, attributes: {}, masks, roles: masks.map(() => 'x') },
-    ...{ steps: 0, rank: 3, isKeras3: true, ...more },
+    ...{ isGiven: false, steps: 0, rank: 3, isKeras3: true, ...more },
   });
 
 const NOTHING = { used: [], result: undefined };
@@ -32,12 +32,16 @@ test('layers of one step, of activations and of noise hand a mask on', () => {
   const names =
     'Activation ReLU LeakyReLU PReLU ELU ThresholdedReLU Dense Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D ' +
     'GaussianNoise GaussianDropout AlphaDropout ActivityRegularization Identity BatchNormalization LayerNormalization ' +
-    'GroupNormalization RMSNormalization UnitNormalization Rescaling Normalization';
+    'GroupNormalization UnitNormalization Rescaling Normalization';
   for (const name of names.split(' ')) {
     assert.equal(rule(name, [a]), passes(a), name);
     assert.equal(rule(name, ['unclear']), passes('unclear'), name);
     assert.equal(rule(name, [undefined]), NOTHING, name);
   }
+  assert.equal(rule('RMSNormalization', [a]), NOTHING);
+  const before = (name: string) => rule(name, [a], { isKeras3: false });
+  for (const name of ['Identity', 'Rescaling', 'Normalization']) assert.equal(before(name), NOTHING, name);
+  for (const name of ['Dense', 'UnitNormalization']) assert.equal(before(name), passes(a), name);
 });
 
 test('what Keras gives no mask has none behind it', () => {

@@ -6,7 +6,16 @@ import { type Mask, type MaskedCall, maskRule } from '../../src/network/masks.js
 const mask: Mask = { value: () => 0 };
 const other: Mask = { value: () => 1 };
 const call = (operation: string, given: Partial<MaskedCall> = {}): MaskedCall => ({
-  ...{ operation, attributes: {}, roles: ['x'], masks: [mask], steps: 0, rank: 3, isKeras3: true },
+  ...{
+    operation,
+    attributes: {},
+    roles: ['x'],
+    masks: [mask],
+    isGiven: false,
+    steps: 0,
+    rank: 3,
+    isKeras3: true,
+  },
   ...given,
 });
 
@@ -19,6 +28,8 @@ test('recurrent layers take the mask of their input; in Keras 3 not beside initi
     );
     assert.equal(used, isKeras3 ? [] : [[mask, 'mask']]);
     assert.is(result, mask);
+    // One that the call itself gives is taken by all.
+    assert.equal(maskRule(call('LSTM', { ...given, isKeras3, isGiven: true })).used, [[mask, 'mask']]);
   }
   assert.is(maskRule(call('GRU')).result, undefined);
 });

@@ -293,6 +293,8 @@ test('operations of Keras 3: their arguments stay as they are written, with the 
   assert.is(classOf('Unheard', { dtype: 'float32' }), 'Unheard');
   assert.is(classOf('Unheard', {}), 'ops.Unheard');
   assert.is(classOf('InputLayer', {}), 'InputLayer');
+  // An operation of another package is none of Keras's, whatever its name.
+  assert.is(classOf('Custom>Add', {}), 'Custom>Add');
   const old = { class_name: 'Add', config: { name: 'own' }, inbound_nodes: [[['a', 0, 0, {}]]] };
   assert.is(readGraph(net([old as JsonObject]), false).layers[0]?.entry.class_name, 'Add');
   const model = { ...net([entry('Dense', 'd')]), inbound_nodes: [item] };

@@ -147,4 +147,17 @@ test('random changes of plain architectures: the same network or the long way', 
   assert.ok(taken > 200 && left > 200, `${taken} the short way, ${left} the long one`);
 });
 
+test('a model of a class of its own, and layers of others, go the long way and are refused', () => {
+  const foreign = { module: null, registered_name: 'Dense' };
+  const chain = sequential(input('x', [null, 2]), layer('Dense', 'd', { units: 2 }));
+  assert.ok(readPlain(info(chain), []));
+  for (const own of [
+    { ...chain, module: null, registered_name: 'Sequential' },
+    sequential(input('x', [null, 2]), { ...layer('Dense', 'd', { units: 2 }), ...foreign }),
+  ]) {
+    assert.is(readPlain(info(own), []), undefined);
+    assert.is(readNetwork(info(own), []).problems.length, 1);
+  }
+});
+
 test.run();

@@ -331,6 +331,42 @@ test('shapes that do not go together are a problem that names them', () => {
   assert.equal(of('Concatenate', {}, [null, 4], [null, 3, 4]).length, 1);
 });
 
+test('images that are smaller than what is cut out of them, and norms of a whole batch, are problems', () => {
+  const of = (className: string, config: JsonObject, shape: Json) =>
+    problems(
+      net([input('x', shape), layer(className, 'l', config, [on(tensor('x'))])], ends('x'), ends('l')),
+    );
+  const crop = (shape: Json) => of('CenterCrop', { height: 8, width: 4 }, shape);
+  assert.equal(crop([null, 5, 6, 3]), [
+    'unsupported-layer l: an image that is smaller than what is cut out of it, which Keras resizes',
+  ]);
+  assert.equal([crop([null, 8, 4, 3]), crop([null, null, null, 3])], [[], []]);
+  const bare = (class_name: string, axis: Json, kerasVersion?: string) =>
+    problems(
+      net(
+        [
+          input('x', [null, 4]),
+          { class_name, config: { name: 'n', axis }, inbound_nodes: [on(tensor('x'))] },
+        ],
+        ends('x'),
+        ends('n'),
+      ),
+      [],
+      kerasVersion,
+    );
+  assert.equal(bare('Normalize', -1), []);
+  assert.equal(bare('Normalize', null), ['unsupported-layer n: axis: expected an axis, got null']);
+  const norm = (axis: Json) => ({
+    ...{ class_name: 'TFOpLambda', config: { name: 'n', function: 'math.l2_normalize' } },
+    inbound_nodes: [['x', 0, 0, { axis }]],
+  });
+  const lambda = (axis: Json) =>
+    problems(net([input('x', [null, 4]), norm(axis)], ends('x'), ends('n')), [], '2.15.0');
+  assert.equal(lambda(-1), []);
+  for (const axis of [null, 0, -2])
+    assert.equal(lambda(axis), ['unsupported-layer n: a sum over the samples of a batch']);
+});
+
 test('attention that is called without a query or a value is a problem', () => {
   const of = (className: string, config: JsonObject, call: JsonObject) =>
     problems(net([input('a', [null, 4, 2]), layer(className, 'm', config, [call])], ends('a'), ends('m')));

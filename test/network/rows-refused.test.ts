@@ -55,6 +55,7 @@ test('what a row refuses, and why', () => {
   });
   const two = (kwargs: JsonObject = {}): JsonObject => ({ args: [[{ tensor: 0 }, { tensor: 1 }]], kwargs });
   const heads: JsonObject = { num_heads: 2, key_dim: 3 };
+  const groups: JsonObject = { head_dim: 2, num_query_heads: 6, num_key_value_heads: 3 };
   const x = '?,4,3';
   const batch = 'samples of a batch repeated';
   const cases: Case[] = [
@@ -87,8 +88,21 @@ test('what a row refuses, and why', () => {
     ['MultiHeadAttention', heads, ['?,4,3'], 'a call without value'],
     ['MultiHeadAttention', heads, [], 'a call without query'],
     ['MultiHeadAttention', { ...heads, output_shape: [2, 3] }, [x, x], 'an output_shape of several axes'],
-    ['MultiHeadAttention', { ...heads, use_gate: true }, [x, x], 'use_gate: true'],
-    ['MultiHeadAttention', { ...heads, sliding_window: 4 }, [x, x], 'a sliding window'],
+    ['MultiHeadAttention', { ...heads, sliding_window: 4 }, [x, x], undefined],
+    [
+      'MultiHeadAttention',
+      { ...heads, sliding_window: 4 },
+      ['?,2,4,3', x],
+      'a sliding window over several axes',
+    ],
+    ['GroupQueryAttention', groups, [x], 'a call without value'],
+    ['GroupQueryAttention', groups, [x, '?,2,4,3'], 'a value of several axes'],
+    [
+      'GroupQueryAttention',
+      { ...groups, num_key_value_heads: 4 },
+      [x, x],
+      '6 query heads, 4 heads of keys and values',
+    ],
     ['MultiHeadAttention', { ...heads, attention_axes: [2] }, [x, x], 'attention_axes: [2]'],
     ['MultiHeadAttention', { ...heads, attention_axes: [1, 3] }, [x, x], 'attention_axes: [1,3]'],
     ['Attention', {}, [x], 'a call without value'],

@@ -5,10 +5,10 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Json, JsonObject } from '../../src/model.js';
 import { type Layer, layerOf } from '../../src/network/layer.js';
-import { readAttributes } from '../../src/network/operations/attributes.js';
 import { OPERATIONS, operationOf } from '../../src/network/operations/index.js';
 import { MASKS, slopeOf } from '../../src/network/operations/layers.js';
 import type { Application, Operation, WeightRole } from '../../src/network/operations/operation.js';
+import { readAttributes } from '../../src/network/operations/read-attributes.js';
 import {
   bidirectional,
   CALL_FLAGS,
@@ -105,7 +105,7 @@ test("rows that Keras is not asked for by name: other packages' functions, old l
     ['ops.SquaredDifference', op(t(0), t(1)), [x, '?,1,3'], [x]],
     ['ops.SquaredDifference', op(t(0), t(1)), [`int32 ${x}`, '?,1,3'], [x]],
     ['ops.SquaredDifference', op(t(0), 2), [`int32 ${x}`], [x], 'int32'],
-    ['ops.L2Normalize', op(t(0)), [x], [x]],
+    ['ops.L2Normalize', { args: [t(0)], kwargs: { axis: -1 } }, [x], [x]],
     ['ops.Mish', op(t(0)), [x], [x]],
     ['ops.Exponential', op(t(0)), [x], [x]],
     ['ops.ZerosLike', op(t(0)), [`bool ${x}`], [x], 'bool'],
@@ -190,7 +190,7 @@ test('what training=True changes: noise and dropout that is on, statistics of a 
   };
   const off: JsonObject[] = [{ rate: 0 }, { p: 0 }, { stddev: 0 }, { sigma: 0 }, { dropout: 0 }];
   const dropping =
-    'LSTM GRU SimpleRNN ConvLSTM1D ConvLSTM2D ConvLSTM3D MultiHeadAttention Attention AdditiveAttention';
+    'LSTM GRU SimpleRNN ConvLSTM1D ConvLSTM2D ConvLSTM3D MultiHeadAttention GroupQueryAttention Attention AdditiveAttention';
   for (const row of dropping.split(' ')) on[row] = [{ dropout: 0.1 }, { recurrent_dropout: 0.1 }];
   for (const [row, { isTrained }] of Object.entries(OPERATIONS)) {
     if (AUGMENTATIONS.split(' ').includes(row)) continue;

@@ -89,6 +89,18 @@ test('an image network is what one would write by hand', async () => {
   assert.ok(graph.values.every(({ shape }) => shape.every((n) => n !== null)));
 });
 
+test('a layer that is called twice has its weights once, a causal mask is one Where', async () => {
+  const { graph } = await fixture('k2_siamese');
+  const gemms = graph.nodes.filter((own) => own.op === 'Gemm');
+  const [first, again] = ['sequential/dense/Gemm', 'sequential/dense/Gemm_1'].map((own) =>
+    gemms.find(({ name }) => name === own),
+  );
+  assert.equal(first?.inputs.slice(1), ['sequential/dense/kernel', 'sequential/dense/bias']);
+  assert.equal(again?.inputs.slice(1), first?.inputs.slice(1));
+  const { graph: transformer } = await fixture('transformer');
+  assert.is(transformer.nodes.filter(({ op }) => op === 'Where').length, 1);
+});
+
 test('signs take one bit, codes two or four, floats none where all are asked for', async () => {
   const bits = { binary: 1, int2: 2, int4: 4 } as const;
   for (const scheme of ['binary', 'int2', 'int4'] as const) {
@@ -205,6 +217,37 @@ test('what ONNX lacks is refused by layer and operation, before a weight is read
 test('an input that is an output as well has an output of its own', () => {
   const files = onnxModelFiles(untrained(['Dropout', { name: 'drop', rate: 0.5 }]));
   assert.ok(Buffer.concat([...files.model()]).includes('Identity'));
+});
+
+test('zeros around windows over unknown lengths: counted where one window stands at each pixel', () => {
+  const padding = (config: JsonObject) => {
+    const base = { trainable: true, dtype: 'float32' };
+    const start = { class_name: 'InputLayer', config: { name: 'x', batch_shape: [null, null, 4], ...base } };
+    const conv = {
+      class_name: 'Conv1D',
+      config: { name: 'c', filters: 2, padding: 'same', ...base, ...config },
+    };
+    const weights = [
+      { id: 'k', name: 'kernel', layer: 'c', shape: [config.kernel_size as number, 4, 2], dtype: 'float32' },
+      { id: 'b', name: 'bias', layer: 'c', shape: [2], dtype: 'float32' },
+    ];
+    const model = {
+      ...{ file: 'model.keras', kerasVersion: '3.15.1', backend: 'tensorflow', weights },
+      architecture: { class_name: 'Sequential', config: { name: 'm', layers: [start, conv] } } as JsonObject,
+      read: (id: string) => new Float32Array(id === 'k' ? (config.kernel_size as number) * 8 : 2),
+    } as unknown as ModelSource;
+    const { network, source } = openNetwork(model);
+    const { nodes } = emitNetwork(dropIdentities(network), source, 'float').graph;
+    const { pads, auto_pad: auto } = nodes.find(({ op }) => op === 'Conv')?.attributes ?? {};
+    return pads ?? auto;
+  };
+  assert.equal(padding({ kernel_size: 3, dilation_rate: 2 }), [2, 2]);
+  assert.equal(padding({ kernel_size: 4 }), [1, 2]);
+  assert.is(padding({ kernel_size: 3, strides: 2 }), 'SAME_UPPER');
+  assert.throws(
+    () => padding({ kernel_size: 3, strides: 2, dilation_rate: 2 }),
+    /the layer c \(Conv1D\): padding "same" of a dilated kernel with strides over an unknown length/,
+  );
 });
 
 test.run();

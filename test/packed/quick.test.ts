@@ -6,7 +6,7 @@ import { loadKernels } from '../../src/kernels/index.js';
 import type { Json } from '../../src/model.js';
 import { openPacked, packedBytes } from '../../src/packed/index.js';
 import { openQuick, planQuick, takeQuick } from '../../src/packed/quick.js';
-import { takeBody, takeWhole } from '../../src/packed/whole.js';
+import { takeAny } from '../../src/packed/shards/whole.js';
 import { changedJson, generator } from '../network/changes.js';
 import { everyName, quantized } from '../tfjs/support.js';
 
@@ -158,8 +158,8 @@ test('a stream: taken whole, or given back from its beginning', async () => {
       assert.ok('stream' in again);
       const told = (work: Promise<unknown>) =>
         work.then(String, (e: { code: string } & Error) => [e.code, e.message]);
-      const wanted = await told(takeWhole(streamOf(own, piece, error), 'file', { limit: most }));
-      assert.equal(await told(takeBody(again.stream, 'file', most)), wanted);
+      const wanted = await told(takeAny(streamOf(own, piece, error), 'file', { limit: most }));
+      assert.equal(await told(takeAny(again.stream, 'file', { limit: most })), wanted);
       assert.ok(Array.isArray(wanted), 'it is refused');
     }
   }

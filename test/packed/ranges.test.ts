@@ -50,6 +50,8 @@ test('every field is checked by type and bound', () => {
     ['[["a", null]]', /no number/],
     ['[["a", -1]]', /no number/],
     ['[["a", 1e39]]', /no number/],
+    // The next float64 after the largest float32.
+    ['[["a", 3.402823466385289e38]]', /no number/],
     ['[["a", 1e999]]', /no number/],
     ['[["a", 1], ["a", 1]]', /lists a twice/],
   ] as const) {
@@ -64,6 +66,8 @@ test('every field is checked by type and bound', () => {
     }
     assert.unreachable(text.slice(0, 60));
   }
+  assert.is(read(JSON.stringify(Array.from({ length: 65_536 }, (_, i) => [`n${i}`, 1]))).size, 65_536);
+  assert.is(read(`[[${JSON.stringify('n'.repeat(4096))}, 1]]`).size, 1);
   assert.equal([...read('[["__proto__", 3.4028234663852886e38]]')], [['__proto__', 3.4028234663852886e38]]);
 });
 

@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { BitnibbleError } from '../../src/errors.js';
 import { loadDecoder } from '../../src/kernels/reader.js';
 import {
   openPacked,
@@ -12,24 +11,15 @@ import {
   QuantizedModel,
   streamPacked,
 } from '../../src/packed/index.js';
+import { takeAny } from '../../src/packed/shards/whole.js';
 import { ByteInput, bodyOf, concat, isResponse } from '../../src/packed/source.js';
 import { root } from '../support/needs.js';
+import { rejects } from '../support/throws.js';
 
 const golden = JSON.parse(readFileSync(path.join(root, 'test/fixtures/golden/golden.json'), 'utf8'));
 const file = new Uint8Array(Buffer.from(golden.packed, 'base64'));
 const decoder = await loadDecoder();
 const whole = openPacked(file, decoder);
-
-async function refused(work: () => unknown, kind: string, text: RegExp | string): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    assert.is(error instanceof BitnibbleError ? error.code : (error as Error).name, kind, String(error));
-    assert.match((error as Error).message, text);
-    return;
-  }
-  assert.unreachable(`not refused: ${text}`);
-}
 
 async function* chunks(...all: unknown[]): AsyncGenerator<Uint8Array> {
   yield* all as Uint8Array[];
@@ -52,7 +42,7 @@ test('what is a response, and what is a stream', async () => {
   ])
     assert.is(isResponse(value), false);
   for (const value of [null, undefined, 'text', 7, {}, [1]])
-    await refused(
+    await rejects(
       () => new ByteInput(value as never, 'm'),
       'TypeError',
       '"source" expected a Response or a stream of bytes',
@@ -112,26 +102,26 @@ test('bytes that were taken before stand in front, however many', async () => {
 
 test('streams that end too soon, go on too long, break off or give no bytes', async () => {
   const of = (...all: unknown[]) => new ByteInput(chunks(...all), 'm.bin');
-  await refused(
+  await rejects(
     () => of(count(0, 3)).take(5),
     'corrupt-file',
     'm.bin: cut off at 3 bytes, 2 more were expected',
   );
-  await refused(() => of().take(1), 'corrupt-file', 'cut off at 0 bytes, 1 more were expected');
+  await rejects(() => of().take(1), 'corrupt-file', 'cut off at 0 bytes, 1 more were expected');
   assert.equal(await of(count(0, 3)).take(5, true), count(0, 3));
   const long = of(count(0, 3), count(3, 5));
   await long.take(2);
-  await refused(() => long.end(), 'corrupt-file', 'm.bin: expected 2 bytes in all, got more');
+  await rejects(() => long.end(), 'corrupt-file', 'm.bin: expected 2 bytes in all, got more');
   const longer = of(count(0, 3), count(3, 5));
   await longer.take(3);
-  await refused(() => longer.end(), 'corrupt-file', 'm.bin: expected 3 bytes in all, got more');
+  await rejects(() => longer.end(), 'corrupt-file', 'm.bin: expected 3 bytes in all, got more');
   for (const value of ['text', [1, 2], new ArrayBuffer(2), null])
-    await refused(() => of(value).take(1), 'TypeError', '"source" expected chunks of Uint8Array');
+    await rejects(() => of(value).take(1), 'TypeError', '"source" expected chunks of Uint8Array');
   const broken = async function* () {
     yield count(0, 1);
     throw new Error('gone');
   };
-  await refused(() => new ByteInput(broken(), 'm').take(2), 'download', 'm: the download broke off: gone');
+  await rejects(() => new ByteInput(broken(), 'm').take(2), 'download', 'm: the download broke off: gone');
   const stuck = { getReader: () => ({ cancel: async () => Promise.reject(new Error('no')) }) };
   await new ByteInput(stuck as never, 'm').stop();
 });
@@ -147,8 +137,8 @@ test('the body of a response, and the length where the server says it', async ()
   assert.is(of({ 'content-length': '3', 'content-encoding': 'gzip' }), undefined);
   const used = new Response('abc');
   await used.arrayBuffer();
-  await refused(() => bodyOf(used, 'm'), 'download', 'm: the response was read before');
-  await refused(() => bodyOf(new Response('', { status: 500 }), 'm'), 'download', 'HTTP status 500');
+  await rejects(() => bodyOf(used, 'm'), 'download', 'm: the response was read before');
+  await rejects(() => bodyOf(new Response('', { status: 500 }), 'm'), 'download', 'HTTP status 500');
   const response = { ok: true, bodyUsed: false, headers: new Headers(), body: null };
   const whole = { ...response, arrayBuffer: async () => count(0, 4).buffer } as unknown as Response;
   assert.equal(await new ByteInput(bodyOf(whole, 'm').stream, 'm').take(4), count(0, 4));
@@ -160,13 +150,13 @@ test('a stream is named in errors as its user says, else as its address says', a
   const drain = async (source: Parameters<typeof streamPacked>[0], name?: string) => {
     for await (const _ of streamPacked(source, decoder, { name })) _;
   };
-  await refused(() => drain(chunks(count(0, 3)), 'mine'), 'not-safetensors', /^mine: /);
-  await refused(() => drain(chunks(count(0, 3))), 'not-safetensors', /^packed model: /);
+  await rejects(() => drain(chunks(count(0, 3)), 'mine'), 'not-safetensors', /^mine: /);
+  await rejects(() => drain(chunks(count(0, 3))), 'not-safetensors', /^packed model: /);
   const response = new Response(count(0, 3));
-  await refused(() => drain(response), 'not-safetensors', /^packed model: /);
+  await rejects(() => drain(response), 'not-safetensors', /^packed model: /);
   Object.defineProperty(response, 'url', { value: 'http://x/m' });
   const again = Object.defineProperty(new Response(count(0, 3)), 'url', { value: 'http://x/m' });
-  await refused(() => drain(again), 'not-safetensors', /^http:\/\/x\/m: /);
+  await rejects(() => drain(again), 'not-safetensors', /^http:\/\/x\/m: /);
 });
 
 test('the header says how long a file is, whatever length the response claims', async () => {
@@ -181,8 +171,8 @@ test('a model knows its file, and gives memory of its own', async () => {
   const model = new QuantizedModel(info, whole.weights, decoder);
   const { file: name, architecture, kerasVersion, backend } = model;
   assert.equal({ file: name, architecture, kerasVersion, backend }, info);
-  await refused(() => model.read('nobody'), 'missing-weight', 'm.h5: no weight named nobody');
-  await refused(() => model.weight('nobody'), 'missing-weight', 'm.h5: no weight named nobody');
+  await rejects(() => model.read('nobody'), 'missing-weight', 'm.h5: no weight named nobody');
+  await rejects(() => model.weight('nobody'), 'missing-weight', 'm.h5: no weight named nobody');
   for (const { id } of model.weights) {
     const first = model.read(id);
     const before = first.slice();
@@ -242,7 +232,7 @@ test('a remote file: what it says of itself, and the bytes that are asked for', 
     whole.weights.map((weight) => weight.id),
   );
   assert.equal(await remote.read(id), whole.read(id));
-  await refused(() => remote.read('nobody'), 'missing-weight', 'http://x/m: no weight named nobody');
+  await rejects(() => remote.read('nobody'), 'missing-weight', 'http://x/m: no weight named nobody');
 });
 
 test('answers that are as good: identity, "*" for the size, no range shown', async () => {
@@ -269,7 +259,7 @@ test('answers that are not what was asked for', async () => {
   ) => {
     const { seen, open } = server((from, to, nth) => (nth === 0 ? undefined : change(from, to)));
     const remote = await open();
-    await refused(() => remote.read(id), code, text);
+    await rejects(() => remote.read(id), code, text);
     return seen;
   };
   const range = (make: (from: number, to: number) => string) => (from: number, to: number) => ({
@@ -355,19 +345,41 @@ test('without an etag the date tells that a file changed', async () => {
     server((from) => ({ headers: { etag: undefined, 'last-modified': date(from) } })).open();
   assert.equal(await (await dated(() => 'Monday')).read(id), whole.read(id));
   const changing = await dated((from) => (from === 0 ? 'Monday' : 'Tuesday'));
-  await refused(() => changing.read(id), 'download', /changed on the server/);
+  await rejects(() => changing.read(id), 'download', /changed on the server/);
 });
 
 test('the first answer may end with the file, and only there', async () => {
   const first = (make: (to: number) => string, bytes = file.slice()) =>
     server((from, to) => (from === 0 ? { headers: { 'content-range': make(to) }, bytes } : undefined)).open();
-  await refused(
+  await rejects(
     () => first((to) => `bytes 0-${to - 2}/${file.length}`, file.slice(0, -1)),
     'no-ranges',
     /asked for bytes 0-65535, the server sent/,
   );
-  await refused(() => first(() => `bytes 0-65536/70000`), 'no-ranges', /asked for bytes 0-65535/);
+  await rejects(() => first(() => `bytes 0-65536/70000`), 'no-ranges', /asked for bytes 0-65535/);
   assert.is((await first((to) => `bytes 0-${to - 1}/${to}`)).bytes, file.length);
+});
+
+test('a whole file off its stream, which ends with the limit and with a fault', async () => {
+  let isCancelled = false;
+  const stream = new ReadableStream<Uint8Array>({
+    pull: (to) => to.enqueue(file),
+    cancel: () => {
+      isCancelled = true;
+    },
+  });
+  const response = new Response(file);
+  assert.equal(await takeAny(response, 'file', { limit: file.length }), file);
+  assert.equal(
+    await takeAny(chunks(file.subarray(0, 9), file.subarray(9)), 'file', { limit: file.length }),
+    file,
+  );
+  await rejects(takeAny(stream, 'file', { limit: file.length - 1 }), 'too-large', /the limit is/);
+  assert.ok(isCancelled);
+  const other = file.slice();
+  other.set(new TextEncoder().encode('BIT'), new TextDecoder().decode(file).indexOf('bitnibble'));
+  const damaged = new Response(other);
+  await rejects(takeAny(damaged, 'file', { limit: file.length }), 'unknown-format', /file/);
 });
 
 test.run();

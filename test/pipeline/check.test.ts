@@ -5,7 +5,6 @@ import * as assert from 'uvu/assert';
 import { arrayDataset, type Dataset, inputsOf, samplesFrom } from '../../src/data/index.js';
 import { BitnibbleError } from '../../src/errors.js';
 import { loadKernels } from '../../src/kernels/index.js';
-import type { ModelSource, QuantizableModel } from '../../src/model.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
 import { packedBytes } from '../../src/packed/index.js';
 import { calibrateModel } from '../../src/pipeline/calibrate/calibrate.js';
@@ -14,7 +13,7 @@ import { tuneModel } from '../../src/pipeline/calibrate/tune.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
 import { predictAll } from '../../src/pipeline/report/predict.js';
 import { sizeOf } from '../../src/shape.js';
-import { dense, input, random, smallModel } from './support.js';
+import { dense, input, quantizable, random, smallModel } from './support.js';
 
 const { tf } = await loadTensorFlow();
 const kernels = await loadKernels();
@@ -79,16 +78,6 @@ test('held back: a stretch of time, of every class its share, or spread evenly; 
     { numRuns: 60 },
   );
 });
-
-/** A model in memory as one that can be quantized. */
-function quantizable(model: ModelSource): QuantizableModel {
-  return {
-    ...model,
-    read: (id) => model.read(id),
-    parameters: model.weights.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
-    readBytes: (id) => new Uint8Array(model.read(id).buffer),
-  };
-}
 
 const relu = { activation: 'relu' };
 const network = quantizable(

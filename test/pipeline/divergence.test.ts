@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
-import { divergence } from '../../src/pipeline/calibrate/divergence.js';
+import { divergence, isClassifier } from '../../src/pipeline/calibrate/divergence.js';
 
 const { tf } = await loadTensorFlow({ prefer: 'wasm' });
 const relative = (got: number, want: number) => Math.abs(got / want - 1);
@@ -29,6 +29,22 @@ test('the divergence of 200,000 rows is that of float64, of probabilities and of
     assert.ok(relative(divergence([pair], kind), want) < 1e-5, kind);
     tf.dispose([...pair.float, ...pair.quantized]);
   }
+});
+
+test('probabilities of classes for each step are classes; other outputs of steps are numbers', () => {
+  const shape = [2, 3, 2];
+  const of = (p: number) => {
+    const values = Float32Array.from({ length: 12 }, (_, i) => (i % 2 ? 1 - p : p));
+    return { shape, dataSync: () => values };
+  };
+  const pair = { float: [of(0.1)], quantized: [of(0.2)] };
+  const nats = 0.1 * Math.log(0.1 / 0.2) + 0.9 * Math.log(0.9 / 0.8);
+  assert.ok(relative(divergence([pair], 'probabilities'), nats) < 1e-5);
+  assert.ok(relative(divergence([pair], 'logits'), 0.01 / 0.16) < 1e-5);
+  assert.is(isClassifier([{ shape: [2, 3, 1] }], 'probabilities'), false);
+  assert.is(isClassifier([{ shape: [2, 3] }], 'numbers'), false);
+  assert.is(isClassifier([{ shape: [2, 3] }], 'logits'), true);
+  assert.is(isClassifier([{ shape: [2, 3] }, { shape: [2, 3] }], 'probabilities'), false);
 });
 
 test('outputs that are not numbers make a divergence that is none', () => {

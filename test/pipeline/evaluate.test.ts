@@ -6,7 +6,7 @@ import { arrayDataset } from '../../src/data/index.js';
 import type { BitnibbleError } from '../../src/errors.js';
 import { openNpz } from '../../src/formats/npz.js';
 import { openKeras } from '../../src/keras/index.js';
-import type { ModelSource } from '../../src/model.js';
+import type { Json, ModelSource } from '../../src/model.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
 import { evaluateModel } from '../../src/pipeline/evaluate.js';
 import { scalesItself } from '../../src/pipeline/input-range.js';
@@ -62,6 +62,32 @@ test('batches, limits and progress do not change what is counted', async () => {
   assert.ok(Math.abs(whole.loss - pieces.loss) < 1e-5);
   assert.equal(seen, [1, 2, 3, 4]);
   assert.is((await evaluateModel(tf, model, dataset(), { limit: 2 })).samples, 2);
+});
+
+test('the loss that was saved with a model tells numbers from logits, where no activation does', () => {
+  const trainedWith = (loss: Json, activation = 'linear') =>
+    outputKind({ ...endingWith(activation), trainingConfig: { loss } });
+  const numbers: Json[] = [
+    'mse',
+    'mean_squared_error',
+    'MeanSquaredError',
+    'huber',
+    'log_cosh',
+    ['mae'],
+    { class_name: 'MeanAbsoluteError', config: {} },
+    { class_name: 'function', config: 'mean_squared_error' },
+  ];
+  for (const loss of numbers) assert.is(trainedWith(loss), 'numbers', JSON.stringify(loss));
+  const others: Json[] = [
+    'sparse_categorical_crossentropy',
+    { class_name: 'SparseCategoricalCrossentropy', config: { from_logits: true } },
+    ['mse', 'mae'],
+    null,
+    3,
+    'mse2',
+  ];
+  for (const loss of others) assert.is(trainedWith(loss), 'logits', JSON.stringify(loss));
+  assert.is(trainedWith('mse', 'softmax'), 'probabilities');
 });
 
 test('models that end without softmax give logits, which are put through it', async () => {

@@ -12,6 +12,7 @@ import {
   indexedInputs,
   inputRanges,
   rangeWarning,
+  readScale,
   scaleFor,
   storedRanges,
 } from '../../src/pipeline/input-range.js';
@@ -160,7 +161,12 @@ test('bytes become what the constants expect; what is unclear is refused with bo
   };
   const unclear = refused(chain(rescaling(0.5)), range('uint8', 0, 255));
   assert.match(unclear, 'l0 (Rescaling) makes 0 to 0.5 of 0 to 1, 0 to 128 of 0 to 255');
-  assert.match(unclear, 'give --scale 1 or --scale 1/255');
+  assert.match(
+    unclear,
+    'give --scale 1 where they are to be 0 to 255, --scale 1/255 where they are to be 0 to 1',
+  );
+  const found = readScale(firstRange(chain(rescaling(0.5))), range('uint8', 0, 255));
+  assert.equal('readings' in found && found.readings.map(({ scale }) => scale), [1, 1 / 255]);
   assert.match(refused(unit, range('float32', 0, 255)), /reach 255, .* expects 0 to 1 .*--scale 1\/255/);
   assert.match(refused(bytes, range('float32', 0, 1)), /lie in 0 to 1, .* expects 0 to 255 .*--scale 255/);
 });

@@ -1,5 +1,5 @@
 import type { Tensor } from '@tensorflow/tfjs';
-import type { Dtype, Json, JsonObject, ModelSource, WeightInfo } from '../../src/model.js';
+import type { Dtype, Json, JsonObject, ModelSource, QuantizableModel, WeightInfo } from '../../src/model.js';
 import { sizeOf } from '../../src/shape.js';
 import { loadLayersModel } from '../../src/tfjs/load.js';
 import type { TensorFlow } from '../../src/tfjs/types.js';
@@ -181,4 +181,14 @@ export function farthest(got: readonly Float32Array[], want: readonly Float32Arr
     if (!(largest > 0) || Number.isNaN(error)) throw new Error(`output ${k} is ${largest}, ${error} apart`);
     return Math.max(worst, error / largest);
   }, 0);
+}
+
+/** A model whose weights can be packed: one that can also count its parameters and give bytes. */
+export function quantizable(model: ModelSource): QuantizableModel {
+  return {
+    ...model,
+    read: (id) => model.read(id),
+    parameters: model.weights.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+    readBytes: (id) => new Uint8Array(model.read(id).buffer),
+  };
 }

@@ -3,12 +3,8 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  ACTIVATIONS,
-  type ActivationKind,
-  COMBINATIONS,
-  type CombinationKind,
-} from '../../src/runtime/record.js';
+import { ACTIVATIONS, type ActivationKind } from '../../src/runtime/functions.js';
+import { COMBINATIONS, type CombinationKind } from '../../src/runtime/record.js';
 import { generator, Pair, reference, simd } from './support.js';
 
 const seeds = fc.integer({ min: 1, max: 2 ** 31 });

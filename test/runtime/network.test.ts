@@ -14,6 +14,7 @@ import { type PackedWeight, packedBytes, QuantizedModel } from '../../src/packed
 import { quantizeModel } from '../../src/pipeline/quantize.js';
 import { loadNetwork } from '../../src/runtime/index.js';
 import { root } from '../support/needs.js';
+import { rejects } from '../support/throws.js';
 import { names, quantized } from '../tfjs/support.js';
 import { generator } from './support.js';
 
@@ -23,17 +24,6 @@ const kernels = await loadKernels();
 async function bytesOf(name: string): Promise<Uint8Array> {
   const { packed } = await quantized(name, kernels);
   return packedBytes(packed);
-}
-
-async function throwsAsync(work: () => unknown, pattern: RegExp, kind: typeof Error = Error): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    assert.match((error as Error).message, pattern);
-    assert.instance(error, kind);
-    return;
-  }
-  assert.unreachable(`expected ${pattern}`);
 }
 
 const cifar = await bytesOf('cifar10');
@@ -50,9 +40,9 @@ test('bytes, a buffer, a Blob and a Response give the same network', async () =>
     results.push([...network.run(Float32Array.from({ length: size }, (_, i) => x[i % x.length] as number))]);
   }
   for (const result of results) assert.equal(result, results[0]);
-  await throwsAsync(() => loadNetwork(new Response('', { status: 404 })), /HTTP status 404/);
-  await throwsAsync(() => loadNetwork('/model.safetensors' as never), /"source" expected bytes/, TypeError);
-  await throwsAsync(() => loadNetwork(cifar, { weights: 'half' as never }), /"weights" expected/, TypeError);
+  await rejects(loadNetwork(new Response('', { status: 404 })), 'download', /HTTP status 404/);
+  await rejects(() => loadNetwork('/model.safetensors' as never), 'TypeError', /"source" expected bytes/);
+  await rejects(() => loadNetwork(cifar, { weights: 'half' as never }), 'TypeError', /"weights" expected/);
 });
 
 test('a batch gives what its samples give alone; no sample gives nothing', async () => {
@@ -71,7 +61,7 @@ test('a batch gives what its samples give alone; no sample gives nothing', async
   const into = new Float32Array(3 * classes);
   network.runInto(x, into);
   assert.equal([...into], [...all]);
-  await throwsAsync(() => network.runInto(x, new Float32Array(1)), /expected 30 values, got 1/, RangeError);
+  await rejects(() => network.runInto(x, new Float32Array(1)), 'RangeError', /expected 30 values, got 1/);
 });
 
 test('pixels of 8 bits go in as the numbers that they are', async () => {
@@ -113,12 +103,12 @@ function twoInputs(): ModelSource {
 }
 
 test('inputs and outputs by name, lengths that are not fixed, and what does not fit', async () => {
-  await throwsAsync(() => loadNetwork(twoInputs()), /"left" expected a shape with fixed lengths/, RangeError);
+  await rejects(() => loadNetwork(twoInputs()), 'RangeError', /"left" expected a shape with fixed lengths/);
   const wrong = { left: [3, 4], right: [3, 2] };
-  await throwsAsync(
+  await rejects(
     () => loadNetwork(twoInputs(), { shapes: wrong }),
+    'RangeError',
     /"left" expected shape \[any,2\]/,
-    RangeError,
   );
   const network = await loadNetwork(twoInputs(), { shapes: { left: [3, 2], right: [3, 2] } });
   assert.equal(
@@ -136,16 +126,16 @@ test('inputs and outputs by name, lengths that are not fixed, and what does not 
   const out = { dense: new Float32Array(3), sum: new Float32Array(6) };
   network.runInto({ left, right }, out);
   assert.equal([...out.dense], [231, 473, 715]);
-  await throwsAsync(() => network.run(left), /"left" expected a typed array/, TypeError);
-  await throwsAsync(
+  await rejects(() => network.run(left), 'TypeError', /"left" expected a typed array/);
+  await rejects(
     () => network.run({ left, right: right.subarray(1) }),
+    'RangeError',
     /"right" expected values of shape \[1, 3, 2\], got 5/,
-    RangeError,
   );
-  await throwsAsync(
+  await rejects(
     () => network.runInto({ left, right }, new Float32Array(3)),
+    'RangeError',
     /expected 6 values|expected 3/,
-    RangeError,
   );
 });
 
@@ -192,7 +182,7 @@ test('memory that a small file asks for is bounded, and refused while it is load
     }
   }
   for (const memoryLimit of [0, -1, Number.NaN, 2 ** 31])
-    await throwsAsync(() => loadNetwork(cifar, { memoryLimit }), /"memoryLimit" expected bytes/, RangeError);
+    await rejects(() => loadNetwork(cifar, { memoryLimit }), 'RangeError', /"memoryLimit" expected bytes/);
 });
 
 test('borders of a kernel beyond 32 bits count as the memory that they are', async () => {
@@ -289,7 +279,7 @@ test('values that are not finite are refused where integers are made of them', a
   for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
     const x = new Float32Array(size);
     x[5] = bad;
-    await throwsAsync(() => network.run(x), /expected finite inputs/, RangeError);
+    await rejects(() => network.run(x), 'RangeError', /expected finite inputs/);
   }
 });
 
@@ -320,7 +310,7 @@ test('what it takes is told, and nothing runs once it is disposed of', async () 
   assert.ok(packed.summary().bytes.weights < decoded.summary().bytes.weights);
   assert.ok(packed.summary().bytes.weights < 1.5 * cifar.length + 4096 * packed.summary().steps);
   decoded.dispose();
-  await throwsAsync(() => decoded.run(new Float32Array(0)), /not disposed of/, TypeError);
+  await rejects(() => decoded.run(new Float32Array(0)), 'TypeError', /not disposed of/);
 });
 
 /** Dense layers one after the other, `shared` of which are one layer called several times. */
@@ -387,8 +377,9 @@ test('what cannot be run is refused by name when it is loaded', async () => {
   const model = stack(1, true);
   const { config } = model.architecture as unknown as { config: { layers: { config: JsonObject }[] } };
   (config.layers[1] as { config: JsonObject }).config.activation = 'sparsemax';
-  await throwsAsync(
-    () => loadNetwork(model),
+  await rejects(
+    loadNetwork(model),
+    'unsupported-layer',
     /stack\.h5: the runtime cannot run the layer dense \(Dense\): activation sparsemax/,
   );
 });
@@ -402,6 +393,24 @@ test('a module made elsewhere', async () => {
   const size = network.inputs[0]?.shape.reduce((n, d) => n * d, 1) as number;
   const x = generator(5).floats(size);
   assert.equal([...network.run(x)], [...other.run(x)]);
+});
+
+test('the module of plain networks runs them, and is refused by name for others', async () => {
+  const bytes = readFileSync(new URL('../../build/runtime-plain.wasm', import.meta.url));
+  const module = await WebAssembly.compile(bytes);
+  const model = await openKeras(path.join(root, 'examples/cifar10/cifar10.h5'));
+  const { model: packed } = quantizeModel(model, { default: { scheme: 'int4' } }, { kernels });
+  const x = generator(7).floats(32 * 32 * 3);
+  const [plain, own] = [await loadNetwork(packed, { module }), await loadNetwork(packed)];
+  assert.equal([...plain.run(x)], [...own.run(x)]);
+  // Float weights: other kernels.
+  const error = await loadNetwork(model, { module }).then(
+    () => undefined,
+    (reason) => reason,
+  );
+  model.close();
+  assert.is(error?.code, 'bad-module');
+  assert.match(error.message, /expected runtime\.wasm, got runtime-plain\.wasm/);
 });
 
 test('runs take no memory but that of some small objects', async () => {

@@ -7,6 +7,7 @@ import { arraysOf } from '../tfjs/support.js';
 
 /** What the runtime refuses, by the layer that it names. */
 export const REFUSED: Readonly<Record<string, RegExp>> = {
+  k2_backwards: /bidirectional_?\d* \(Bidirectional\/\w+\): go_backwards in both directions/,
   graph_augmentations: /auto_contrast_?\d* \(AutoContrast\): AutoContrast is not among its operations/,
 };
 

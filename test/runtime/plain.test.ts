@@ -7,6 +7,7 @@ import { packedBytes } from '../../src/packed/index.js';
 import { loadNetwork as loadAny } from '../../src/runtime/index.js';
 import { loadNetwork } from '../../src/runtime/plain.js';
 import { root } from '../support/needs.js';
+import { rejects } from '../support/throws.js';
 import { everyName, quantized } from '../tfjs/support.js';
 
 const kernels = await loadKernels();
@@ -44,27 +45,27 @@ test('the same bits as the whole runtime, or a refusal that names it', async () 
 });
 
 test('files that are none and options of the whole runtime', async () => {
-  const refused = async (work: Promise<unknown>, expected: RegExp) => {
-    const message = await work.then(
-      () => 'it was loaded',
-      (error: Error) => error.message,
-    );
-    assert.match(message, expected);
-  };
-  await refused(
+  await rejects(
     loadNetwork(new Uint8Array(9), { name: 'mine' }),
+    'unsupported-layer',
     /^mine: bitnibble\/runtime\/plain takes packed files/,
   );
-  await refused(
+  await rejects(
     loadNetwork(new Response('no file')),
+    'unsupported-layer',
     /^packed model: bitnibble\/runtime\/plain takes packed files/,
   );
   for (const options of [{ threads: 2 }, { ranges: 'stored' }, { backend: 'reference' }])
-    await refused(
+    await rejects(
       loadNetwork(new Uint8Array(9), options as object),
+      'TypeError',
       /expected nothing: an option of bitnibble\/runtime/,
     );
-  await refused(loadNetwork(3 as never), /"source" expected bytes, a Response, a Blob or a model/);
+  await rejects(
+    loadNetwork(3 as never),
+    'TypeError',
+    /"source" expected bytes, a Response, a Blob or a model/,
+  );
 });
 
 test.run();

@@ -5,9 +5,11 @@ import path from 'node:path';
 import type { Page } from 'playwright-core';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { writeNpy } from '../../src/formats/npy.js';
 import { need, root } from '../support/needs.js';
 import { assertAccessible } from './support/axe.js';
 import { choose, digitsFile, download, draw, openSite, type Site, takeDemo } from './support/page.js';
+import { calibrateTo, digitsNpz } from './support/page-data.js';
 
 const test = suite('the look of the page');
 const withChromium = need(test, 'chromium');
@@ -110,11 +112,28 @@ for (const [window, options] of Object.entries(WINDOWS)) {
       await page.getByTestId('sample').setInputFiles(path.join(root, 'docs/page.png'));
       await page.getByTestId('verdict').waitFor();
       await state('5 an image of ones own');
+      await page.getByTestId('data-files').setInputFiles(digitsNpz(60));
+      await page.getByTestId('data-facts').waitFor();
+      await calibrateTo(page, 'binary');
+      await page.getByTestId('calibration-progress').getByText('divergence so far').waitFor();
+      await assertFits(page, `${window} ${colorScheme} calibrating`);
+      await page.locator('[data-fit=binary]').waitFor({ timeout: 300_000 });
+      await page.getByText(/^\d remarks?$/).click();
+      await page.locator('.fall svg').waitFor();
+      await page.locator('[data-column=calibrated]').waitFor();
+      await drawAll(page);
+      await state('6 calibrated');
+      await page.getByTestId('data-files').setInputFiles({
+        ...{ name: 'wrong.npy', mimeType: 'application/octet-stream' },
+        buffer: Buffer.from(writeNpy({ shape: [2, 3], data: new Float32Array(6) })),
+      });
+      await page.locator('.calibrate').getByRole('alert').waitFor();
+      await state('7 wrong data');
       const { bytes } = await download(page);
       await choose(page, { name: 'digits.safetensors', bytes });
       await page.getByTestId('runs').waitFor();
       await drawAll(page);
-      await state('6 a packed file');
+      await state('8 a packed file');
       await page.context().close();
       assert.equal(site.faults(), []);
     });
@@ -141,8 +160,17 @@ withChromium('forced colours: the chosen option and the size bar are to be seen'
   for (const colorScheme of ['light', 'dark'] as const) {
     const page = await site.visit({ forcedColors: 'active', colorScheme, reducedMotion: 'reduce' });
     await takeDemo(page);
+    await page.locator('input[name=scheme][value=binary]').check();
+    await page.getByTestId('data-files').setInputFiles(digitsNpz(60));
+    await page.getByTestId('data-facts').waitFor();
+    await calibrateTo(page, 'binary');
+    await page.locator('[data-fit=binary]').waitFor({ timeout: 300_000 });
     await drawAll(page);
     await picture(page, `forced colours ${colorScheme}`);
+    const edges = await page
+      .locator('.fit, .data')
+      .evaluateAll((all) => all.map((own) => getComputedStyle(own).borderTopWidth));
+    assert.equal(edges, ['1px', '1px']);
     const background = (selector: string) =>
       page
         .locator(selector)

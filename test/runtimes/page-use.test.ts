@@ -39,7 +39,8 @@ function focused(page: Page) {
     const { outlineStyle, outlineWidth } = getComputedStyle(shown);
     const input = element as HTMLInputElement;
     const text =
-      element.getAttribute('aria-label') ?? (input.type === 'radio' ? input.value : element.textContent);
+      element.getAttribute('aria-label') ??
+      (input.type === 'radio' ? input.value : (input.labels?.[0]?.textContent ?? element.textContent));
     return {
       text: text?.trim() ?? '',
       isSeen: outlineStyle !== 'none' && Number.parseFloat(outlineWidth) >= 2,
@@ -73,7 +74,7 @@ inPage('with the keyboard alone: open, choose, download, draw, look into a layer
   await page.locator('.take').getByText('digits.binary.safetensors').waitFor();
   await tabTo(page, /^channel$/);
   await page.keyboard.press('ArrowRight');
-  await tabTo(page, /^$/);
+  await tabTo(page, /^Rows in a group$/);
   await page.keyboard.type('8');
   await page.keyboard.press('Tab');
   await page.getByText('bits per rounded weight').waitFor();
@@ -96,6 +97,20 @@ inPage('with the keyboard alone: open, choose, download, draw, look into a layer
   await page.getByText(/^float32: 1, 4 bits: 1, 2 bits: 1, 1 bit: \d$/).waitFor({ state: 'attached' });
 
   await tabTo(page, /^Another test digit$/);
+  await tabTo(page, /^Take the demo's digits$/);
+  await page.keyboard.press('Enter');
+  await page.getByTestId('data-facts').waitFor();
+  await tabTo(page, /^Samples at most$/);
+  await page.keyboard.press('Control+A');
+  await page.keyboard.type('64');
+  await tabTo(page, /^Calibrate$/);
+  await page.keyboard.press('Enter');
+  // The button that was pressed is out of use: what ends the work has the focus.
+  await page.waitForFunction(() => document.activeElement?.textContent === 'Cancel');
+  await page.getByTestId('calibration-said').getByText('Calibrating 1 bit').waitFor({ state: 'attached' });
+  await page.keyboard.press('Enter');
+  await page.getByText('Calibration was cancelled').waitFor();
+  assert.is((await focused(page)).text, 'Calibrate it on your data');
   await tabTo(page, /^conv1$/);
   await page.keyboard.press('Enter');
   await page.getByRole('button', { name: 'conv1', expanded: true }).waitFor();

@@ -392,14 +392,14 @@ inPage('what is not needed is not fetched', async (page, { requests }) => {
   const asked = requests(page);
   await page.getByRole('button', { name: 'Choose a file' }).waitFor();
   const has = (pattern: RegExp) => asked.some((request) => pattern.test(request));
-  assert.not.ok(has(/hdf5|classifier|tfjs|plots|digits/), asked.join('\n'));
+  assert.not.ok(has(/hdf5|classifier|calibration|tensorflow|tfjs|plots|digits/), asked.join('\n'));
   await choose(page, digitsFile);
   await page.locator('.details svg').waitFor();
   assert.ok(has(/plots/));
-  assert.not.ok(has(/hdf5|classifier|tfjs/), asked.join('\n'));
+  assert.not.ok(has(/hdf5|classifier|calibration|tensorflow|tfjs/), asked.join('\n'));
   await opened(page, compressedFile);
   assert.ok(has(/hdf5/));
-  assert.not.ok(has(/classifier|tfjs/), asked.join('\n'));
+  assert.not.ok(has(/classifier|calibration|tensorflow|tfjs/), asked.join('\n'));
 });
 
 test.run();

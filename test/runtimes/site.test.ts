@@ -23,7 +23,10 @@ const open = async (chromium: string): Promise<Site> => {
 withChromium('from the page to the documentation, to the API, and back', async ({ chromium }) => {
   const { visit, faults } = await open(chromium);
   const page = await visit();
+  // A page that is left while it loads has requests that fail: its picture in the tab comes last.
+  const loaded = () => page.waitForLoadState('networkidle');
   await takeDemo(page);
+  await loaded();
   await page
     .getByRole('navigation', { name: 'bitnibble' })
     .getByRole('link', { name: 'How this page works' })
@@ -34,12 +37,16 @@ withChromium('from the page to the documentation, to the API, and back', async (
   await picture.scrollIntoViewIfNeeded();
   assert.ok((await picture.evaluate((img) => (img as HTMLImageElement).naturalWidth)) > 500);
   const contents = page.getByRole('navigation', { name: 'Documentation' });
+  await loaded();
   await contents.getByRole('link', { name: 'Running a network from integers' }).click();
   await page.getByRole('heading', { level: 1, name: 'Running a network from integers' }).waitFor();
+  await loaded();
   await page.getByRole('link', { name: 'API' }).click();
+  await loaded();
   await page.getByRole('link', { name: 'runtime' }).first().click();
   await page.getByRole('heading', { level: 1, name: 'Module bitnibble/runtime' }).waitFor();
   await page.getByRole('link', { name: 'loadNetwork' }).first().waitFor();
+  await loaded();
   await page.getByRole('link', { name: 'Page', exact: true }).first().click();
   await page.getByRole('button', { name: 'Take the demo model' }).waitFor();
   assert.ok(page.url().endsWith(`${PREFIX}index.html`), page.url());

@@ -1,6 +1,6 @@
 // The command line on the way in and out: files of the wrong kind, several files, pipes, sizes, early refusals, Ctrl-C.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { zipSync } from 'fflate';
 import { test } from 'uvu';
@@ -115,6 +115,69 @@ test("sizes are the files' own", async () => {
     const people = await done('quantize', input, '-o', output, ...int4);
     assert.match(people.stdout, `wrote ${output}, ${after().toLocaleString('en-US')} bytes; ${input} has `);
     assert.match(people.stdout, `has ${before().toLocaleString('en-US')}`);
+  }
+});
+
+test('a packed model in shards: written, looked at, run, and refused without one of them', async () => {
+  mkdirSync(at('in-shards'));
+  const [single, index] = [at('in-shards/one.safetensors'), at('in-shards/m.safetensors.index.json')];
+  await done('quantize', digitsModel, '-o', single, ...int4);
+  const { stdout } = await done(
+    'quantize',
+    digitsModel,
+    '-o',
+    at('in-shards/m.safetensors'),
+    ...int4,
+    '--shard-size',
+    '6KB',
+    '--json',
+  );
+  const written = JSON.parse(stdout);
+  const names = readdirSync(at('in-shards')).filter((name) => /^m-\d{5}-of-\d{5}\.safetensors$/.test(name));
+  assert.ok(
+    names.length > 2 && names.every((name) => name.endsWith(`-of-0000${names.length}.safetensors`)),
+    `${names}`,
+  );
+  const size = [index, ...names.map((name) => at(`in-shards/${name}`))].reduce(
+    (sum, name) => sum + statSync(name).size,
+    0,
+  );
+  assert.equal([written.output, written.outputBytes], [index, size]);
+  const inspected = JSON.parse((await done('inspect', index, '--json')).stdout);
+  const asOne = JSON.parse((await done('inspect', single, '--json')).stdout);
+  assert.is(inspected.bytes, size);
+  assert.equal({ ...inspected, file: '', bytes: 0 }, { ...asOne, file: '', bytes: 0 });
+  const images = at('in-shards/images.npy');
+  writeFileSync(
+    images,
+    writeNpy({ shape: [2, 28, 28], data: Float32Array.from({ length: 1568 }, (_, i) => (i % 31) / 31) }),
+  );
+  const outputs = [single, index].map((file) => `${file}.npy`);
+  for (const [i, file] of [single, index].entries())
+    await done('run', file, '--input', images, '--quiet', '-o', outputs[i] as string);
+  assert.equal(readFileSync(outputs[1] as string), readFileSync(outputs[0] as string));
+  rmSync(at(`in-shards/${names[1]}`));
+  for (const command of [
+    ['inspect', index],
+    ['run', index, '--input', images],
+  ]) {
+    const { status, stderr } = await runCli(command);
+    assert.is(status, 1);
+    assert.match(stderr, `${names[1]}: cannot be read: there is no such file`);
+  }
+  const again = await runCli(['quantize', index, '-o', single, ...int4]);
+  assert.match(again.stderr, `${index}: already packed`);
+  for (const [args, text] of [
+    [['-o', at('x.h5'), '--shard-size', '1GB'], '--shard-size needs a packed output'],
+    [
+      ['-o', at('x.safetensors'), '--shard-size', '1XB'],
+      '--shard-size expected bytes of at least 1, as 2GB or 500MiB, got 1XB',
+    ],
+    [['-o', at('x.safetensors'), '--shard-size', '0'], 'got 0'],
+  ] as const) {
+    const { status, stderr } = await runCli(['quantize', digitsModel, ...args, ...int4]);
+    assert.is(status, 2);
+    assert.match(stderr, text);
   }
 });
 
@@ -339,9 +402,13 @@ test('a model or recipe that cannot do it is named before data is opened', async
   const stray = recipe('stray.json', { rules: [{ layer: 'nobody', scheme: 'int4' }] });
   const out = ['-o', at('never.safetensors')];
   for (const [pattern, ...args] of [
-    ...['evaluate', 'compare', 'sensitivity'].map((name) => [/the layer block \(Block\)/, name, custom]),
-    [/the layer block \(Block\)/, 'calibrate', custom, ...int4, ...out],
-    [/the layer block \(Block\)/, 'report', custom, '-o', at('never.html')],
+    ...['evaluate', 'compare', 'sensitivity'].map((name) => [
+      /the layer block \(Custom>Block\)/,
+      name,
+      custom,
+    ]),
+    [/the layer block \(Custom>Block\)/, 'calibrate', custom, ...int4, ...out],
+    [/the layer block \(Custom>Block\)/, 'report', custom, '-o', at('never.html')],
     [/dense\/kernel was quantized by Keras \(int8\)/, 'calibrate', int8, ...int4, '-o', at('never.keras')],
     [/none\.json: expected weights of .* got none/, 'calibrate', model, ...none, ...out],
     [/rule 1 of the recipe .* matches no weight/, 'calibrate', model, ...stray, ...out],

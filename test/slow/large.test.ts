@@ -80,4 +80,31 @@ need(test, 'python')('the command line shows a bar meanwhile, and takes no more 
   rmSync(output);
 });
 
+need(test, 'keras')('4 GiB of Keras shards become packed shards in flat memory', async () => {
+  const measured = path.join(folder, 'sharded.json');
+  const hook = pathToFileURL(path.join(root, 'test/support/measure.mjs')).href;
+  const script = readFileSync(path.join(root, 'bench/large_model.py'), 'utf8');
+  const megabytes: number[] = [];
+  for (const [count, shards] of [
+    [1, 1],
+    [16, 4],
+  ] as const) {
+    const list = path.join(folder, `in${count}.weights.json`);
+    await runPython(script, [list, String(count)]);
+    const index = path.join(folder, `out${count}.safetensors.index.json`);
+    const args = ['quantize', list, '-o', index, '--scheme', 'binary', '--shard-size', '34MB', '--quiet'];
+    const { status, stderr } = await run(process.execPath, [...cliArguments(), ...args], {
+      env: { ...process.env, BITNIBBLE_MEASURE: measured, NODE_OPTIONS: `--import=${hook}` },
+    });
+    assert.is(status, 0, stderr);
+    megabytes.push(JSON.parse(readFileSync(measured, 'utf8')).megabytes);
+    const { weight_map: map, metadata } = JSON.parse(readFileSync(index, 'utf8'));
+    assert.is(new Set(Object.values(map)).size, shards);
+    assert.is(metadata.total_size, count * (8192 * 1024 + 8192 * 4));
+    rmSync(index);
+  }
+  const [one, many] = megabytes as [number, number];
+  assert.ok(many < 250 && many < one + 60, `${one} MB for 256 MiB, ${many} MB for 4 GiB`);
+});
+
 test.run();

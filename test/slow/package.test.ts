@@ -53,12 +53,13 @@ test('holds what is used and nothing else', () => {
     'build/kernels.wasm',
     'build/reader.wasm',
     'build/linalg.wasm',
+    'build/runtime-plain.wasm',
     'build/runtime.wasm',
   ]) {
     assert.ok(packed.includes(file), `${file} is missing`);
   }
   const known =
-    /^(package\.json|LICENSE|README\.md|CHANGELOG\.md|SECURITY\.md|assembly\/module\.d\.ts|build\/(kernels|reader|linalg|runtime)\.wasm|(dist|docs|examples\/digits)\/.+)$/;
+    /^(package\.json|LICENSE|README\.md|CHANGELOG\.md|SECURITY\.md|assembly\/module\.d\.ts|build\/(kernels|reader|linalg|runtime|runtime-plain)\.wasm|(dist|docs|examples\/digits)\/.+)$/;
   assert.equal(
     packed.filter((file) => !known.test(file) || file.startsWith('docs/api/')),
     [],
@@ -263,6 +264,16 @@ test('what calibrates says in one line what it needs, before it opens any data',
   );
   assert.is(report.status, 1);
   assert.match(report.stderr, `run "npm install @observablehq/plot linkedom ${packages}"`);
+});
+
+test('a JPEG names the package that it needs', async () => {
+  writeFileSync(path.join(project, 'image.jpg'), Uint8Array.of(0xff, 0xd8, 0xff));
+  const code = `import { openDataset } from 'bitnibble/node';
+await openDataset('image.jpg').catch(({ code, message }) => process.stdout.write(code + ' ' + message));`;
+  assert.match(
+    await runThere(code),
+    /^no-jpeg image\.jpg: JPEG images need the package @jsquash\/jpeg: run "npm install @jsquash\/jpeg"/,
+  );
 });
 
 test('a network that the runtime does not run is named with the reason, and what to install', async () => {

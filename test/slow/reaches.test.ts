@@ -18,7 +18,7 @@ import { distanceOf, predictAll } from '../../src/pipeline/report/predict.js';
 import { measureSensitivity } from '../../src/pipeline/sensitivity.js';
 import type { SchemeName } from '../../src/schemes/types.js';
 import { sizeOf } from '../../src/shape.js';
-import { dense, input, random, type SmallLayer, smallModel } from '../pipeline/support.js';
+import { dense, input, quantizable, random, type SmallLayer, smallModel } from '../pipeline/support.js';
 import { fileOf } from '../tfjs/support.js';
 
 const { tf } = await loadTensorFlow();
@@ -71,6 +71,7 @@ async function compared(model: QuantizableModel, recipe: Recipe, isStateful = fa
 /** Share of rounding's divergence that is left at most, by what stands in the network. */
 const NETWORKS: readonly (readonly [name: string, what: string, most: number])[] = [
   ['attention', 'self-attention and cross-attention, masks, several axes', 0.5],
+  ['grouped_attention', 'heads that share keys, gates, windows', 0.5],
   ['transformer', 'an encoder', 0.3],
   ['conv_lstm', 'ConvLSTM, channels last', 0.7],
   ['conv_lstm13', 'ConvLSTM of one and three axes, channels first, both ways', 1],
@@ -106,19 +107,9 @@ for (const scheme of ['int4', 'int2', 'binary'] as const)
     }
   });
 
-/** A model in memory as one that can be quantized. */
-function quantizable(model: ModelSource): QuantizableModel {
-  return {
-    ...model,
-    read: (id) => model.read(id),
-    parameters: model.weights.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
-    readBytes: (id) => new Uint8Array(model.read(id).buffer),
-  };
-}
-
 const half = (scheme: SchemeName): Recipe => ({ default: { scheme } });
 
-test('a stateful layer, whose file asks for batches of one sample', async () => {
+test('a stateful layer, whose file asks for batches of one sample: eight networks of such', async () => {
   const lstm: SmallLayer = {
     ...{ className: 'LSTM', calls: [['x']] },
     config: {
@@ -133,10 +124,17 @@ test('a stateful layer, whose file asks for batches of one sample', async () => 
     lstm,
     dense('out', [6, 3], ['lstm']),
   ];
-  const model = quantizable(smallModel(layers, ['out'], { seed: 4 }));
-  const { calibrated, rounded, open } = await compared(model, half('int2'), true);
-  assert.equal(open, []);
-  assert.ok(calibrated < 0.5 * rounded, `${calibrated}, rounding ${rounded}`);
+  const modelOf = (seed: number) => quantizable(smallModel(layers, ['out'], { seed }));
+  const shares: number[] = [];
+  for (let seed = 1; seed <= 8; seed++) {
+    const { calibrated, rounded, open } = await compared(modelOf(seed), half('int2'), true);
+    assert.equal(open, []);
+    shares.push(calibrated / rounded);
+  }
+  // One network of six units says little: of the same codes more or less, 0.03 to 0.5 of rounding's divergence is left.
+  assert.ok(shares.reduce((sum, share) => sum + share, 0) / 8 < 0.25, shares.join(', '));
+  assert.ok(Math.max(...shares) < 0.6, shares.join(', '));
+  const model = modelOf(4);
   // The file's own architecture stays.
   const { model: own } = await calibrateModel(tf, model, half('int4'), {
     ...{ kernels, dataset: samplesFor(stateless(model), 64) },

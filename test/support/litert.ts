@@ -17,7 +17,7 @@ export function writeLiteRt(source: ModelSource, file: string, options: LiteRtOp
 }
 
 /** Samples that a fixture has. */
-const samplesOf = (name: string): number =>
+export const samplesOf = (name: string): number =>
   openNpz(readFileSync(path.join(folder, `${name}.npz`))).read('x0').shape[0] as number;
 
 /**

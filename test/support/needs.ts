@@ -15,6 +15,7 @@ import {
   miniflareDir,
   node24Path,
   onnxruntimeDir,
+  parallelPath,
   root,
   run,
   tfjsNodeMissing,
@@ -42,6 +43,7 @@ export { type Finished, root, run, typescript };
  * | `litert` | the same Python with LiteRT | `node scripts/export-env.js` |
  * | `bundlers` | a folder with Vite, webpack, Rollup and esbuild | `node scripts/runtimes.js bundlers` |
  * | `onnxruntime` | the folder of onnxruntime-node and onnxruntime-web | `node scripts/runtimes.js onnxruntime` |
+ * | `parallel` | the path of GNU parallel | `apt-get install parallel` |
  * | `litertjs` | the folder of LiteRT.js | `node scripts/runtimes.js litertjs` |
  * | `shared` | the folder of data sets: `$BITNIBBLE_SHARED`, else `../shared/data` | nothing |
  * | `cases` | the folder of reported models: `$BITNIBBLE_CASES`, else `../shared/cases` | nothing |
@@ -62,7 +64,8 @@ type Runtime =
   | 'bundlers'
   | 'export'
   | 'onnxruntime'
-  | 'litertjs';
+  | 'litertjs'
+  | 'parallel';
 
 /** Where each runtime is, and how to get it. */
 const RUNTIMES: Readonly<Record<Runtime, readonly [name: string, path: () => string, hint: string]>> = {
@@ -79,6 +82,7 @@ const RUNTIMES: Readonly<Record<Runtime, readonly [name: string, path: () => str
   wrangler: ['wrangler', wranglerPath, 'node scripts/runtimes.js workerd'],
   onnxruntime: ['onnxruntime-node', onnxruntimeDir, 'node scripts/runtimes.js onnxruntime'],
   litertjs: ['LiteRT.js', litertJsDir, 'node scripts/runtimes.js litertjs'],
+  parallel: ['GNU parallel', parallelPath, 'apt-get install parallel, or $BITNIBBLE_PARALLEL'],
   export: ['Python with ONNX Runtime', exportPython, 'node scripts/export-env.js'],
   bundlers: ['set of bundlers', bundlersDir, 'node scripts/runtimes.js bundlers'],
 };

@@ -55,6 +55,29 @@ test('fails when a required file is gone', async () => {
   assert.is(status, 1);
 });
 
+test('together: files share a process, and what fails there has the last word alone', async () => {
+  const first =
+    "import { test } from 'uvu';\nconst isFirst = !globalThis.seen;\nglobalThis.seen = true;\n" +
+    "test('is alone', () => { if (!isFirst) throw new Error('not alone'); });\ntest.run();\n";
+  const five = Object.fromEntries(['a', 'b', 'c', 'd', 'e'].map((name) => [`${name}.test.ts`, first]));
+  assert.is((await runTests(five, '--together')).last, '5 passed, 0 failed, 0 skipped');
+  const saying = `console.log('RAN: process ' + process.pid);\n${passing}`;
+  const six = Object.fromEntries(['a', 'b', 'c', 'd', 'e', 'f'].map((name) => [`${name}.test.ts`, saying]));
+  const processes = async (...args: string[]) =>
+    new Set([...(await runTests(six, ...args)).stdout.matchAll(/process \d+/g)].map(String)).size;
+  assert.is(await processes(), 6);
+  assert.ok((await processes('--together')) <= 4);
+  const ends = passing.replace("'b', () => {}", "'b', () => process.exit(0)");
+  const throws = "setTimeout(() => { throw new Error('stray'); });\nawait new Promise(() => {});\n";
+  const { status, stdout, last } = await runTests(
+    { 'a.test.ts': ends, 'b.test.ts': throws, 'c.test.ts': passing },
+    '--together',
+  );
+  assert.is(status, 1);
+  assert.match(stdout, 'stray');
+  assert.is(last, '2 passed, 2 failed, 0 skipped');
+});
+
 const failing: [what: string, source: string, message: string][] = [
   ['a failed test', passing.replace("'b', () => {}", "'b', () => { throw new Error('boom'); }"), 'boom'],
   ['a forgotten .run()', passing.replace('test.run();', ''), 'test.run() is missing'],

@@ -1,5 +1,6 @@
 // What a call throws, held to its class and its message.
 import * as assert from 'uvu/assert';
+import { BitnibbleError } from '../../src/errors.js';
 
 /**
  * The call throws an error of a class with a text in its message, or a message that a pattern fits. uvu's own `throws` holds
@@ -15,4 +16,25 @@ export function throws(
     assert.match((error as Error).message, message);
     return true;
   });
+}
+
+/**
+ * A promise, or a call, ends in an error of a kind, with every text in its message. The kind is a code of BitnibbleError, or else the
+ * name of an error's class.
+ */
+export async function rejects(
+  work: Promise<unknown> | (() => unknown),
+  kind: string,
+  ...texts: (string | RegExp)[]
+): Promise<void> {
+  let error: unknown;
+  try {
+    await (typeof work === 'function' ? work() : work);
+  } catch (thrown) {
+    error = thrown;
+  }
+  assert.instance(error, Error, `nothing was thrown, expected ${kind}`);
+  const { name, message } = error as Error;
+  assert.is(error instanceof BitnibbleError ? error.code : name, kind, message);
+  for (const text of texts) assert.match(message, text);
 }

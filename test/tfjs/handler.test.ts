@@ -1,4 +1,4 @@
-import { truncateSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -6,9 +6,10 @@ import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { BitnibbleError } from '../../src/errors.js';
+import type { BitnibbleError } from '../../src/errors.js';
 import { loadKernels } from '../../src/kernels/index.js';
 import { openModel } from '../../src/node/models.js';
+import { quantizeToFile } from '../../src/node/packed.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
 import { packedBytes } from '../../src/packed/index.js';
 import {
@@ -18,6 +19,7 @@ import {
   registerLayers,
 } from '../../src/tfjs/index.js';
 import { tempDir } from '../support/needs.js';
+import { rejects } from '../support/throws.js';
 import { largestError, names, quantized } from './support.js';
 
 const { tf } = await loadTensorFlow();
@@ -55,6 +57,41 @@ async function serve(bytes: Uint8Array) {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
+
+test('a model in shards: by path, file URL and address, with shards beside the index', async () => {
+  registerLayers(tf);
+  const { float, packed: model } = await quantized('lstm_tagger', kernels);
+  const index = path.join(tempDir(), 'm #1.safetensors.index.json');
+  const shardSize = 60;
+  await quantizeToFile(float, { default: { scheme: 'int4' } }, { kernels, shardSize }, float, index);
+  const listed = [...new Set(Object.values(JSON.parse(readFileSync(index, 'utf8')).weight_map))] as string[];
+  assert.ok(listed.length > 2);
+  const server = createServer((request, response) => {
+    const name = decodeURIComponent((request.url ?? '').slice(1));
+    response.end(readFileSync(path.join(path.dirname(index), name)));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/m%20%231.safetensors.index.json`;
+  const load = async (source: PackedSource, options: PackedHandlerOptions = {}) => {
+    const { weightData } = (await packedHandler(source, { kernels, ...options }).load?.()) ?? {};
+    return (weightData as ArrayBuffer[]).map((buffer) => Buffer.from(buffer).toString('base64'));
+  };
+  try {
+    const wanted = await load(model);
+    for (const source of [index, pathToFileURL(index), url, await fetch(url)])
+      assert.equal(await load(source), wanted, String(source));
+    const openShard = (name: string) => fetch(new URL(encodeURIComponent(name), url));
+    assert.equal(await load(new Uint8Array(readFileSync(index)), { openShard }), wanted);
+    rmSync(path.join(path.dirname(index), listed[1] as string));
+    const error = await load(index).catch((thrown: unknown) => thrown);
+    assert.is((error as BitnibbleError).code, 'not-found');
+    assert.match((error as Error).message, `${listed[1]}: cannot be read: there is no such file`);
+  } finally {
+    server.close();
+    server.closeAllConnections();
+    float.close();
+  }
+});
 
 test('every kind of source, with progress', async () => {
   registerLayers(tf);
@@ -113,9 +150,9 @@ test('every kind of source, with progress', async () => {
         what,
       );
     }
-    await rejects(`${url}/other.safetensors`, 'download', /HTTP status 404/);
-    await rejects(await fetch(`${url}/other.safetensors`), 'download', /HTTP status 404/);
-    await rejects(new File([new Uint8Array(9)], 'mine.safetensors'), 'not-safetensors', /mine\.safetensors/);
+    await rejected(`${url}/other.safetensors`, 'download', /HTTP status 404/);
+    await rejected(await fetch(`${url}/other.safetensors`), 'download', /HTTP status 404/);
+    await rejected(new File([new Uint8Array(9)], 'mine.safetensors'), 'not-safetensors', /mine\.safetensors/);
   } finally {
     server.close();
     float.close();
@@ -173,16 +210,16 @@ test('what has no end, or more than its header states, is given up', async () =>
     [headOf(2 ** 30), 'too-large', 2 ** 18],
   ] as const) {
     const { response, seen } = endless(first);
-    await rejects(response, code, /packed model/);
+    await rejected(response, code, /packed model/);
     assert.ok(seen.sent <= most && seen.cancelled, `${code}: ${JSON.stringify(seen)}`);
   }
   const { response } = endless(headOf(1000));
-  await rejects(response, 'too-large', /states a file of \d+ bytes, the limit is 100/, { limit: 100 });
+  await rejected(response, 'too-large', /states a file of \d+ bytes, the limit is 100/, { limit: 100 });
   const sparse = path.join(tempDir(), 'sparse.safetensors');
   writeFileSync(sparse, '');
   truncateSync(sparse, 1.9e9);
   const before = process.memoryUsage.rss();
-  await rejects(sparse, 'not-safetensors', /sparse\.safetensors/);
+  await rejected(sparse, 'not-safetensors', /sparse\.safetensors/);
   await openModel(sparse, kernels).then(
     () => assert.unreachable(),
     (error) => assert.is(error.code, 'unknown-format'),
@@ -213,39 +250,25 @@ test('a source is read again at each load, a response once', async () => {
   }
 });
 
-async function rejects(
-  source: PackedSource,
-  code: string,
-  message: RegExp,
-  options: PackedHandlerOptions = {},
-): Promise<void> {
-  try {
-    await packedHandler(source, options).load?.();
-  } catch (error) {
-    assert.instance(error, BitnibbleError);
-    assert.is((error as BitnibbleError).code, code);
-    assert.match((error as Error).message, message);
-    return;
-  }
-  assert.unreachable('nothing was thrown');
-}
+const rejected = (source: PackedSource, code: string, text: RegExp, options: PackedHandlerOptions = {}) =>
+  rejects(async () => packedHandler(source, options).load?.(), code, text);
 
 test('faults name the source', async () => {
-  await rejects(
+  await rejected(
     path.join(tempDir(), 'none.safetensors'),
     'not-found',
     /none\.safetensors: .*there is no such file/,
   );
-  await rejects(tempDir(), 'not-found', /it is a folder/);
-  await rejects(
+  await rejected(tempDir(), 'not-found', /it is a folder/);
+  await rejected(
     'http://127.0.0.1:1/model.safetensors',
     'download',
     /127\.0\.0\.1:1\/model\.safetensors: cannot be downloaded/,
   );
-  await rejects(new Uint8Array(20), 'not-safetensors', /packed model/);
+  await rejected(new Uint8Array(20), 'not-safetensors', /packed model/);
   const response = new Response(new Uint8Array(4));
   await response.arrayBuffer();
-  await rejects(response, 'download', /read before/);
+  await rejected(response, 'download', /read before/);
   assert.throws(
     () => packedHandler(7 as unknown as string),
     /"source" expected a path, a URL, .* got number/,

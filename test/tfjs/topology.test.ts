@@ -143,6 +143,11 @@ test('a Sequential model that does not say the shape of its input is refused, un
   assert.equal(classes(toTopology(info(built))), ['InputLayer', 'Dense']);
 });
 
+test('an input of one number for each sample, without an axis, is refused: TensorFlow.js adds one', () => {
+  const scalar = sequential([null], [['Activation', { activation: 'relu' }]], '3.15.1');
+  assert.throws(() => toTopology(scalar), /\(InputLayer\): one number for each sample, without an axis/);
+});
+
 test('layers of code in functional models are named as such', () => {
   const lambda = functional(
     [

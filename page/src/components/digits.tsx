@@ -14,9 +14,12 @@ const best = (scores: readonly number[]) => scores.indexOf(Math.max(...scores));
 /** Draw a digit; the demo's networks answer side by side. */
 export function Digits({
   client,
+  calibrations,
   onAnnounce,
 }: {
   readonly client: Client;
+  /** How many networks were calibrated: with each, one of those that answer is another one. */
+  readonly calibrations: number;
   readonly onAnnounce: (text: string) => void;
 }) {
   const pad = useRef<PadHandle>(null);
@@ -28,6 +31,7 @@ export function Digits({
   const [scores, setScores] = useState<readonly Score[]>();
   const [source, setSource] = useState<string>();
   const [fault, setFault] = useState<Fault>();
+  const drawn = useRef<Uint8Array | undefined>(undefined);
 
   /** The latest drawing is asked about; those that came while an answer was awaited are not. */
   const ask = useCallback(async () => {
@@ -54,6 +58,7 @@ export function Digits({
 
   const onDrawing = (pixels: Uint8Array | undefined, isDone: boolean) => {
     isEmpty.current = pixels === undefined;
+    drawn.current = pixels;
     if (pixels) {
       waiting.current = { pixels, isDone };
       ask();
@@ -85,6 +90,24 @@ export function Digits({
     };
   }, [client, takeDigit]);
 
+  useEffect(() => {
+    if (calibrations === 0) return;
+    let isOver = false;
+    const again = async () => {
+      setNetworks(await client.loadNetworks());
+      if (drawn.current) {
+        waiting.current = { pixels: drawn.current, isDone: true };
+        await ask();
+      }
+      await client.score(proxy((now: readonly Score[]) => void (!isOver && setScores(now))));
+    };
+    again().catch((error) => !isOver && setFault(faultOf(error)));
+    return () => {
+      isOver = true;
+    };
+  }, [client, calibrations, ask]);
+
+  const calibrated = networks?.filter(({ isCalibrated }) => isCalibrated).map(({ title }) => title) ?? [];
   return (
     <section class="digits" aria-labelledby="digits-title">
       <h2 id="digits-title">Draw a digit</h2>
@@ -128,7 +151,10 @@ export function Digits({
       </div>
       <p class="small muted">
         All four run in this page from their packed files, by <code>bitnibble/runtime</code>: products of 4, 2
-        and 1 bit are computed in integers, those of float32 in floats. None is calibrated or trained again.
+        and 1 bit are computed in integers, those of float32 in floats.{' '}
+        {calibrated.length > 0
+          ? `Calibrated in this page: ${calibrated.join(', ')}. None is trained again.`
+          : 'None is calibrated or trained again.'}{' '}
         Drawings are scaled and centred as MNIST's digits were.
       </p>
     </section>

@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useCallback, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Client } from '../client.js';
 import * as format from '../format.js';
 import { runsOf } from '../model.js';
@@ -20,7 +20,7 @@ interface PackedProps extends OpenProps, Samples {
 export function Packed({ facts, client, sample, onSample, ...ways }: PackedProps) {
   const title = useRef<HTMLHeadingElement>(null);
   const [limit, setLimit] = useState(PAGE);
-  useEffect(() => title.current?.focus(), [client]);
+  useLayoutEffect(() => title.current?.focus(), [client]);
   const ask = useMemo(() => runsOf(client), [client]);
   const { tensors } = facts;
   return (

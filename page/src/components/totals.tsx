@@ -1,7 +1,8 @@
-import { useEffect, useState } from 'preact/hooks';
 import * as format from '../format.js';
 import type { Result } from '../model.js';
-import type { ModelFacts } from '../worker/protocol.js';
+import { useObjectUrl } from '../object-url.js';
+import { bitsText, needsData } from '../schemes.js';
+import type { CalibratedModel, ModelFacts } from '../worker/protocol.js';
 
 /** `model.int4.safetensors` for `model.h5`. */
 export function packedName(file: string, scheme: string): string {
@@ -9,15 +10,19 @@ export function packedName(file: string, scheme: string): string {
 }
 
 /** What became of the model as a whole, and the file to take away. */
-export function Totals({ result, facts }: { readonly result: Result; readonly facts: ModelFacts }) {
+export function Totals({
+  result,
+  facts,
+  calibrated,
+}: {
+  readonly result: Result;
+  readonly facts: ModelFacts;
+  /** Of the same scheme. */
+  readonly calibrated?: CalibratedModel;
+}) {
   const { report, packed, seconds, choice, folded } = result;
   const { file, weightBytes: before } = facts;
-  const [url, setUrl] = useState<string>();
-  useEffect(() => {
-    const made = URL.createObjectURL(packed);
-    setUrl(made);
-    return () => URL.revokeObjectURL(made);
-  }, [packed]);
+  const url = useObjectUrl(packed);
   const name = packedName(file, choice.scheme);
   const part = packed.size / before;
   const isLarger = part > 1;
@@ -68,7 +73,41 @@ export function Totals({ result, facts }: { readonly result: Result; readonly fa
           {folded > 0 &&
             `; ${format.plural(folded, 'batch normalization')} folded into the ${folded === 1 ? 'layer before it' : 'layers before them'}`}
         </p>
+        {needsData(choice.scheme) && <PlainWords scheme={choice.scheme} calibrated={calibrated} />}
       </div>
     </section>
+  );
+}
+
+/** What few bits are worth without data, and the way to more. */
+function PlainWords({
+  scheme,
+  calibrated,
+}: {
+  readonly scheme: Result['choice']['scheme'];
+  readonly calibrated?: CalibratedModel;
+}) {
+  const show = () => {
+    const title = document.getElementById('calibrate-title');
+    title?.scrollIntoView();
+    title?.focus({ preventScroll: true });
+  };
+  return (
+    <p class="plain-words" data-testid="plain-words">
+      {calibrated ? (
+        <>
+          This file is rounded alone. The one that is calibrated to {bitsText(scheme)} has a download of its
+          own below.
+        </>
+      ) : (
+        <>
+          <strong>Rounding alone usually destroys a network at {bitsText(scheme)}.</strong> Expect wrong
+          answers of this file until the network is calibrated on some of your data.
+        </>
+      )}{' '}
+      <button type="button" class="inline" onClick={show}>
+        {calibrated ? 'Go there' : 'Calibrate it'}
+      </button>
+    </p>
   );
 }

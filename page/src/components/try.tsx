@@ -13,6 +13,9 @@ export interface Samples {
 export const isSample = ({ name, type }: File): boolean =>
   type.startsWith('image/') || /\.(np[yz]|png|jpe?g|gif|webp|avif|bmp)$/i.test(name);
 
+/** Whether a file may hold samples of any number, to calibrate with. */
+export const isArrays = ({ name }: File): boolean => /\.(np[yz]|csv|tsv)$/i.test(name);
+
 const RANGES: readonly { readonly value: PixelRange; readonly label: string }[] = [
   { value: 'unit', label: '0 to 1' },
   { value: 'signed', label: '−1 to 1' },
@@ -136,22 +139,24 @@ export function Try({ client, runsOf, sample, onSample }: TryProps) {
 }
 
 function Answers({ tried }: { readonly tried: Tried }) {
-  const { from, preview, columns, samples, same, difference } = tried;
+  const { from, preview, columns, samples } = tried;
+  const compared = columns.filter(({ against }) => against);
   return (
     <div class="tried" aria-live="polite">
       <div class="seen">
         {preview && <Preview {...preview} />}
         <p class="small muted">{from}</p>
-        {difference !== undefined && (
-          <p class="small" data-testid="verdict">
+        {compared.map(({ title, against = { same: 0, difference: 0 } }) => (
+          <p key={title} class="small" data-testid={compared.length === 1 ? 'verdict' : `verdict-${title}`}>
+            {compared.length > 1 && <strong>{title}: </strong>}
             {samples === 1
-              ? same === 1
+              ? against.same === 1
                 ? 'The same answer'
                 : 'Another answer'
-              : `The same answer for ${same} of ${samples} samples`}
-            , outputs differ by {format.value(difference)} at most.
+              : `The same answer for ${against.same} of ${samples} samples`}
+            , outputs differ by {format.value(against.difference)} at most.
           </p>
-        )}
+        ))}
       </div>
       {columns.map((column) => (
         <Column key={column.title} column={column} />

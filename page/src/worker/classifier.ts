@@ -1,10 +1,11 @@
 import type { Kernels } from 'bitnibble';
-import { type Dataset, readIdxDataset } from 'bitnibble/data';
+import type { Dataset } from 'bitnibble/data';
 import { bytesSource, openKeras } from 'bitnibble/keras';
 import { loadNetwork, type RunnableNetwork } from 'bitnibble/runtime';
 import modelUrl from '../../../examples/digits/digits.h5?url';
 import imagesUrl from '../../../examples/digits/test-images-idx3-ubyte.gz?url';
 import labelsUrl from '../../../examples/digits/test-labels-idx1-ubyte.gz?url';
+import { readIdxDataset } from '../../../src/data/arrays.js';
 import { COLUMNS, packedFileOf } from './networks.js';
 import type { Answer, Network, Score, TestDigit } from './protocol.js';
 import { weightBytes } from './session.js';
@@ -22,9 +23,12 @@ async function fetchBytes(url: string): Promise<Uint8Array> {
 
 /** The demo's networks, run by bitnibble's runtime from their packed files, and its test digits. */
 export class Classifier {
+  /** Counts of right answers that were begun: the last one alone goes on. */
+  #counts = 0;
+
   private constructor(
-    readonly networks: readonly Network[],
-    private readonly runnable: readonly RunnableNetwork[],
+    readonly networks: Network[],
+    private readonly runnable: RunnableNetwork[],
     private readonly digits: Dataset,
   ) {}
 
@@ -54,6 +58,16 @@ export class Classifier {
     return new Classifier(networks, runnable, digits);
   }
 
+  /** A calibrated network takes the place of the one of its scheme. */
+  async replace(scheme: string, bytes: Uint8Array, samples: number): Promise<void> {
+    const at = this.networks.findIndex(({ id }) => id === scheme);
+    const old = this.networks[at];
+    if (!old) return;
+    this.runnable[at] = await loadNetwork(bytes, { name: old.title });
+    const note = `Calibrated here: each layer is fitted to what it sees on ${samples.toLocaleString('en')} samples.`;
+    this.networks[at] = { ...old, note, bytes: bytes.length, isCalibrated: true };
+  }
+
   classify(pixels: Uint8Array, isTimed: boolean): Answer[] {
     const image = Float32Array.from(pixels, (pixel) => pixel / 255);
     const found = this.runnable.map((network) => ({ scores: [...network.run(image)] }));
@@ -70,6 +84,7 @@ export class Classifier {
 
   /** Between batches other messages are answered. */
   async score(onScore: (scores: readonly Score[]) => void): Promise<void> {
+    const own = ++this.#counts;
     const right = this.runnable.map(() => 0);
     let done = 0;
     for (const { x, y, size } of this.digits.batches({ batchSize: BATCH, preprocess: { scale: 1 / 255 } })) {
@@ -81,6 +96,7 @@ export class Classifier {
         }
       }
       await new Promise((resolve) => setTimeout(resolve));
+      if (own !== this.#counts) return;
       done += size;
       onScore(right.map((count) => ({ right: count, done, total: this.digits.count })));
     }

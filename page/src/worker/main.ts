@@ -1,11 +1,20 @@
 // Everything that takes time: reading, rounding, counting, and the demo's networks.
 import { BitnibbleError } from 'bitnibble';
 import { expose, transferHandlers } from 'comlink';
+import type { Calibration } from './calibration.js';
 import type { Classifier } from './classifier.js';
 import type { Api } from './protocol.js';
 import { Session } from './session.js';
 
 const session = new Session();
+let calibration: Promise<Calibration> | undefined;
+
+/** What calibrates is fetched with the first data. */
+function calibrator(): Promise<Calibration> {
+  calibration ??= import('./calibration.js').then(({ Calibration }) => new Calibration(session));
+  return calibration;
+}
+
 let classifier: Promise<Classifier> | undefined;
 
 /** The demo's data is fetched when its networks are first wanted. */
@@ -24,6 +33,13 @@ const api: Api = {
   levels: async (id) => session.levels(id),
   runs: () => session.runs(),
   tryOn: (file, how) => session.tryOn(file, how),
+  openData: async (request, onProgress) => (await calibrator()).openData(request, onProgress),
+  calibrate: async (request, onProgress, onModel) =>
+    (await calibrator()).calibrate(request, onProgress, onModel),
+  async answerBy(scheme, packed, samples) {
+    session.setCalibrated(scheme, packed);
+    await (await classifier)?.replace(scheme, new Uint8Array(await packed.arrayBuffer()), samples);
+  },
   loadNetworks: async () => (await networks()).networks,
   classify: async (pixels, isTimed) => (await networks()).classify(pixels, isTimed),
   testDigit: async (index) => (await networks()).testDigit(index),

@@ -1,6 +1,8 @@
 import { type Kernels, packedBytes } from 'bitnibble';
 import type { KerasModel } from 'bitnibble/keras';
-import { foldBatchNorm, quantizeModel, type Recipe } from 'bitnibble/pipeline';
+import type { Recipe } from 'bitnibble/pipeline';
+import { quantizeModel } from '../../../src/pipeline/quantize.js';
+import { foldBatchNorm } from '../../../src/pipeline/transform/fold.js';
 
 /** A way to store the demo's network. */
 export interface Column {

@@ -1,10 +1,12 @@
-import type { LevelHistogram, QuantizeReport } from 'bitnibble/pipeline';
+import type { SchemeName } from 'bitnibble';
+import type { Preprocess } from 'bitnibble/data';
+import type { CheckReport, LevelHistogram, QuantizeReport } from 'bitnibble/pipeline';
 import type { NetworkPort } from 'bitnibble/runtime';
 import type { Choice } from '../schemes.js';
 
 /** How far a piece of work is. */
 export interface Progress {
-  readonly stage: 'opening' | 'rounding' | 'writing';
+  readonly stage: 'opening' | 'rounding' | 'writing' | 'reading';
   /** In [0, 1]. */
   readonly part: number;
 }
@@ -82,6 +84,94 @@ export interface How {
   readonly isInverted: boolean;
 }
 
+/** A file of data with its path: below the folder that was chosen or dropped, and its name first, where it is in one. */
+export interface DataFile {
+  readonly path: string;
+  readonly file: File;
+}
+
+/** How the values of an input become those that the network takes. */
+export interface Reading {
+  /** What is done, and when it is right. */
+  readonly label: string;
+  readonly preprocess: Preprocess;
+}
+
+/** An array that samples are made of. */
+export interface DataInput {
+  /** The network's name of it. */
+  readonly name: string;
+  /** Of a sample. */
+  readonly shape: readonly number[];
+  /** What can be meant; the first one is taken where nothing is unclear. */
+  readonly readings: readonly Reading[];
+  /** Why the first one is taken; empty where nothing but custom speaks for it. */
+  readonly why: string;
+  /** What is at odds: somebody has to choose. */
+  readonly unclear?: string;
+}
+
+/** Data that was opened beside a model. */
+export interface DataFacts {
+  readonly name: string;
+  readonly samples: number;
+  readonly inputs: readonly DataInput[];
+  /** What is known of the right answers. */
+  readonly answers: 'classes' | 'numbers' | 'none';
+  /** How many classes there are, or why something is none. */
+  readonly note: string;
+}
+
+/** Files to calibrate with, and to check on where they are others. */
+export interface DataRequest {
+  readonly files: readonly DataFile[];
+  readonly check?: readonly DataFile[];
+}
+
+/** How a model is to be calibrated. */
+export interface CalibrationRequest {
+  /** The scheme aside. */
+  readonly choice: Choice;
+  readonly schemes: readonly SchemeName[];
+  /** For each input, which of its readings. */
+  readonly readings: readonly number[];
+  /** Samples at most. */
+  readonly samples: number;
+}
+
+/** How far a calibration is. */
+export interface CalibrationProgress {
+  readonly scheme: SchemeName;
+  /** Layers done, and in all. */
+  readonly done: number;
+  readonly total: number;
+  /** The one that was done last; empty before the first. */
+  readonly layer: string;
+  /** Of the outputs on the first samples, after so many layers: the last is the latest. */
+  readonly fall: readonly { readonly done: number; readonly divergence: number }[];
+}
+
+export type OnCalibration = (progress: CalibrationProgress) => void;
+
+/** A model that was calibrated to one scheme. */
+export interface CalibratedModel {
+  readonly scheme: SchemeName;
+  /** What it was calibrated by. */
+  readonly choice: Choice;
+  readonly packed: Blob;
+  /** Samples that it was fitted to. */
+  readonly samples: number;
+  readonly fall: CalibrationProgress['fall'];
+  /** On the samples that it was fitted to. */
+  readonly divergence: { readonly calibrated: number; readonly dataFree: number };
+  /** On samples that nothing was fitted to, where there are enough; and how these were chosen. */
+  readonly check?: CheckReport & { readonly how: string };
+  /** Whether rounding was no worse, and was kept. */
+  readonly isRounded: boolean;
+  readonly warnings: readonly string[];
+  readonly seconds: number;
+}
+
 /** The answers to an image or to arrays. */
 export interface Tried {
   /** What was read and what became of it. */
@@ -90,9 +180,6 @@ export interface Tried {
   readonly preview?: { readonly width: number; readonly height: number; readonly pixels: Uint8ClampedArray };
   readonly samples: number;
   readonly columns: readonly TriedColumn[];
-  /** Where there are two columns: samples whose largest output is the same, and the largest difference of any output. */
-  readonly same?: number;
-  readonly difference?: number;
 }
 
 export interface TriedColumn {
@@ -103,6 +190,8 @@ export interface TriedColumn {
   readonly shape: readonly number[];
   /** One sample, the least of several runs. */
   readonly milliseconds: number;
+  /** Against the first column: samples whose largest output is the same, and the largest difference of any output. */
+  readonly against?: { readonly same: number; readonly difference: number };
 }
 
 /** A rounded model. */
@@ -123,6 +212,8 @@ export interface Network {
   readonly note: string;
   /** Of its packed file; of the weights alone for float32. */
   readonly bytes: number;
+  /** Whether it was fitted to samples in this page. */
+  readonly isCalibrated?: boolean;
 }
 
 export interface Answer {
@@ -156,8 +247,18 @@ export interface Api {
   levels(id: string): Promise<Levels>;
   /** Whether the runtime takes the packed file that is open, or the model as it was last rounded. */
   runs(): Promise<Runs>;
-  /** Runs the float model and the rounded one, or the packed one, on an image or on arrays. */
+  /** Runs the float model, the rounded one and the calibrated one of the same scheme, or the packed one, on an image or on arrays. */
   tryOn(file: File, how: How): Promise<Tried>;
+  /** Opens data to calibrate the open model with. */
+  openData(request: DataRequest, onProgress: OnProgress): Promise<DataFacts>;
+  /** Calibrates the open model with the data that was opened last, scheme by scheme. */
+  calibrate(
+    request: CalibrationRequest,
+    onProgress: OnCalibration,
+    onModel: (model: CalibratedModel) => unknown,
+  ): Promise<void>;
+  /** Has a calibrated model answer beside the rounded one of the same scheme, and among the demo's networks in its place. */
+  answerBy(scheme: SchemeName, packed: Blob, samples: number): Promise<void>;
   /** Loads the demo's networks. */
   loadNetworks(): Promise<readonly Network[]>;
   /** Answers of all networks to 28 x 28 bytes, ink 255. */

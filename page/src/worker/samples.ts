@@ -1,5 +1,6 @@
 import { BitnibbleError } from 'bitnibble';
-import { arrayDataset, readNpzDataset } from 'bitnibble/data';
+import { readNpzDataset } from '../../../src/data/archives.js';
+import { arrayDataset } from '../../../src/data/dataset.js';
 import { readNpy } from '../../../src/formats/npy.js';
 import { sizeOf } from '../../../src/shape.js';
 import type { How, PixelRange, Tried } from './protocol.js';

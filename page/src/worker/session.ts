@@ -1,8 +1,20 @@
-import { BitnibbleError, type Kernels, loadKernels, openPacked, writePacked } from 'bitnibble';
+import {
+  BitnibbleError,
+  type Kernels,
+  loadKernels,
+  openPacked,
+  type QuantizedModel,
+  type SchemeName,
+  writePacked,
+} from 'bitnibble';
 import { type KerasModel, openKeras } from 'bitnibble/keras';
-import { foldBatchNorm, type LevelHistogram, levelHistogram, quantizeModel } from 'bitnibble/pipeline';
+import type { LevelHistogram } from 'bitnibble/pipeline';
 import { isPacked } from '../../../src/keras/open.js';
 import { DTYPE_BYTES } from '../../../src/model.js';
+// Not from bitnibble/pipeline: with it, what calibrates would be fetched with the first file.
+import { levelHistogram } from '../../../src/pipeline/histogram.js';
+import { quantizeModel } from '../../../src/pipeline/quantize.js';
+import { foldBatchNorm } from '../../../src/pipeline/transform/fold.js';
 import { SCHEMES } from '../../../src/schemes/quantize.js';
 import { sizeOf } from '../../../src/shape.js';
 import { type Choice, folds } from '../schemes.js';
@@ -19,7 +31,7 @@ import type {
   Runs,
   Tried,
 } from './protocol.js';
-import { Trial } from './trial.js';
+import { Trial, type TrialEntry } from './trial.js';
 
 type Quantized = ReturnType<typeof quantizeModel>['model'];
 type Source = KerasModel | ReturnType<typeof foldBatchNorm>['source'];
@@ -50,7 +62,10 @@ export class Session {
   /** The model as it is rounded: its normalizations folded where that was chosen. */
   #source: Source | undefined;
   #quantized: Quantized | undefined;
+  #scheme: SchemeName | undefined;
   #packed: { readonly file: File; readonly contents: PackedFile } | undefined;
+  /** Calibrated models of the open one. */
+  readonly #calibrated = new Map<SchemeName, Blob>();
   /** Of what is open now; made when it is asked for. */
   #trial: Promise<Trial> | undefined;
 
@@ -67,6 +82,7 @@ export class Session {
     this.#source = undefined;
     this.#packed = undefined;
     this.#trial = undefined;
+    this.#calibrated.clear();
     onProgress({ stage: 'opening', part: 0 });
     const source = fileSource(file);
     if (isPacked(source)) {
@@ -92,7 +108,7 @@ export class Session {
 
   async round(choice: Choice, listener: OnProgress): Promise<Rounded> {
     const { scheme, granularity, groupSize, scale } = choice;
-    const model = this.#opened();
+    const model = this.opened();
     const onProgress = paced(listener);
     const kernels = await this.kernels();
     const start = performance.now();
@@ -107,18 +123,17 @@ export class Session {
     );
     this.#source = source;
     this.#quantized = quantized;
+    this.#scheme = scheme;
     this.#trial = undefined;
     const seconds = (performance.now() - start) / 1000;
-    const pieces: Uint8Array<ArrayBuffer>[] = [];
-    let written = 0;
-    for (const piece of writePacked(quantized)) {
-      // Views of memory that is used again would not last.
-      pieces.push(new Uint8Array(piece));
-      written += piece.length;
-      onProgress({ stage: 'writing', part: Math.min(1, written / report.bytesAfter) });
-    }
-    const packed = new Blob(pieces, { type: 'application/octet-stream' });
+    const packed = packedBlob(quantized, report.bytesAfter, (part) => onProgress({ stage: 'writing', part }));
     return { report, packed, folded: folding?.folded.length ?? 0, seconds };
+  }
+
+  /** A calibrated model answers beside the rounded one of its scheme. */
+  setCalibrated(scheme: SchemeName, packed: Blob): void {
+    this.#calibrated.set(scheme, packed);
+    this.#trial = undefined;
   }
 
   histogram(id: string, block?: number): LevelHistogram {
@@ -154,8 +169,16 @@ export class Session {
     }
     const rounded = this.#quantized;
     if (!rounded) throw new Error('the model was not rounded yet');
-    const before = { title: 'float32, before', source: this.#opened() };
-    return new Trial([before, { title: 'rounded, after', source: rounded }]);
+    const entries: TrialEntry[] = [
+      { title: 'float32, before', source: this.opened() },
+      { title: 'rounded, after', source: rounded },
+    ];
+    const calibrated = this.#scheme && this.#calibrated.get(this.#scheme);
+    if (calibrated) {
+      const bytes = new Uint8Array(await calibrated.arrayBuffer());
+      entries.push({ title: 'calibrated', source: openPacked(bytes, await this.kernels(), 'calibrated') });
+    }
+    return new Trial(entries);
   }
 
   /** Few weights in many bins are a comb. */
@@ -168,10 +191,24 @@ export class Session {
     return counted < 400 ? 32 : counted < 4000 ? 64 : 112;
   }
 
-  #opened(): KerasModel {
+  /** The open model. */
+  opened(): KerasModel {
     if (!this.#model) throw new Error('no model is open');
     return this.#model;
   }
+}
+
+/** The packed file of a model, piece by piece. @param size of its weights, for `onPart`, which is told what part is written */
+export function packedBlob(model: QuantizedModel, size: number, onPart: (part: number) => void): Blob {
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  let written = 0;
+  for (const piece of writePacked(model)) {
+    // Views of memory that is used again would not last.
+    pieces.push(new Uint8Array(piece));
+    written += piece.length;
+    onPart(Math.min(1, written / size));
+  }
+  return new Blob(pieces, { type: 'application/octet-stream' });
 }
 
 /** Bytes of all weights as a file has them. */

@@ -5,7 +5,7 @@ import type { How, Runs, Tried, TriedColumn } from './protocol.js';
 import { readSamples } from './samples.js';
 
 /** A network to run: its title, and what it is loaded from. */
-interface Entry {
+export interface TrialEntry {
   readonly title: string;
   readonly source: ModelSource;
 }
@@ -36,13 +36,13 @@ export function timesOf(works: readonly (() => void)[]): number[] {
 
 /** Networks that are run on what somebody drops; loaded when the first is asked for. */
 export class Trial {
-  readonly #networks = new Map<Entry, Promise<RunnableNetwork>>();
+  readonly #networks = new Map<TrialEntry, Promise<RunnableNetwork>>();
 
   /** @param entries the last is the packed one, of which {@link runs} speaks */
-  constructor(private readonly entries: readonly Entry[]) {}
+  constructor(private readonly entries: readonly TrialEntry[]) {}
 
   async runs(): Promise<Runs> {
-    const entry = this.entries.at(-1) as Entry;
+    const entry = this.entries.at(-1) as TrialEntry;
     try {
       const { inputs, outputs, summary } = await this.#load(entry);
       const { bytes } = summary;
@@ -82,13 +82,16 @@ export class Trial {
         0,
         (outputs[i] as Float32Array).length / samples.samples,
       );
-      return { title, shape, scores: [...scores.subarray(0, MOST_SCORES)], milliseconds: times[i] as number };
+      const [first] = outputs as [Float32Array];
+      return {
+        ...{ title, shape, scores: [...scores.subarray(0, MOST_SCORES)], milliseconds: times[i] as number },
+        ...(i > 0 ? { against: compare(first, outputs[i] as Float32Array, samples.samples) } : {}),
+      };
     });
-    const [before, after] = outputs;
-    return { ...samples, columns, ...(before && after ? compare(before, after, samples.samples) : {}) };
+    return { ...samples, columns };
   }
 
-  async #load(entry: Entry) {
+  async #load(entry: TrialEntry) {
     const known = this.#networks.get(entry) ?? loadNetwork(entry.source);
     this.#networks.set(entry, known);
     const network = await known;

@@ -5,7 +5,17 @@ import MarkdownIt from 'markdown-it';
 
 /** What stands in the navigation, in its order; every file of `docs` is in it. */
 export const GROUPS: readonly (readonly [title: string, files: readonly string[]])[] = [
-  ['Begin', ['README.md', 'docs/COMMANDS.md', 'docs/DATA.md', 'docs/COMPARISON.md', 'docs/RESULTS.md']],
+  [
+    'Begin',
+    [
+      'README.md',
+      'docs/COMMANDS.md',
+      'docs/DATA.md',
+      'docs/COMPARISON.md',
+      'docs/RESULTS.md',
+      'docs/KINDS.md',
+    ],
+  ],
   [
     'Quantize',
     ['docs/CALIBRATION.md', 'docs/TRANSFORMS.md', 'docs/REPORT.md', 'docs/INPUTS.md', 'docs/SUPPORT.md'],
@@ -18,12 +28,13 @@ export const GROUPS: readonly (readonly [title: string, files: readonly string[]
       'docs/PAGE.md',
       'docs/TFJS.md',
       'docs/EXPORT.md',
+      'docs/CLUSTER.md',
       'docs/MIGRATION.md',
     ],
   ],
   [
     'Examples',
-    ['digits', 'cifar10', 'mobilenet', 'image-folder', 'tokens', 'vite', 'worker'].map(
+    ['digits', 'cifar10', 'mobilenet', 'image-folder', 'tokens', 'kinds', 'vite', 'worker'].map(
       (name) => `examples/${name}/README.md`,
     ),
   ],

@@ -1,4 +1,5 @@
 import { isObject, type Json, type JsonObject } from '../../model.js';
+import { classOf, withoutKeras } from '../config.js';
 
 /** What is known of the file that an attribute is from. */
 export interface Origin {
@@ -127,7 +128,7 @@ export const pairs =
   };
 
 /** Any value of JSON; undefined is null. */
-export const any: Attribute = (value) => value ?? null;
+export const anything: Attribute = (value) => value ?? null;
 
 /**
  * Activations by Keras 3's names. `hard_sigmoid` is `relu6(x + 3) / 6` in Keras 3; Keras 1 and 2 mean
@@ -170,11 +171,14 @@ const SYNONYMS: ReadonlyMap<string, string> = new Map(
   Object.entries({ swish: 'silu', hard_swish: 'hard_silu', sparse_sigmoid: 'sparse_sigmoid' }),
 );
 
-/** Name of an activation function as it is written: `relu`, `{ class_name: 'function', config: 'relu' }`. */
+/** Name of an activation function as it is written, with its package where that is not Keras: `relu`, `{ class_name: 'function', config: 'Custom>relu' }`. */
 export function activationText(value: Json | undefined): string {
   if (isNone(value)) return 'linear';
-  const name = isObject(value) ? (typeof value.config === 'string' ? value.config : value.class_name) : value;
-  return String(name ?? '').replace(/^.*>/, '');
+  if (!isObject(value)) return String(value);
+  const { config, class_name: className, module } = value;
+  const name = (typeof config === 'string' ? config : className) ?? '';
+  const written = classOf({ class_name: name, ...(module === undefined ? {} : { module }) });
+  return withoutKeras(written);
 }
 
 /** An activation by its name in {@link ACTIVATIONS}; none is `linear`. */
@@ -187,15 +191,9 @@ export const activation =
     return ACTIVATIONS.has(name) ? name : new Fault('an activation of Keras');
   };
 
-/** What a table of attributes makes of a configuration. */
-export interface ReadAttributes {
-  readonly attributes: JsonObject;
-  readonly faults: readonly string[];
-}
-
-/** Keys that say nothing about what a layer computes outside of training. */
+/** Keys of plain layers that say nothing about what a layer computes outside of training. */
 const ASIDE: ReadonlySet<string> = new Set(
-  'name trainable dtype batch_input_shape batch_shape input_shape batch_size sparse ragged autocast seed module class_name registered_name build_config compile_config quantization_config implementation unroll time_major synchronized virtual_batch_size fused adjustment momentum renorm renorm_clipping renorm_momentum optional input_dtype input_dim input_length input_spec unit_forget_bias dropout recurrent_dropout rate noise_shape stddev l1 l2 cell_type flash_attention lora_rank lora_alpha gptq_unpacked_column_size shared_object_id build_input_shape num_constants constants_size validate_indices experimental_autocast expects_training_arg sparse_indices arguments supports_masking function data_format query_shape key_shape value_shape'.split(
+  'name trainable dtype batch_input_shape batch_shape input_shape batch_size sparse ragged autocast seed module class_name registered_name build_config compile_config quantization_config synchronized virtual_batch_size fused momentum renorm_clipping renorm_momentum optional rate noise_shape stddev l1 l2 data_format supports_masking'.split(
     ' ',
   ),
 );
@@ -205,37 +203,34 @@ const ASIDE_ENDINGS = /_(initializer|regularizer|constraint)$/;
 const isOff = (value: Json | undefined) =>
   value === null || value === undefined || value === false || value === 0;
 
-const shown = (value: Json | undefined) =>
-  value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 100);
+/** The attributes that a configuration has, and the keys with what is wrong with them; undefined for those that are not known. */
+export interface TakenAttributes {
+  readonly attributes: JsonObject;
+  readonly wrong: ReadonlyMap<string, Fault | undefined>;
+}
 
 /**
  * Reads the attributes of an operation out of a layer's configuration. A key that the operation does not have, and that
- * switches something on, is a fault: it may change what the layer computes.
+ * switches something on, is wrong: it may change what the layer computes.
+ *
+ * @param isAside keys that other layers than plain ones may have besides
  */
-export function readAttributes(
+export function takeAttributes(
   table: Readonly<Record<string, Attribute>>,
   config: JsonObject,
   origin: Origin,
-): ReadAttributes {
+  isAside = (_key: string) => false,
+): TakenAttributes {
   const attributes: JsonObject = {};
-  const faults: string[] = [];
+  const wrong = new Map<string, Fault | undefined>();
   for (const [key, read] of Object.entries(table)) {
-    const value = plain(config[key]);
-    const found = read(value, origin);
-    if (!(found instanceof Fault)) attributes[key] = found;
-    else if (/activation$/.test(key)) faults.push(`activation ${activationText(value)}`);
-    else faults.push(`${key}: expected ${found.expected}, got ${shown(value)}`);
+    const found = read(plain(config[key]), origin);
+    if (found instanceof Fault) wrong.set(key, found);
+    else attributes[key] = found;
   }
   for (const [key, value] of Object.entries(config)) {
-    if (
-      key in table ||
-      ASIDE.has(key) ||
-      ASIDE_ENDINGS.test(key) ||
-      isOff(value) ||
-      (key === 'groups' && value === 1)
-    )
-      continue;
-    faults.push(`${key}: ${shown(value)}`);
+    const isKnown = key in table || ASIDE.has(key) || ASIDE_ENDINGS.test(key) || isAside(key);
+    if (!isKnown && !isOff(value) && !(key === 'groups' && value === 1)) wrong.set(key, undefined);
   }
-  return { attributes, faults };
+  return { attributes, wrong };
 }

@@ -35,6 +35,8 @@ const SYNONYMS: ReadonlyMap<string, string> = new Map(
     GlobalAvgPool3D: 'GlobalAveragePooling3D',
     SeparableConvolution1D: 'SeparableConv1D',
     SeparableConvolution2D: 'SeparableConv2D',
+    // The class; the name in keras.layers is the other.
+    GroupedQueryAttention: 'GroupQueryAttention',
   }),
 );
 

@@ -2,7 +2,7 @@ import type { JsonObject } from '../../model.js';
 import type { Shape } from '../types.js';
 import {
   activation,
-  any,
+  anything,
   axes,
   choice,
   flag,
@@ -41,7 +41,7 @@ export function expandedEquation(
 const einsumDense: Operation = {
   attributes: {
     equation: text,
-    output_shape: any,
+    output_shape: anything,
     activation: activation(),
     bias_axes: optional(text),
   },
@@ -132,8 +132,8 @@ const groupNormalization: Operation = {
 const normalization: Operation = {
   attributes: {
     axis: (value, origin) => (value === undefined ? [-1] : axes(null)(value, origin)),
-    mean: any,
-    variance: any,
+    mean: anything,
+    variance: anything,
     invert: flag(false),
   },
   shape: sameShape,
@@ -186,18 +186,18 @@ export const LAYERS: Operations = {
   Masking: sameAs({ mask_value: number(0) }),
   RandomCrop: {
     ...identity(),
-    attributes: { height: any, width: any, isKeras3: (_, { isKeras3 }) => isKeras3 },
+    attributes: { height: anything, width: anything, isKeras3: (_, { isKeras3 }) => isKeras3 },
     fault: ({ attributes }) =>
       attributes.isKeras3 === true ? undefined : 'Keras 2 resizes images with it outside of training',
     isTrained: () => true,
   },
   AutoContrast: {
-    attributes: { value_range: any, data_format: dataFormat },
+    attributes: { value_range: anything, data_format: dataFormat },
     shape: sameShape,
   },
   Equalization: {
     ...identity(),
-    attributes: { '*': any },
+    attributes: { '*': anything },
     fault: () => 'its values depend on the other images of a batch',
   },
   // Layers that Keras 3.15.1 leaves out in `predict`, each seen to give its input there.
@@ -230,7 +230,7 @@ export const LAYERS: Operations = {
       'CutMix',
       'MixUp',
       'RandAugment',
-    ].map((name) => [name, { ...identity({ isTrained: () => true }), attributes: { '*': any } }]),
+    ].map((name) => [name, { ...identity({ isTrained: () => true }), attributes: { '*': anything } }]),
   ),
 };
 

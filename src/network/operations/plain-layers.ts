@@ -1,7 +1,7 @@
 // Layers that networks of convolutions have; those over windows are in windows.ts.
 import type { JsonObject } from '../../model.js';
 import type { Shape } from '../types.js';
-import { activation, any, axes, flag, int, number, optional, size, statedAxes } from './attributes.js';
+import { activation, anything, axes, flag, int, number, optional, size, statedAxes } from './attributes.js';
 import {
   areKnown,
   biasOf,
@@ -105,7 +105,7 @@ const batchNormalization: Operation = {
     center: flag(true),
     scale: flag(true),
     // Keras 1: the statistics of each sample, or of the batch.
-    mode: any,
+    mode: anything,
     renorm: flag(false),
   },
   shape: sameShape,
@@ -150,7 +150,7 @@ export const PLAIN_LAYERS: Operations = {
   }),
   Softmax: sameAs({ axis: statedAxes }),
   BatchNormalization: batchNormalization,
-  Rescaling: sameAs({ scale: any, offset: any }),
+  Rescaling: sameAs({ scale: anything, offset: anything }),
   Dropout: noise,
   SpatialDropout1D: noise,
   SpatialDropout2D: noise,

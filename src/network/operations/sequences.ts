@@ -1,6 +1,17 @@
 import type { JsonObject } from '../../model.js';
 import type { NetworkNode, Shape } from '../types.js';
-import { activation, any, axes, choice, flag, number, optional, size, sizes } from './attributes.js';
+import {
+  activation,
+  anything,
+  axes,
+  choice,
+  flag,
+  number,
+  type Origin,
+  optional,
+  size,
+  sizes,
+} from './attributes.js';
 import { type Application, biasOf, type Operation, type Operations, type WeightRole } from './operation.js';
 import { kernelShape } from './spatial.js';
 import { channelsOf, dataFormat, spatial, windows } from './windows.js';
@@ -140,27 +151,85 @@ export const givesZeros = (attributes: Readonly<Record<string, unknown>>, axes: 
 /** What attention is always called with. */
 const CALLED = ['query', 'value'];
 
+/** The heads of an attention layer with projections. */
+export interface Heads {
+  /** Heads of the queries, and of the output. */
+  readonly heads: number;
+  /** Heads of the keys and values: each serves `heads / keyHeads` heads of the queries, in a row. */
+  readonly keyHeads: number;
+  readonly keyDim: number;
+  readonly valueDim: number;
+  /** The kernels' roles begin with them, in the order in which Keras lists them. */
+  readonly parts: readonly ('query' | 'key' | 'gate' | 'value' | 'attention_output')[];
+  /** A query at i sees the keys at j where `|i - j| < window`. */
+  readonly window: number | undefined;
+}
+
+/**
+ * The heads of a `MultiHeadAttention` or a `GroupQueryAttention` (Ainslie et al. 2023, arXiv 2305.13245, section 2.2). With `use_gate`
+ * what the heads give is multiplied by `sigmoid(query W + b)` before the last projection (Qiu et al. 2025, arXiv 2505.06708, section 2.2).
+ */
+export function headsOf(attributes: Readonly<Record<string, unknown>>): Heads {
+  const { num_heads, num_query_heads, num_key_value_heads, key_dim, head_dim, value_dim } = attributes;
+  const heads = Number(num_heads ?? num_query_heads);
+  const keyDim = Number(key_dim ?? head_dim);
+  const window = attributes.sliding_window;
+  return {
+    ...{
+      heads,
+      keyDim,
+      keyHeads: Number(num_key_value_heads ?? heads),
+      valueDim: Number(value_dim ?? keyDim),
+    },
+    parts: [
+      ...(['query', 'key'] as const),
+      ...(attributes.use_gate === true ? (['gate'] as const) : []),
+      ...(['value', 'attention_output'] as const),
+    ],
+    window: typeof window === 'number' ? window : undefined,
+  };
+}
+
+/** What a query at a place may see of the keys, 1 or 0, `[queries, keys]` in row-major order; undefined: all of them. */
+export function seenPlaces(
+  attributes: Readonly<Record<string, unknown>>,
+  queries: number,
+  keys: number,
+): number[] | undefined {
+  const isCausal = attributes.use_causal_mask === true || attributes.causal === true;
+  const { window } = headsOf(attributes);
+  if (!isCausal && window === undefined) return undefined;
+  return Array.from({ length: queries * keys }, (_, at) => {
+    const [i, j] = [Math.floor(at / keys), at % keys];
+    return (isCausal && j > i) || (window !== undefined && Math.abs(i - j) >= window) ? 0 : 1;
+  });
+}
+
+const projected = {
+  // Keras 3 gives zeros where no key may be seen, but for its fused product.
+  zero_masked: (_: unknown, { isKeras3 }: Origin) => isKeras3,
+  dropout: number(0),
+  use_gate: flag(false),
+  sliding_window: optional(size),
+  use_causal_mask: flag(false),
+  return_attention_scores: flag(false),
+};
+
 const multiHead: Operation = {
   attributes: {
     num_heads: size,
     key_dim: size,
     value_dim: optional(size),
     use_bias: flag(true),
-    output_shape: any,
+    output_shape: anything,
     attention_axes: axes(null),
-    // Keras 3 gives zeros where no key may be seen, but for its fused product.
-    zero_masked: (_, { isKeras3 }) => isKeras3,
-    dropout: number(0),
-    use_gate: flag(false),
-    sliding_window: any,
-    use_causal_mask: flag(false),
-    return_attention_scores: flag(false),
+    ...projected,
   },
   shape: (given) => {
     const query = shapeOf(given, 'query');
     const keys = shapeOf(given, 'key') ?? shapeOf(given, 'value');
     if (!query) return undefined;
-    const { output_shape: wanted, num_heads: heads } = given.attributes;
+    const { output_shape: wanted } = given.attributes;
     const own = Array.isArray(wanted)
       ? (wanted as number[])
       : typeof wanted === 'number'
@@ -169,35 +238,56 @@ const multiHead: Operation = {
     const out = own ? [...query.slice(0, -1), ...own] : query;
     if (given.attributes.return_attention_scores !== true) return [out];
     const lengths = [...query.slice(1, -1), ...(keys ?? query).slice(1, -1)];
-    return [out, [query[0] ?? null, Number(heads), ...lengths]];
+    return [out, [query[0] ?? null, headsOf(given.attributes).heads, ...lengths]];
   },
-  fault: ({ attributes: a, roles }) => {
+  fault: ({ attributes: a, roles, shapes }) => {
     const missing = CALLED.find((role) => !roles.includes(role));
     if (missing) return `a call without ${missing}`;
     if (Array.isArray(a.output_shape) && a.output_shape.length > 1) return 'an output_shape of several axes';
-    if (a.use_gate === true) return 'use_gate: true';
-    if (a.sliding_window !== null) return 'a sliding window';
+    if (a.sliding_window !== null && (shapes[roles.indexOf('query')]?.length ?? 3) !== 3)
+      return 'a sliding window over several axes';
     return axesFault(a.attention_axes);
   },
   weights: (given) => {
-    const { num_heads: heads, key_dim: dim, value_dim: own, use_bias: hasBias } = given.attributes;
-    const [h, k, v] = [Number(heads), Number(dim), Number(own ?? dim)];
+    const { heads: h, keyHeads, keyDim: k, valueDim: v, parts } = headsOf(given.attributes);
     const query = shapeOf(given, 'query');
     const value = shapeOf(given, 'value');
     const key = shapeOf(given, 'key') ?? value;
     const out = multiHead.shape(given)?.[0]?.at(-1) ?? null;
     const part = (name: string, kernel: Shape, bias: Shape): WeightRole[] => [
       { role: `${name}/kernel`, shape: kernel },
-      ...(hasBias === false ? [] : [{ role: `${name}/bias`, shape: bias }]),
+      ...(given.attributes.use_bias === false ? [] : [{ role: `${name}/bias`, shape: bias }]),
     ];
-    return [
-      ...part('query', [query?.at(-1) ?? null, h, k], [h, k]),
-      ...part('key', [key?.at(-1) ?? null, h, k], [h, k]),
-      ...part('value', [value?.at(-1) ?? null, h, v], [h, v]),
-      ...part('attention_output', [h, v, out], [out]),
-    ];
+    const into = (name: string, own: Shape | undefined, count: number, dim: number) =>
+      part(name, [own?.at(-1) ?? null, count, dim], [count, dim]);
+    const all = {
+      query: into('query', query, h, k),
+      key: into('key', key, keyHeads, k),
+      gate: into('gate', query, h, v),
+      value: into('value', value, keyHeads, v),
+      attention_output: part('attention_output', [h, v, out], [out]),
+    };
+    return parts.flatMap((name) => all[name]);
   },
   isTrained: isDropping,
+};
+
+/** As `MultiHeadAttention`, with fewer heads of keys and values, and sequences of one axis. */
+const groupQuery: Operation = {
+  ...multiHead,
+  attributes: {
+    head_dim: size,
+    num_query_heads: size,
+    num_key_value_heads: size,
+    use_bias: flag(true),
+    ...projected,
+  },
+  fault: (given) => {
+    const { heads, keyHeads } = headsOf(given.attributes);
+    if (heads % keyHeads !== 0) return `${heads} query heads, ${keyHeads} heads of keys and values`;
+    const odd = CALLED.find((role) => (shapeOf(given, role)?.length ?? 3) !== 3);
+    return odd ? `a ${odd} of several axes` : multiHead.fault?.(given);
+  },
 };
 
 const attention = (className: string): Operation => ({
@@ -237,6 +327,7 @@ export const SEQUENCES: Operations = {
   ConvLSTM2D: convLstm(2),
   ConvLSTM3D: convLstm(3),
   MultiHeadAttention: multiHead,
+  GroupQueryAttention: groupQuery,
   Attention: attention('Attention'),
   AdditiveAttention: attention('AdditiveAttention'),
 };

@@ -1,4 +1,4 @@
-import { type Attribute, any, choice, flag, int, optional, pairs, size, sizes } from './attributes.js';
+import { type Attribute, anything, choice, flag, int, optional, pairs, size, sizes } from './attributes.js';
 import { type Application, biasOf, type Operation, type Operations, type WeightRole } from './operation.js';
 import {
   channelsOf,
@@ -18,7 +18,7 @@ const transposed = (rank: number): Operation => ({
     ...common(rank),
     output_padding: optional(sizesFromZero(rank)),
     // Keras 1 was told what Keras 2 computes.
-    output_shape: any,
+    output_shape: anything,
   },
   shape: ({ attributes, shapes: [x] }) => {
     const {
@@ -137,8 +137,8 @@ export const SPATIAL: Operations = {
       crop_to_aspect_ratio: flag(false),
       pad_to_aspect_ratio: flag(false),
       antialias: flag(false),
-      fill_mode: any,
-      fill_value: any,
+      fill_mode: anything,
+      fill_value: anything,
       data_format: dataFormat,
     },
     shape: resized,
@@ -150,5 +150,14 @@ export const SPATIAL: Operations = {
   CenterCrop: {
     attributes: { height: size, width: size, data_format: dataFormat },
     shape: resized,
+    fault: (given) => {
+      const [cut] = resized(given) ?? [];
+      const isSmaller = cut?.some(
+        (n, axis) => (given.shapes[0]?.[axis] ?? Number.POSITIVE_INFINITY) < (n ?? 0),
+      );
+      return isSmaller
+        ? 'an image that is smaller than what is cut out of it, which Keras resizes'
+        : undefined;
+    },
   },
 };

@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from '../../model.js';
 import type { Shape } from '../types.js';
-import { type Attribute, any, axes, Fault, int, ints, number, optional, text } from './attributes.js';
+import { type Attribute, anything, axes, Fault, int, ints, number, optional, text } from './attributes.js';
 import {
   type Application,
   areKnown,
@@ -121,7 +121,7 @@ function parts(n: number | null, { sizes, indices_or_sections: cuts }: JsonObjec
 const split: TensorOperation = {
   form: 'one',
   places: ['indices_or_sections'],
-  attributes: { sizes: any, indices_or_sections: any, axis: int(0) },
+  attributes: { sizes: anything, indices_or_sections: anything, axis: int(0) },
   dtype: 'same',
   shape: ({ attributes: a, shapes: [x] }) => {
     if (!x) return undefined;

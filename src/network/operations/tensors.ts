@@ -1,7 +1,7 @@
 import type { Shape } from '../types.js';
 import {
   type Attribute,
-  any,
+  anything,
   axes,
   Fault,
   flag,
@@ -76,6 +76,13 @@ function reduced(shape: Shape, given: unknown, keep: unknown): Shape {
   return shape.flatMap((n, axis) => (at.includes(axis) ? (keep === true ? [1] : []) : [n]));
 }
 
+/** Why axes may not be taken together: the samples of a batch are among them. */
+const batchSum = ({ attributes: a, shapes: [x] }: Application): string | undefined => {
+  const isBatch =
+    a.axis === null || (a.axis as number[]).some((axis) => axis === 0 || axis === -(x?.length ?? 0));
+  return isBatch ? 'a sum over the samples of a batch' : undefined;
+};
+
 const reduction = (
   more: Operation['attributes'] = {},
   dtype: Operation['dtype'] = 'same',
@@ -84,11 +91,7 @@ const reduction = (
   attributes: { axis: axes(null), keepdims: flag(false), ...more },
   dtype,
   shape: ({ attributes: a, shapes: [x] }) => x && [reduced(x, a.axis, a.keepdims)],
-  fault: ({ attributes: a, shapes: [x] }) => {
-    const isBatch =
-      a.axis === null || (a.axis as number[]).some((axis) => axis === 0 || axis === -(x?.length ?? 0));
-    return isBatch ? 'a sum over the samples of a batch' : undefined;
-  },
+  fault: batchSum,
 });
 
 /** Truth values are added and multiplied as 0 and 1. */
@@ -101,6 +104,9 @@ const onlyNone =
     value === null || value === undefined ? null : new Fault(what);
 
 const axis: Attribute = int(-1);
+/** An axis, the last one unless stated: without any, Keras takes all samples together. */
+const statedAxis: Attribute = (value, origin) =>
+  value === null ? new Fault('an axis') : axis(value, origin);
 
 const matmul = (x: Shape, y: Shape): Shape => {
   const batch = broadcast([x.slice(0, -2), y.slice(0, -2)].filter((s) => s.length > 0).concat([[]]));
@@ -206,11 +212,11 @@ export const TENSOR_TABLE: Readonly<Record<string, TensorOperation>> = {
       return x && [x.map((n, i) => (i === at && n !== null ? n / 2 : n))];
     },
   },
-  Normalize: unary({ axis, order: number(2), epsilon: optional(number(0)) }),
-  L2Normalize: unary({ axis: axes(null), epsilon: number(1e-12) }),
+  Normalize: unary({ axis: statedAxis, order: number(2), epsilon: optional(number(0)) }),
+  L2Normalize: { ...unary({ axis: axes(null), epsilon: number(1e-12) }), fault: batchSum },
   Mean: reduction({}, 'float32'),
   Sum: reduction({}, counted),
-  Prod: reduction({ dtype: any }, counted),
+  Prod: reduction({ dtype: anything }, counted),
   Max: reduction({ initial: onlyNone('none') }),
   Min: reduction({ initial: onlyNone('none') }),
   Amax: reduction(),
@@ -220,7 +226,7 @@ export const TENSOR_TABLE: Readonly<Record<string, TensorOperation>> = {
   Var: reduction({}, 'float32'),
   Std: reduction({}, 'float32'),
   Logsumexp: reduction({}, 'float32'),
-  Norm: reduction({ ord: any }, 'float32'),
+  Norm: reduction({ ord: anything }, 'float32'),
   Argmax: place,
   Argmin: place,
   Where: {
@@ -273,7 +279,7 @@ export const TENSOR_TABLE: Readonly<Record<string, TensorOperation>> = {
   },
   OneHot: {
     form: 'one',
-    attributes: { num_classes: int(0), axis, dtype: any, sparse: flag(false) },
+    attributes: { num_classes: int(0), axis, dtype: anything, sparse: flag(false) },
     shape: ({ attributes: a, shapes: [x] }) => x && [[...x, Number(a.num_classes)]],
     fault: ({ attributes: a }) =>
       a.axis === -1 && a.sparse === false ? undefined : `axis: ${String(a.axis)}`,
@@ -283,6 +289,6 @@ export const TENSOR_TABLE: Readonly<Record<string, TensorOperation>> = {
 export const TENSORS: Operations = Object.fromEntries(
   Object.entries(TENSOR_TABLE).map(([name, { form: _, places: __, ...operation }]) => [
     `ops.${name}`,
-    { ...operation, attributes: { operands: any, ...operation.attributes } },
+    { ...operation, attributes: { operands: anything, ...operation.attributes } },
   ]),
 );

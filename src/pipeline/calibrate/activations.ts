@@ -70,6 +70,11 @@ export class Activations {
       .reduce((sum, [x]) => sum + ((x as Tensor).shape[0] as number), 0);
   }
 
+  /** Elements of a value for one sample. */
+  sizeOf(value: number): number {
+    return this.#sizes.get(value) ?? 0;
+  }
+
   /** What is known of a value; undefined before the call that makes it. */
   of(value: number): Batches | undefined {
     if (!this.#held[0]?.has(value)) return undefined;

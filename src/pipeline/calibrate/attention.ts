@@ -1,11 +1,8 @@
 import type { JsonObject, WeightInfo } from '../../model.js';
-import { givesZeros } from '../../network/operations/sequences.js';
+import { givesZeros, headsOf } from '../../network/operations/sequences.js';
 import { flatRows, type MultiHeadConfig, mixHeads } from '../../tfjs/layers/attention.js';
 import type { Tensor, Tensor2D, Tensor5D, TensorFlow } from '../../tfjs/types.js';
 import { type Linear, rowsMap, type Values } from './linear.js';
-
-/** Parts of an attention layer that have kernels, in the order in which they are applied. */
-const PARTS = ['query', 'key', 'value', 'attention_output'] as const;
 
 const camel = (name: string) => name.replace(/_(\w)/g, (_, c: string) => c.toUpperCase());
 
@@ -27,14 +24,14 @@ export function attention(
   weights: ReadonlyMap<string, WeightInfo>,
   takesShift: (bias: WeightInfo) => boolean,
 ): Linear[] | string {
-  const number = (name: string) => Number(attributes[name]);
+  const { heads, keyHeads, keyDim, valueDim, parts, window } = headsOf(attributes);
   const config: MultiHeadConfig = {
-    ...{ numHeads: number('num_heads'), keyDim: number('key_dim') },
-    valueDim: number(attributes.value_dim == null ? 'key_dim' : 'value_dim'),
+    ...{ numHeads: heads, keyHeads, keyDim, valueDim, slidingWindow: window },
     roles: roles.map(camel),
     useCausalMask: attributes.use_causal_mask === true,
+    useGate: attributes.use_gate === true,
   };
-  const kernels = PARTS.map((part) => weights.get(`${part}/kernel`));
+  const kernels = parts.map((part) => weights.get(`${part}/kernel`));
   if (kernels.some((kernel) => kernel?.shape.length !== 3)) return 'its kernels are not those of the class';
   const input = (inputs: readonly Tensor[], role: string) => inputs[roles.indexOf(role)];
   const rows = (tf: TensorFlow, x: Tensor) => {
@@ -52,6 +49,7 @@ export function attention(
     key: (tf: TensorFlow, inputs: readonly Tensor[]) =>
       flatRows(tf, (input(inputs, 'key') ?? input(inputs, 'value')) as Tensor),
     value: (tf: TensorFlow, inputs: readonly Tensor[]) => flatRows(tf, input(inputs, 'value') as Tensor),
+    gate: (tf: TensorFlow, inputs: readonly Tensor[]) => flatRows(tf, input(inputs, 'query') as Tensor),
     attention_output(tf: TensorFlow, inputs: readonly Tensor[], values: Values) {
       const zeroMasked = givesZeros(attributes, (input(inputs, 'query') as Tensor).rank - 2);
       const { mixed } = mixHeads(tf, { ...config, zeroMasked }, inputs, (name) => {
@@ -62,13 +60,14 @@ export function attention(
       return tf.reshape(tf.transpose(mixed, [0, 2, 1, 3]), [batch, positions, heads * size]);
     },
   };
-  const masksOf: Readonly<Record<(typeof PARTS)[number], readonly string[]>> = {
+  const masksOf: Readonly<Record<(typeof parts)[number], readonly string[]>> = {
     query: ['query_mask'],
     key: ['value_mask', 'key_mask'],
     value: ['value_mask', 'key_mask'],
+    gate: ['query_mask'],
     attention_output: ['query_mask'],
   };
-  return PARTS.map((part) => {
+  return parts.map((part) => {
     const weight = weights.get(`${part}/kernel`) as WeightInfo;
     const [first, second, third] = weight.shape as [number, number, number];
     const [k, n] = part === 'attention_output' ? [first * second, third] : [first, second * third];

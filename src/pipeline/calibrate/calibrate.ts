@@ -20,6 +20,7 @@ import { randomNumbers } from './linear.js';
 import { type SampleOptions, sampleBatches } from './samples.js';
 import { stateless } from './stateless.js';
 import type { CallData, LayerFit, LayerPlan } from './types.js';
+import { watchDivergence } from './watch.js';
 
 /** What calibration uses, and how much of it. */
 export interface CalibrationOptions extends CalibrateOptions, SampleOptions {
@@ -45,6 +46,11 @@ export interface CalibrationOptions extends CalibrateOptions, SampleOptions {
   readonly seed?: number;
   /** Called with layers done and in all, and the name of the last one. */
   readonly onProgress?: (done: number, total: number, layer: string) => void;
+  /**
+   * Called before the first layer and after each one that is fitted, with the divergence of the outputs on the first batch as the
+   * network is by then, layers that are still to come rounded without data. It takes a run of the network on that batch each time.
+   */
+  readonly onDivergence?: (divergence: number, done: number) => void;
 }
 
 /** What calibration did to one kernel. */
@@ -126,6 +132,10 @@ export async function calibrateModel(
     const random = randomNumbers(seed);
     const { calls } = network;
     const turn = turns();
+    const kind = outputKind(model);
+    const { onDivergence } = options;
+    const now = onDivergence && watchDivergence(tf, float, quantized, inputs[0] as readonly Tensor[], kind);
+    if (now) onDivergence(now(), 0);
     activations.hold(0, nextFitted(calls, plans, 0));
     for (const [index, { layer }] of calls.entries()) {
       const plan = fits.has(layer) ? undefined : plans.get(layer);
@@ -137,6 +147,7 @@ export async function calibrateModel(
             : await fitCalls(tools, activations, calls, index, plan, options, random);
         fits.set(layer, found);
         rows.push(...rowsOf(kernelsOf(layer, pairs, decisions), found));
+        if (now && typeof found !== 'string') onDivergence(now(), index + 1);
       }
       activations.run(index);
       onProgress?.(index + 1, calls.length, layer.name);
@@ -146,7 +157,6 @@ export async function calibrateModel(
     for (const { id, kind } of base.model.weights)
       if (kind === 'quantized' && !rows.some((row) => row.id === id)) rows.push({ id, fallback: NOT_RUN });
     warnings.push(...shortOf(rows));
-    const kind = outputKind(model);
     const outputs = network.outputs.map((value) => activations?.of(value) as Batches);
     requireFiniteOutputs(tf, outputs, `${model.file} and ${options.dataset.name}`);
     const calibrated = divergence(outputs, kind);

@@ -15,7 +15,7 @@ const CONV_CELL = /^ConvLSTM([123])D$/;
 
 /** Whether kernels of an operation are fitted to samples; of a Bidirectional layer, those of the cells above. */
 export const isFitted = (operation: string): boolean =>
-  /^(Dense|EinsumDense|Bidirectional|Embedding|MultiHeadAttention)$/.test(operation) ||
+  /^(Dense|EinsumDense|Bidirectional|Embedding|(MultiHead|GroupQuery)Attention)$/.test(operation) ||
   [CONVOLUTION, CELL, CONV_CELL].some((pattern) => pattern.test(operation));
 
 const FOREIGN = 'its kernels are not those of the class';
@@ -63,7 +63,8 @@ function mapsOf(
     const map = einsumDense(dense as WeightInfo, bias, attributes);
     return typeof map === 'string' ? map : [map];
   }
-  if (operation === 'MultiHeadAttention') return attention(attributes, roles, weights, takesShift);
+  if (/^(MultiHead|GroupQuery)Attention$/.test(operation))
+    return attention(attributes, roles, weights, takesShift);
   const cell = operation === 'Bidirectional' ? String(attributes.cell) : operation;
   if (!CELL.test(cell) && !CONV_CELL.test(cell)) return `the class ${cell} is fitted without data`;
   const config = rnnConfigOf(cell, attributes, roles);

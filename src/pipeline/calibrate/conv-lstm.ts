@@ -62,6 +62,7 @@ export function convLstm(
     frames,
     {
       ...states,
+      isRecurrent: true,
       input: (tf, inputs, values) => states.input(tf, [statesBefore(tf, inputs, values)], values),
     },
   ];

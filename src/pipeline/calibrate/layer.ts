@@ -96,13 +96,14 @@ export interface FitOptions extends CalibrateOptions {
  * @param first moments of the first map, where they are known already
  */
 export async function fitLayer(
-  { tf, kernels, algebra }: Tools,
+  tools: Tools,
   plan: LayerPlan,
   data: readonly CallData[],
   options: FitOptions,
   random: (n: number) => number,
   first?: readonly Moments[],
 ): Promise<LayerFit | string> {
+  const { tf, kernels, algebra } = tools;
   if (data.length === 0) return 'its inputs are not known when it is due';
   if (plan.table)
     return fitTable(
@@ -116,82 +117,205 @@ export async function fitLayer(
   const tensors = new Map<string, KernelFit>();
   const biases = new Map<string, Float32Array>();
   for (const [stage, linear] of plan.linears.entries()) {
-    const { weight, n, k, bias } = linear;
-    const chosen = plan.options.get(weight.id);
-    if (!chosen) continue;
-    const known = stage === 0 ? first : undefined;
-    const moments = known ?? (await momentsOf(tf, algebra, plan, stage, data, options, random));
-    const coding = { ...codingOf(chosen, weight.shape.length, weight.id), scale: 'calibrated' as const };
-    const isOne = coding.granularity === 'tensor';
-    const groupRows = coding.groupSize ?? k;
-    const role = roleOf(weight);
-    const axes = role.kind === 'kernel' ? role.axes : coding.axes;
-    const matrix = blockLayout(weight.shape, 'channel', isOne ? axes : coding.axes, undefined, weight.id);
-    const values = kernelOf(plan.exact, weight.id).dataSync() as Float32Array;
-    const width = linear.groups * n;
-    const levels = new Uint8Array(k * width);
-    const scales = new Float32Array(isOne ? 1 : Math.ceil(k / groupRows) * width);
-    const shift = new Float64Array(width);
-    let error = 0;
-    let deadInputs = 0;
-    const floatsOf = (from: number) => {
-      const floats = new Float32Array(k * n);
-      for (let row = 0; row < k; row++)
-        for (let c = 0; c < n; c++) floats[row * n + c] = values[elementOf(matrix, row, from + c)] as number;
-      return floats;
+    const { weight, bias } = linear;
+    if (!plan.options.has(weight.id)) continue;
+    const variable = plan.rounded.get(weight.id) as Variable;
+    const before = bias && (biases.get(bias.weight.id) ?? copyOf(kernelOf(plan.exact, bias.weight.id)));
+    /** Sets a kernel, and its bias less what the kernel is off by. */
+    const place = (values: Float32Array, shift?: Float64Array) => {
+      setValues(tf, variable, values);
+      if (!bias || !before) return;
+      const shifted = before.slice();
+      shift?.forEach((s, c) => {
+        shifted[bias.from + c] = (before[bias.from + c] as number) + s;
+      });
+      biases.set(bias.weight.id, shifted);
+      setValues(tf, plan.rounded.get(bias.weight.id) as Variable, shifted);
     };
-    const grid = GRIDS[coding.scheme];
-    const how = { ...options, shift: bias !== undefined };
-    const together = isOne
-      ? fitShared(
-          algebra,
-          moments.map((own, group) => ({ moments: own, weights: floatsOf(group * n) })),
-          ...([coding.scheme, grid, how] as const),
-        )
-      : undefined;
-    for (const [group, own] of moments.entries()) {
-      const from = group * n;
-      const fit = isOne
-        ? together?.[group]
-        : fitCalibrated(algebra, own, floatsOf(from), coding.scheme, grid, { ...how, groupRows });
-      if (!fit) return 'its inputs are all zero or not finite';
-      for (let row = 0; row < k; row++)
-        for (let c = 0; c < n; c++)
-          levels[elementOf(matrix, row, from + c)] = fit.levels[row * n + c] as number;
-      if (isOne) scales[0] = fit.scales[0] as number;
-      else
-        for (let g = 0; g * width < scales.length; g++)
-          scales.set(fit.scales.subarray(g * n, (g + 1) * n), g * width + from);
-      shift.set(fit.shift, from);
-      error += fit.error / moments.length;
-      deadInputs += fit.deadInputs;
-    }
-    const tensor: QuantizedTensor = {
-      coding,
-      shape: [...weight.shape],
-      layout: blockLayout(weight.shape, coding.granularity, coding.axes, coding.groupSize, weight.id),
-      codes: packLevels(kernels, coding.scheme, levels),
-      scales: coding.scaleDtype === 'F16' ? halfToFloat(floatToHalf(scales)) : scales,
-    };
-    setValues(tf, plan.rounded.get(weight.id) as Variable, dequantizeTensor(kernels, tensor));
-    const positions = (moments[0] as Moments).rows;
-    tensors.set(weight.id, { tensor, error, inputs: k, deadInputs, positions });
-    if (!bias) continue;
-    const { id } = bias.weight;
-    const shifted = biases.get(id) ?? Float32Array.from(kernelOf(plan.exact, id).dataSync());
-    shift.forEach((s, c) => {
-      shifted[bias.from + c] = (shifted[bias.from + c] as number) + s;
-    });
-    biases.set(id, shifted);
-    setValues(tf, plan.rounded.get(id) as Variable, shifted);
+    const look = () => momentsOf(tf, algebra, plan, stage, data, options, random);
+    const fit = linear.isRecurrent
+      ? await fitRecurrent(tools, plan, linear, options, { look, place })
+      : fitMap(tools, plan, linear, stage === 0 && first ? first : await look(), options);
+    if (!fit) return 'its inputs are all zero or not finite';
+    place(dequantizeTensor(kernels, fit.kernel.tensor), fit.shift);
+    tensors.set(weight.id, fit.kernel);
   }
   return { tensors, biases };
+}
+
+/** A map as it was fitted, and what its outputs are off by on the mean. */
+interface MapFit {
+  readonly kernel: KernelFit;
+  readonly shift: Float64Array;
+}
+
+/** A kernel as `[k, groups * n]`, also where one scale is for all of it. */
+function matrixOf(weight: WeightInfo, { granularity, axes }: QuantizedTensor['coding']): BlockLayout {
+  const role = roleOf(weight);
+  const own = granularity === 'tensor' && role.kind === 'kernel' ? role.axes : axes;
+  return blockLayout(weight.shape, 'channel', own, undefined, weight.id);
+}
+
+const codingFor = (plan: LayerPlan, { shape, id }: WeightInfo) => ({
+  ...codingOf(plan.options.get(id) as QuantizeOptions, shape.length, id),
+  scale: 'calibrated' as const,
+});
+
+/** The matrix `[k, n]` of each group in a kernel's values. */
+function matricesOf(plan: LayerPlan, { weight, groups, k, n }: Linear, values: Float32Array): Float32Array[] {
+  const matrix = matrixOf(weight, codingFor(plan, weight));
+  return Array.from({ length: groups }, (_, group) => {
+    const own = new Float32Array(k * n);
+    for (let row = 0, at = 0; row < k; row++)
+      for (let c = 0; c < n; c++, at++) own[at] = values[elementOf(matrix, row, group * n + c)] as number;
+    return own;
+  });
+}
+
+/**
+ * Fits a map to what is known of it.
+ * @param moments one for each group
+ * @returns undefined where its inputs are all zero or not finite
+ */
+function fitMap(
+  { kernels, algebra }: Tools,
+  plan: LayerPlan,
+  linear: Linear,
+  moments: readonly Moments[],
+  options: FitOptions,
+): MapFit | undefined {
+  const { weight, n, k, bias } = linear;
+  const coding = codingFor(plan, weight);
+  const isOne = coding.granularity === 'tensor';
+  const groupRows = coding.groupSize ?? k;
+  const matrix = matrixOf(weight, coding);
+  const floats = matricesOf(plan, linear, kernelOf(plan.exact, weight.id).dataSync() as Float32Array);
+  const width = linear.groups * n;
+  const levels = new Uint8Array(k * width);
+  const scales = new Float32Array(isOne ? 1 : Math.ceil(k / groupRows) * width);
+  const shift = new Float64Array(width);
+  let error = 0;
+  let deadInputs = 0;
+  const grid = GRIDS[coding.scheme];
+  const how = { ...options, shift: bias !== undefined };
+  const together = isOne
+    ? fitShared(
+        algebra,
+        moments.map((own, group) => ({ moments: own, weights: floats[group] as Float32Array })),
+        ...([coding.scheme, grid, how] as const),
+      )
+    : undefined;
+  for (const [group, own] of moments.entries()) {
+    const from = group * n;
+    const weights = floats[group] as Float32Array;
+    const fit = isOne
+      ? together?.[group]
+      : fitCalibrated(algebra, own, weights, coding.scheme, grid, { ...how, groupRows });
+    if (!fit) return undefined;
+    for (let row = 0; row < k; row++)
+      for (let c = 0; c < n; c++)
+        levels[elementOf(matrix, row, from + c)] = fit.levels[row * n + c] as number;
+    if (isOne) scales[0] = fit.scales[0] as number;
+    else
+      for (let g = 0; g * width < scales.length; g++)
+        scales.set(fit.scales.subarray(g * n, (g + 1) * n), g * width + from);
+    shift.set(fit.shift, from);
+    error += fit.error / moments.length;
+    deadInputs += fit.deadInputs;
+  }
+  const tensor: QuantizedTensor = {
+    coding,
+    shape: [...weight.shape],
+    layout: blockLayout(weight.shape, coding.granularity, coding.axes, coding.groupSize, weight.id),
+    codes: packLevels(kernels, coding.scheme, levels),
+    scales: coding.scaleDtype === 'F16' ? halfToFloat(floatToHalf(scales)) : scales,
+  };
+  const positions = (moments[0] as Moments).rows;
+  return { kernel: { tensor, error, inputs: k, deadInputs, positions }, shift };
+}
+
+/** What a recurrent kernel is fitted in: it sees what it made itself. */
+interface Loop {
+  /** What the map takes and gives with the kernel and the bias that are set. */
+  look(): Promise<Moments[]>;
+  place(values: Float32Array, shift?: Float64Array): void;
+}
+
+/**
+ * What a recurrent kernel takes depends on the kernel itself. It is fitted to the states that three others make of the quantized inputs:
+ * the float kernel, what was fitted to these, and the kernel rounded without data. Of the three, the one that loses least on the states
+ * that it makes itself is taken.
+ */
+async function fitRecurrent(
+  tools: Tools,
+  plan: LayerPlan,
+  linear: Linear,
+  options: FitOptions,
+  { look, place }: Loop,
+): Promise<MapFit | undefined> {
+  const { id } = linear.weight;
+  const given = copyOf(kernelOf(plan.rounded, id));
+  let best: MapFit | undefined;
+  const consider = async (moments: readonly Moments[]): Promise<Moments[] | undefined> => {
+    const fit = fitMap(tools, plan, linear, moments, options);
+    if (!fit) return undefined;
+    const values = dequantizeTensor(tools.kernels, fit.kernel.tensor);
+    place(values, fit.shift);
+    const seen = await look();
+    const error = shareLost(seen, matricesOf(plan, linear, values), fit.shift);
+    if (!best || error < best.kernel.error) best = { ...fit, kernel: { ...fit.kernel, error } };
+    return seen;
+  };
+  place(copyOf(kernelOf(plan.exact, id)));
+  const seen = await consider(await look());
+  if (seen) await consider(seen);
+  place(given);
+  await consider(await look());
+  if (!best) place(given);
+  return best;
+}
+
+/**
+ * Share of the variance of outputs `T` that `X W + s` loses, the mean over groups:
+ *
+ *     sum (t - x w - s)^2 = tt - 2 w'(X't) - 2 s t + w'(X'X)w + 2 s x'w + rows s^2     for each column w of W
+ */
+function shareLost(
+  moments: readonly Moments[],
+  matrices: readonly Float32Array[],
+  shift: Float64Array,
+): number {
+  const shares = moments.map(({ k, n, rows, gram, cross, sumX, sumT, sumTT }, group) => {
+    const matrix = matrices[group] as Float32Array;
+    let [lost, total] = [0, 0];
+    for (let c = 0; c < n; c++) {
+      const s = shift[group * n + c] as number;
+      let [inner, wanted, mean] = [0, 0, 0];
+      for (let i = 0; i < k; i++) {
+        const w = matrix[i * n + c] as number;
+        let sum = 0;
+        for (let j = 0; j < k; j++) sum += (gram[i * k + j] as number) * (matrix[j * n + c] as number);
+        inner += w * sum;
+        wanted += w * (cross[i * n + c] as number);
+        mean += w * (sumX[i] as number);
+      }
+      const [t, tt] = [sumT[c] as number, sumTT[c] as number];
+      lost += tt - 2 * wanted - 2 * s * t + inner + 2 * s * mean + rows * s * s;
+      total += tt - (t * t) / rows;
+    }
+    return total > 0 ? lost / total : 0;
+  });
+  return shares.reduce((sum, share) => sum + share, 0) / shares.length;
 }
 
 /** Where element `[row, column]` of a kernel's matrix is in the kernel. */
 function elementOf({ channels, inner }: BlockLayout, row: number, column: number): number {
   return (Math.floor(row / inner) * channels + column) * inner + (row % inner);
 }
+
+/** Places that a map is fitted to at most. */
+export const positionsOf = ({ k }: Linear, given: number | undefined): number =>
+  given ?? Math.min(98_304, Math.max(16_384, 64 * k));
 
 /** Second moments of what a layer's map takes in the quantized network and gives in the float one, one for each group. */
 export async function momentsOf(
@@ -204,7 +328,7 @@ export async function momentsOf(
   random: (n: number) => number,
 ): Promise<Moments[]> {
   const linear = plan.linears[stage] as Linear;
-  const positions = given ?? Math.min(98_304, Math.max(16_384, 64 * linear.k));
+  const positions = positionsOf(linear, given);
   const moments = Array.from({ length: linear.groups }, () => emptyMoments(linear.k, linear.n));
   const samples = data.reduce(
     (sum, [x]) => sum + (x as Batches).float.reduce((own, { shape }) => own + (shape[0] as number), 0),
@@ -232,6 +356,9 @@ export async function momentsOf(
 
 const kernelOf = (variables: ReadonlyMap<string, Variable>, id: string): Tensor =>
   (variables.get(id) as Variable).read();
+
+/** Its values, which stay when it is set. */
+const copyOf = (tensor: Tensor): Float32Array => Float32Array.from(tensor.dataSync());
 
 /** Sets a variable. */
 export function setValues(tf: TensorFlow, variable: Variable, values: Float32Array): void {

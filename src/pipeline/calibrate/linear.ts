@@ -26,6 +26,8 @@ export interface Linear {
   readonly strides: Offset;
   /** The bias that takes the shift of the outputs, and where in it: absent, where there is none or a map comes behind. */
   readonly bias?: { readonly weight: WeightInfo; readonly from: number };
+  /** Whether its inputs are what it gave a step before. */
+  readonly isRecurrent?: boolean;
   /** The image of what the layer is called with, padding included. */
   input(tf: TensorFlow, inputs: readonly Tensor[], values: Values): Tensor5D;
   /** Outputs for an image, without bias and activation: `[batch, depth, height, width, N]`. */
@@ -40,7 +42,7 @@ export type Offset = readonly [depth: number, height: number, width: number];
 export function rowsMap(
   weight: WeightInfo,
   { groups = 1, k, n }: { readonly groups?: number; readonly k: number; readonly n: number },
-  methods: Pick<Linear, 'input' | 'outputs' | 'bias' | 'mask'>,
+  methods: Pick<Linear, 'input' | 'outputs' | 'bias' | 'mask' | 'isRecurrent'>,
 ): Linear {
   return { weight, groups, k, n, taps: [[0, 0, 0]], strides: [1, 1, 1], ...methods };
 }
@@ -71,6 +73,18 @@ export function randomNumbers(seed: number): (n: number) => number {
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
     return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * n);
   };
+}
+
+/** {@link randomNumbers} of their own for whatever has this name: what is drawn under one name leaves the others as they are. */
+export function randomStream(seed: number, name: string): (n: number) => number {
+  // FNV-1a, of the seed's bytes and the name's code units.
+  let hash = 0x811c9dc5;
+  const add = (unit: number) => {
+    hash = Math.imul(hash ^ unit, 0x01000193) >>> 0;
+  };
+  for (let shift = 0; shift < 32; shift += 8) add((seed >>> shift) & 0xff);
+  for (let i = 0; i < name.length; i++) add(name.charCodeAt(i));
+  return randomNumbers(hash);
 }
 
 /** `count` of the numbers below `n`, without repetition, ascending where all are taken. */

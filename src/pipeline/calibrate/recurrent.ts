@@ -1,5 +1,6 @@
 import type { WeightInfo } from '../../model.js';
 import { activate } from '../../tfjs/layers/activations.js';
+import { reversed } from '../../tfjs/layers/ops/spec.js';
 import { type RnnConfig, runRnn, splitInputs } from '../../tfjs/layers/recurrent.js';
 import type { Tensor, Tensor2D, Tensor3D, Tensor5D, TensorFlow } from '../../tfjs/types.js';
 import { type Linear, rowsMap, type Values } from './linear.js';
@@ -37,7 +38,7 @@ export function recurrent(
   const isReset = config.cell === 'GRU' && !config.resetAfter;
   const shiftFrom = (from: number) => (bias && takesShift ? { bias: { weight: bias, from } } : {});
   /** Rows in the order in which steps are made. */
-  const ordered = (tf: TensorFlow, x: Tensor) => (config.goBackwards ? tf.reverse(x, 1) : x);
+  const ordered = (tf: TensorFlow, x: Tensor) => (config.goBackwards ? reversed(tf, x, 1) : x);
   const rows = (tf: TensorFlow, x: Tensor) => {
     const [batch, time, size] = x.shape as [number, number, number];
     return tf.reshape(x, [batch, 1, 1, time, size]) as Tensor5D;
@@ -94,6 +95,7 @@ export function recurrent(
       {
         ...shiftFrom(isDouble ? width : 0),
         mask,
+        isRecurrent: true,
         input(tf, inputs, values) {
           const before = statesBefore(tf, inputs, values);
           if (!isReset) return rows(tf, before);

@@ -4,11 +4,11 @@ import type { QuantizableModel } from '../../model.js';
 import { QuantizedModel } from '../../packed/quantized-model.js';
 import { unpackLevels } from '../../schemes/levels.js';
 import { sizeOf } from '../../shape.js';
-import { addConvolutionGradients } from '../../tfjs/gradients.js';
+import { addConvolutionGradients, withShortGradients } from '../../tfjs/gradients.js';
 import { loadLayersModel } from '../../tfjs/load.js';
-import type { LayersModel, Tensor, Tensor4D, TensorFlow, Variable } from '../../tfjs/types.js';
+import type { LayersModel, Tensor, TensorFlow, Variable } from '../../tfjs/types.js';
 import { type OutputKind, outputKind } from '../outputs.js';
-import { type Augmentation, augment } from './augment.js';
+import { type Augmentation, augment, type ImageShape } from './augment.js';
 import { predictHow } from './calibrate.js';
 import { Check, type CheckOptions } from './check.js';
 import { divergence, isClassifier, klSum } from './divergence.js';
@@ -76,7 +76,16 @@ const WARM = 1 / 8;
  * @returns the tuned model, or the given one where the divergence on samples held back did not fall
  * @throws BitnibbleError `data-mismatch`; `no-gradient` where TensorFlow.js's backend cannot differentiate a layer
  */
-export async function tuneModel(
+export function tuneModel(
+  tf: TensorFlow,
+  float: QuantizableModel,
+  quantized: QuantizedModel,
+  options: TuneOptions,
+): Promise<{ model: QuantizedModel; report: TuneReport }> {
+  return withShortGradients(tf, () => tune(tf, float, quantized, options));
+}
+
+async function tune(
   tf: TensorFlow,
   float: QuantizableModel,
   quantized: QuantizedModel,
@@ -134,13 +143,15 @@ export async function tuneModel(
     const latents = all.flatMap(({ latent }) => latent ?? []);
     const others = all.map(({ other }) => other);
     const random = randomNumbers(seed);
+    const images = kinds.length > 0 ? samples[0] : undefined;
+    const pixels = (images?.dataSync() ?? new Float32Array(0)) as Float32Array;
     for (let step = 0; step < steps; step++) {
       const chosen = sample(tuned, Math.min(stepSize, tuned), random);
       const [x, wanted] = tf.tidy(() => {
-        const places = tf.tensor1d(Int32Array.from(chosen), 'int32');
-        const own = samples.map((values) => tf.gather(values, places));
-        const changed = kinds.length === 0 ? own : [augment(tf, own[0] as Tensor4D, kinds, random)];
-        return [changed, [teacher.predict(changed)].flat() as Tensor[]];
+        const own = images
+          ? [changedImages(tf, images, pixels, chosen, kinds, random)]
+          : gathered(tf, samples, chosen);
+        return [own, [teacher.predict(own)].flat() as Tensor[]];
       }) as [Tensor[], Tensor[]];
       for (const tunable of all) tunable.begin();
       const { value, grads } = gradientsOf(tf, float.file, [...latents, ...others], () => {
@@ -196,10 +207,33 @@ export async function tuneModel(
   }
 }
 
+function gathered(tf: TensorFlow, samples: readonly Tensor[], chosen: Uint32Array): Tensor[] {
+  const places = tf.tensor1d(Int32Array.from(chosen), 'int32');
+  return samples.map((values) => tf.gather(values, places));
+}
+
+/** @param pixels of the images, read once */
+function changedImages(
+  tf: TensorFlow,
+  { shape: all, dtype }: Tensor,
+  pixels: Float32Array,
+  chosen: Uint32Array,
+  kinds: readonly Augmentation[],
+  random: (n: number) => number,
+): Tensor {
+  const shape = [chosen.length, ...all.slice(1)] as unknown as ImageShape;
+  const size = sizeOf(all.slice(1));
+  const batch = new Float32Array(chosen.length * size);
+  for (const [i, place] of chosen.entries())
+    batch.set(pixels.subarray(place * size, (place + 1) * size), i * size);
+  augment(batch, shape, kinds, random);
+  return tf.tensor(batch, [...shape], dtype);
+}
+
 function lossOf(tf: TensorFlow, wanted: readonly Tensor[], outputs: readonly Tensor[], kind: OutputKind) {
   if (isClassifier(outputs, kind)) {
     const [p, q] = [wanted[0] as Tensor, outputs[0] as Tensor];
-    return tf.div(klSum(tf, p, q, kind), p.shape[0] as number).asScalar();
+    return tf.div(klSum(tf, p, q, kind), p.size / (p.shape.at(-1) as number)).asScalar();
   }
   return tf.addN(outputs.map((q, i) => tf.mean(tf.squaredDifference(wanted[i] as Tensor, q)))).asScalar();
 }

@@ -2,6 +2,7 @@ import type { Dataset, Preprocessing } from '../../data/index.js';
 import { BitnibbleError } from '../../errors.js';
 import type { Kernels } from '../../kernels/types.js';
 import type { QuantizableModel } from '../../model.js';
+import { type PartNumber, WHOLE } from '../../packed/part-number.js';
 import type { SchemeName } from '../../schemes/types.js';
 import { sizeOf } from '../../shape.js';
 import type { TensorFlow } from '../../tfjs/types.js';
@@ -17,8 +18,9 @@ import { measureSensitivity, type SensitivityRow } from '../sensitivity.js';
 import { foldBatchNorm } from '../transform/fold.js';
 import { measureActivations } from './activations.js';
 import { estimateSeconds } from './estimate.js';
+import { mergeReports, type PartialReport, placesOf, type ReportWork, shareOf } from './parts.js';
 import { type Predictions, predictAll } from './predict.js';
-import { finite, RowMeasure, type RowVariant, type Unplaced } from './rows.js';
+import { finite, RowMeasure, type RowVariant } from './rows.js';
 import type { Report, ReportCalibration, ReportSensitivity, ReportWeight, Task } from './types.js';
 
 /** Parts of the work, in their order. */
@@ -95,6 +97,16 @@ export async function measureReport(
   model: QuantizableModel,
   options: ReportOptions,
 ): Promise<Report> {
+  return mergeReports([await measureReportPart(backend, model, options, WHOLE)]);
+}
+
+/** Some of {@link measureReport}: a part that `mergeReports` joins with the others. Every part evaluates the float model. */
+export async function measureReportPart(
+  backend: Backend,
+  model: QuantizableModel,
+  options: ReportOptions,
+  number: PartNumber,
+): Promise<PartialReport> {
   const { kernels, dataset, preprocess, limit, batchSize = 100, calibration, seed = 0 } = options;
   const { onProgress, mixes = 4, bins = 64 } = options;
   const seconds: { part: string; seconds: number }[] = [];
@@ -107,14 +119,14 @@ export async function measureReport(
   const reporting = (part: ReportPart) => (done: number, total: number) => onProgress?.(part, done, total);
   const given = { ...(preprocess ? { preprocess } : {}), batchSize };
   const predict = { ...given, ...(limit ? { limit } : {}) };
-  const warnings = new Set<string>();
+  const warnings: { place: number; text: string }[] = [];
 
   if (calibration) tensorFlowFor(backend, calibration.tf);
   const float = await timed('float model', () =>
     predictAll(backend, model, dataset, {
       ...predict,
       onProgress: reporting('float'),
-      onWarning: (text) => warnings.add(text),
+      onWarning: (text) => warnings.push({ place: 0, text }),
     }),
   );
   const task = taskOf(model, dataset, float);
@@ -141,26 +153,59 @@ export async function measureReport(
       onProgress: (own, all) => part === 'first' && onProgress?.(part, own, all),
     },
   });
-  const addAll = async (variants: readonly RowVariant[]) => {
-    total = variants.length * float.samples;
-    for (const [i, variant] of variants.entries()) {
-      done = i * float.samples;
-      for (const warning of await measure.add(variant)) warnings.add(warning);
-    }
-  };
-  const [first, ...others] = CALIBRATED_VARIANTS.map(
+  const calibratedRows = CALIBRATED_VARIANTS.map(
     (variant): RowVariant => ({ ...variant, kind: 'calibrated', isMain: true }),
   );
-  if (calibration && first) await timed('first calibrated row', () => addAll([first]));
-  const { quantize, evaluate } = (measure.rows.at(-1) as Unplaced).seconds;
-  options.onEstimate?.(
-    estimateSeconds({
-      ...{ evaluation: evaluate, rounded: rounded.length },
-      ...(calibration ? { calibration: { seconds: quantize, rows: others.length + mixes } } : {}),
-    }),
-  );
+  const work: ReportWork = {
+    ...{ rounded: rounded.length, evaluated: float.samples },
+    ...(calibration
+      ? {
+          calibration: {
+            samples: Math.min(calibration.samples ?? 2048, calibration.dataset.count),
+            ...{ rows: calibratedRows.length, mixes },
+          },
+        }
+      : {}),
+  };
+  const all = placesOf(work);
+  const share = shareOf(work, number);
+  const rows: PartialReport['rows'][number][] = [];
+  const addAll = async (variants: readonly (readonly [place: number, RowVariant])[]) => {
+    total = variants.length * float.samples;
+    for (const [i, [place, variant]] of variants.entries()) {
+      done = i * float.samples;
+      const { row, notes } = await measure.measure(variant);
+      rows.push({ place, row });
+      warnings.push(...notes.map((text) => ({ place, text })));
+    }
+  };
+  const ownOf = (own: readonly number[], of: readonly number[], variants: readonly RowVariant[]) =>
+    variants.flatMap((variant, i) => {
+      const place = of[i] ?? 0;
+      return own.includes(place) ? [[place, variant] as const] : [];
+    });
+  const [first, ...others] = ownOf(share.calibrated, all.calibrated, calibratedRows);
+  const ownRounded = ownOf(share.rounded, all.rounded, rounded);
+  const needsSensitivity = share.sensitivity.length + share.mixes.length > 0;
+  if (calibration) await timed('first calibrated row', () => addAll(first ? [first] : []));
+  const { quantize, evaluate } = (rows[0]?.row ?? measure.first).seconds;
+  // Without a row that was calibrated, nobody knows how long it takes.
+  if (first || !(calibration && needsSensitivity))
+    options.onEstimate?.(
+      estimateSeconds({
+        ...{ evaluation: evaluate, rounded: ownRounded.length },
+        ...(first
+          ? {
+              calibration: {
+                ...{ seconds: quantize, rows: others.length + share.mixes.length },
+                sensitivity: needsSensitivity,
+              },
+            }
+          : {}),
+      }),
+    );
   part = 'rounding';
-  await timed('rounded without data', () => addAll(rounded));
+  await timed('rounded without data', () => addAll(ownRounded));
 
   let calibrated: ReportCalibration | undefined;
   let activations: Report['activations'];
@@ -168,52 +213,60 @@ export async function measureReport(
     const { tf: own, ...unlabelled } = calibration;
     const tf = tensorFlowFor(backend, own);
     const samples = { ...given, ...unlabelled };
-    const { rows: sensitivity, ...report } = await timed('sensitivity of each layer', () =>
-      measureSensitivity(tf, source, {
-        ...{ kernels, seed, ...samples },
-        onProgress: reporting('sensitivity'),
-      }),
+    const measured = await timed('sensitivity of each layer', () =>
+      needsSensitivity
+        ? measureSensitivity(tf, source, {
+            ...{ kernels, seed, ...samples },
+            onProgress: reporting('sensitivity'),
+          })
+        : undefined,
     );
-    for (const warning of report.warnings) warnings.add(warning);
-    calibrated = {
-      ...{ data: calibration.dataset.name, samples: report.samples, compared: report.compared },
-      granularity: 'channel',
-      sensitivity: sensitivity.map(jsonOf),
-    };
+    const [place = 0] = all.sensitivity;
+    warnings.push(...(measured?.warnings ?? []).map((text) => ({ place, text })));
+    if (measured)
+      calibrated = {
+        ...{ data: calibration.dataset.name, samples: measured.samples, compared: measured.compared },
+        ...{ granularity: 'channel', sensitivity: measured.rows.map(jsonOf) },
+      };
     part = 'calibration';
-    await timed('calibrated, and mixed', () => addAll([...others, ...mixedVariants(sensitivity, mixes)]));
+    const mixed = ownOf(share.mixes, all.mixes, measured ? mixedVariants(measured.rows, mixes) : []);
+    await timed('calibrated, and mixed', () => addAll([...others, ...mixed]));
     activations = await timed('ranges of activations', () =>
-      measureActivations(tf, source, {
-        ...samples,
-        samples: Math.min(ACTIVATION_SAMPLES, samples.samples ?? ACTIVATION_SAMPLES),
-        bytes: ACTIVATION_BYTES,
-        onProgress: reporting('activations'),
-      }),
+      share.activations.length === 0
+        ? undefined
+        : measureActivations(tf, source, {
+            ...samples,
+            samples: Math.min(ACTIVATION_SAMPLES, samples.samples ?? ACTIVATION_SAMPLES),
+            bytes: ACTIVATION_BYTES,
+            onProgress: reporting('activations'),
+          }),
     );
   }
   const weights = await timed('histograms', () =>
-    histogramsOf(source, kernels, bins, reporting('histograms')),
+    share.histograms.length === 0 ? undefined : histogramsOf(source, kernels, bins, reporting('histograms')),
   );
   const { confusion } = measure;
   return {
-    ...{ file: model.file, parameters: model.parameters, floatBytes: 4 * model.parameters },
-    folded: folded.length,
-    data: { name: dataset.name, samples: float.samples },
-    task,
-    distance: isClassifier(
-      float.outputs.map(({ shape }) => ({ shape: [float.samples, ...shape] })),
-      outputs,
-    )
-      ? 'kullback-leibler'
-      : 'squared-error',
-    rows: measure.finish(),
-    ...(confusion ? { confusion } : {}),
-    weights,
+    about: {
+      ...{ file: model.file, parameters: model.parameters, floatBytes: 4 * model.parameters },
+      folded: folded.length,
+      data: { name: dataset.name, samples: float.samples },
+      task,
+      distance: isClassifier(
+        float.outputs.map(({ shape }) => ({ shape: [float.samples, ...shape] })),
+        outputs,
+      )
+        ? 'kullback-leibler'
+        : 'squared-error',
+      ...(confusion ? { confusion } : {}),
+      ...{ seed, left: leftOut(task, calibration !== undefined) },
+    },
+    ...{ done: Object.values(share).flat(), count: all.count },
+    ...{ float: measure.first, rows, warnings },
     ...(calibrated ? { calibration: calibrated } : {}),
     ...(activations ? { activations } : {}),
-    ...{ seed, seconds },
-    warnings: [...warnings],
-    left: leftOut(task, calibration !== undefined),
+    ...(weights ? { weights } : {}),
+    seconds,
   };
 }
 

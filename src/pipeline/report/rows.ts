@@ -28,9 +28,21 @@ export type Unplaced = Omit<ReportRow, 'isPareto'>;
 /** In the order of a report, whatever was measured first. */
 const KINDS: readonly ReportRow['kind'][] = ['float', 'data-free', 'calibrated', 'mixed'];
 
+/** All rows by their kind, each kind in the order given, with the Pareto front marked. */
+export function placeRows(given: readonly Unplaced[]): ReportRow[] {
+  const rows = [...given].sort((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind));
+  const placed = rows.map(({ bytes, classes, divergence }) => ({
+    bytes,
+    quality: classes ? classes.top1 : divergence === null ? Number.NaN : -divergence,
+  }));
+  const front = paretoFront(placed);
+  return rows.map((row, i) => ({ ...row, isPareto: front[i] === true }));
+}
+
 /** Measures rows one by one, each against the float model. */
 export class RowMeasure {
-  readonly rows: Unplaced[] = [];
+  /** The row of the float model. */
+  readonly first: Unplaced;
   readonly #backend: Backend;
   readonly #model: QuantizableModel;
   readonly #float: Predictions;
@@ -39,7 +51,7 @@ export class RowMeasure {
   readonly #confusion: readonly Count[] | undefined;
   readonly #labels: Int32Array;
 
-  /** @param float predictions of the model itself, whose row is the first */
+  /** @param float predictions of the model itself */
   constructor(backend: Backend, model: QuantizableModel, float: Predictions, options: RowOptions) {
     this.#backend = backend;
     this.#model = model;
@@ -51,12 +63,12 @@ export class RowMeasure {
       this.#answers = scoreOf(float, this.#labels, task.outputs);
       this.#confusion = confusionOf({ labels: this.#labels, answers: this.#answers.answers });
     }
-    this.rows.push({
+    this.first = {
       ...{ name: 'float32', kind: 'float', isMain: true, bytes: 4 * model.parameters, ratio: 1 },
       ...{ bitsPerWeight: 32, divergence: 0, tensors: [] },
       ...this.#classes(float),
       seconds: { quantize: 0, evaluate: float.seconds },
-    });
+    };
   }
 
   /** Of the float model; undefined where there are no classes. */
@@ -64,14 +76,18 @@ export class RowMeasure {
     return this.#confusion;
   }
 
-  /** Quantizes and evaluates. @returns remarks on the calibration */
-  async add({ kind, isMain, ...variant }: RowVariant): Promise<readonly string[]> {
+  /** Quantizes and evaluates. @returns the row, and remarks on the calibration */
+  async measure({
+    kind,
+    isMain,
+    ...variant
+  }: RowVariant): Promise<{ row: Unplaced; notes: readonly string[] }> {
     const { dataset, predict, apply, outputs } = this.#options;
     const start = performance.now();
     const made = (await applyVariant(this.#backend, this.#model, variant, apply)) as AppliedVariant;
     const quantize = (performance.now() - start) / 1000;
     const predictions = await predictAll(this.#backend, made.model, dataset, predict);
-    this.rows.push({
+    const row: Unplaced = {
       ...{ name: variant.name, kind, isMain, recipe: variant.recipe ?? {} },
       bytes: made.bytes,
       ratio: (4 * this.#model.parameters) / made.bytes,
@@ -80,19 +96,8 @@ export class RowMeasure {
       ...this.#classes(predictions),
       tensors: tensorsOf(made),
       seconds: { quantize, evaluate: predictions.seconds },
-    });
-    return made.notes;
-  }
-
-  /** All rows by their kind, each kind as it was measured, with the Pareto front marked. */
-  finish(): ReportRow[] {
-    const rows = [...this.rows].sort((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind));
-    const placed = rows.map(({ bytes, classes, divergence }) => ({
-      bytes,
-      quality: classes ? classes.top1 : divergence === null ? Number.NaN : -divergence,
-    }));
-    const front = paretoFront(placed);
-    return rows.map((row, i) => ({ ...row, isPareto: front[i] === true }));
+    };
+    return { row, notes: made.notes };
   }
 
   #classes(predictions: Predictions): { classes?: ClassResults } {

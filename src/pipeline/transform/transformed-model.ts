@@ -28,6 +28,7 @@ export class TransformedModel implements QuantizableModel {
   readonly architecture: JsonObject | undefined;
   readonly kerasVersion: string;
   readonly backend: string;
+  readonly trainingConfig: JsonObject | undefined;
   readonly weights: readonly WeightInfo[];
   readonly parameters: number;
   readonly changed: ReadonlySet<string>;
@@ -43,6 +44,7 @@ export class TransformedModel implements QuantizableModel {
     this.architecture = changes.architecture ?? base.architecture;
     this.kerasVersion = base.kerasVersion;
     this.backend = base.backend;
+    this.trainingConfig = base.trainingConfig;
     this.weights = changes.weights ?? base.weights;
     this.parameters = this.weights.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     this.#scaled = changes.scaled ?? new Map();

@@ -1,3 +1,4 @@
+import { seenPlaces } from '../../network/operations/sequences.js';
 import type { Tensor, TensorFlow } from '../types.js';
 import { activate, softmax } from './activations.js';
 import { type LayerSpec, type Shape, spec } from './define.js';
@@ -100,6 +101,8 @@ const einsumDense: LayerSpec<EinsumConfig> = {
 
 export interface MultiHeadConfig {
   readonly numHeads: number;
+  /** Heads of keys and values, where they are fewer: each serves as many heads of queries in a row. */
+  readonly keyHeads?: number | null;
   readonly keyDim: number;
   readonly valueDim?: number | null;
   readonly useBias?: boolean;
@@ -109,6 +112,10 @@ export interface MultiHeadConfig {
   /** What each input is: `query`, `value`, `key`, `queryMask`, ...: Keras's argument names in camel case. */
   readonly roles: readonly string[];
   readonly useCausalMask?: boolean;
+  /** Keys that are as far away as that, or farther, are not seen. */
+  readonly slidingWindow?: number | null;
+  /** Whether the heads' outputs are multiplied by `sigmoid` of a projection of the query. */
+  readonly useGate?: boolean;
   readonly returnAttentionScores?: boolean;
   /** Whether a query that may attend to nothing gives 0 instead of the mean of all values. */
   readonly zeroMasked?: boolean;
@@ -124,19 +131,18 @@ const roleOf = <T>(config: { roles: readonly string[] }, values: readonly T[], r
 function jointMask(
   tf: TensorFlow,
   masks: readonly (Tensor | undefined)[],
-  causal: [number, number] | undefined,
+  [rows, columns]: readonly [number, number],
+  { useCausalMask, slidingWindow }: Pick<MultiHeadConfig, 'useCausalMask' | 'slidingWindow'>,
 ) {
   let joint: Tensor | undefined;
   for (const mask of masks) {
     if (mask) joint = joint ? tf.mul(joint, tf.cast(mask, 'float32')) : tf.cast(mask, 'float32');
   }
-  if (causal) {
-    const [rows, columns] = causal;
-    const triangle = Float32Array.from({ length: rows * columns }, (_, i) =>
-      i % columns <= Math.floor(i / columns) ? 1 : 0,
-    );
-    const lower = tf.tensor(triangle, [1, rows, columns]);
-    joint = joint ? tf.mul(joint, lower) : lower;
+  const places = { use_causal_mask: useCausalMask === true, sliding_window: slidingWindow };
+  const seen = seenPlaces(places, rows, columns);
+  if (seen) {
+    const own = tf.tensor(seen, [1, rows, columns], 'float32');
+    joint = joint ? tf.mul(joint, own) : own;
   }
   return joint;
 }
@@ -154,6 +160,7 @@ const multiHead: LayerSpec<MultiHeadConfig> = {
   className: 'MultiHeadAttention',
   weights(config, shapes) {
     const { numHeads, keyDim, useBias } = config;
+    const keyHeads = config.keyHeads ?? numHeads;
     const valueDim = config.valueDim ?? keyDim;
     const query = roleOf(config, shapes, 'query') ?? [];
     const value = roleOf(config, shapes, 'value') ?? [];
@@ -169,8 +176,11 @@ const multiHead: LayerSpec<MultiHeadConfig> = {
     ];
     return [
       ...dense('query', [query.at(-1) ?? null, numHeads, keyDim], [numHeads, keyDim]),
-      ...dense('key', [key.at(-1) ?? null, numHeads, keyDim], [numHeads, keyDim]),
-      ...dense('value', [value.at(-1) ?? null, numHeads, valueDim], [numHeads, valueDim]),
+      ...dense('key', [key.at(-1) ?? null, keyHeads, keyDim], [keyHeads, keyDim]),
+      ...(config.useGate
+        ? dense('gate', [query.at(-1) ?? null, numHeads, valueDim], [numHeads, valueDim])
+        : []),
+      ...dense('value', [value.at(-1) ?? null, keyHeads, valueDim], [keyHeads, valueDim]),
       ...dense('attention_output', [numHeads, valueDim, width], [width]),
     ];
   },
@@ -222,9 +232,16 @@ export function mixHeads(
   };
   const { numHeads, keyDim } = config;
   const valueDim = config.valueDim ?? keyDim;
+  const keyHeads = config.keyHeads ?? numHeads;
   const q = project('query', 'btd,dnh->bnth', query, [numHeads, 1, keyDim]);
-  const k = project('key', 'bsd,dnh->bnsh', key, [numHeads, 1, keyDim]);
-  const v = project('value', 'bsd,dnh->bnsh', value, [numHeads, 1, valueDim]);
+  const shared = (x: Tensor): Tensor => {
+    const [batch, , columns, size] = x.shape as [number, number, number, number];
+    if (keyHeads === numHeads) return x;
+    const own = tf.tile(tf.reshape(x, [batch, keyHeads, 1, columns * size]), [1, 1, numHeads / keyHeads, 1]);
+    return tf.reshape(own, [batch, numHeads, columns, size]);
+  };
+  const k = shared(project('key', 'bsd,dnh->bnsh', key, [keyHeads, 1, keyDim]));
+  const v = shared(project('value', 'bsd,dnh->bnsh', value, [keyHeads, 1, valueDim]));
   const rows = query.shape[1] as number;
   const columns = value.shape[1] as number;
   const queryMask = input('queryMask');
@@ -232,10 +249,13 @@ export function mixHeads(
   const masks = [queryMask && tf.expandDims(queryMask, 2), ...keyMasks, input('attentionMask')].map((mask) =>
     mask?.rank === 3 ? tf.expandDims(mask, 1) : mask,
   );
-  const mask = jointMask(tf, masks, config.useCausalMask ? [rows, columns] : undefined);
+  const mask = jointMask(tf, masks, [rows, columns], config);
   const scores = tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(keyDim));
   const shares = attend(tf, scores, mask, config.zeroMasked);
-  return { mixed: tf.matMul(shares, v), shares };
+  const mixed = tf.matMul(shares, v);
+  if (!config.useGate) return { mixed, shares };
+  const gate = tf.sigmoid(project('gate', 'btd,dnh->bnth', query, [numHeads, 1, valueDim]));
+  return { mixed: tf.mul(mixed, gate), shares };
 }
 
 interface AttentionConfig {
@@ -277,11 +297,7 @@ const plainAttention = (className: 'Attention' | 'AdditiveAttention'): LayerSpec
     }
     const valueMask = input('valueMask');
     const rows = [query.shape[1] as number, value.shape[1] as number] as [number, number];
-    const mask = jointMask(
-      tf,
-      [valueMask && tf.expandDims(valueMask, 1)],
-      config.useCausalMask ? rows : undefined,
-    );
+    const mask = jointMask(tf, [valueMask && tf.expandDims(valueMask, 1)], rows, config);
     const shares = attend(tf, scores, mask);
     const queryMask = input('queryMask');
     const mixed = tf.matMul(shares, value);

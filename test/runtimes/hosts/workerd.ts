@@ -22,7 +22,7 @@ export default {
         load: (source, options) => loadNetwork(source, { ...options, module: runtime }),
       },
     ];
-    const hint = /import bitnibble\/\w+\.wasm and hand it in as "module"/;
+    const hint = /hand in bitnibble\/\w+\.wasm as "module"/;
     const closed = [
       { name: 'embedded', load: () => loadKernels(), code: 'no-compile', text: hint },
       { name: 'reader', load: () => loadDecoder(), code: 'no-compile', text: hint },

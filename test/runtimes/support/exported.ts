@@ -19,6 +19,8 @@ export interface Written {
 export interface PageCase {
   readonly written: Written;
   readonly told: object;
+  /** What it ends in, where the engine cannot run it: noticed when it can. */
+  readonly ends?: RegExp;
 }
 
 /**
@@ -42,21 +44,36 @@ export async function holdInPage(
   const server = await serve(site);
   const browser = await launch(chromium);
   try {
-    const found = await resultOf<number[][][]>(browser, `${server.origin}/plain/index.html`, 'outputs');
+    // A text is what a model ended in.
+    const found = await resultOf<(number[][] | string)[]>(
+      browser,
+      `${server.origin}/plain/index.html`,
+      'outputs',
+    );
     assert.is(found.length, cases.length);
-    cases.forEach(({ written: { label, letter, from } }, i) => {
+    const wrong = cases.flatMap(({ written: { label }, ends }, i) => {
+      const own = found[i];
+      const isRight = typeof own === 'string' ? ends?.test(own) : ends === undefined;
+      return isRight ? [] : `${label}: ${typeof own === 'string' ? own : 'runs now'}`;
+    });
+    assert.equal(wrong, []);
+    cases.forEach(({ written: { label, letter, from }, ends }, i) => {
+      if (ends) return;
+      const outputs = found[i] as number[][];
       const right = openNpz(readFileSync(from));
       const keys = right.names.filter((key) => new RegExp(`^${letter}\\d+$`).test(key));
       assert.ok(keys.length > 0, label);
-      assert.is(found[i]?.length, keys.length, `${label}: outputs`);
-      found[i]?.forEach((got, at) => {
+      assert.is(outputs.length, keys.length, `${label}: outputs`);
+      outputs.forEach((got, at) => {
         const want = Array.from(right.read(`${letter}${at}`).data as ArrayLike<number>, Number);
         assert.is(got.length, want.length, label);
         const error = worstOf(got, want);
         assert.ok(error <= 1e-4, `${label}: ${error}`);
       });
     });
-    process.stdout.write(`\nRAN: ${cases.length} models in Chromium ${browser.version()}\n`);
+    process.stdout.write(
+      `\nRAN: ${cases.filter(({ ends }) => !ends).length} models in Chromium ${browser.version()}\n`,
+    );
   } finally {
     await browser.close();
     server.close();

@@ -3,6 +3,7 @@ import {
   binary,
   float,
   floating,
+  moved,
   numberOf,
   ofOneType,
   spread,
@@ -222,8 +223,8 @@ const PAIRS: Readonly<Record<string, TensorOperation>> = {
     attributes: {},
     shape: spread,
     compute: (tf, [condition, ...given]) => {
-      const [x, y] = ofOneType(tf, given) as [Tensor, Tensor];
-      return tf.where(truth(tf, condition as Tensor), x, y);
+      const chosen = truth(tf, condition as Tensor);
+      return moved(tf, ofOneType(tf, given), (x, y) => tf.where(chosen, x as Tensor, y as Tensor));
     },
   },
 };

@@ -2,7 +2,17 @@ import type { Json } from '../../../model.js';
 import type { Tensor, TensorFlow } from '../../types.js';
 import { positiveAxis, type Shape } from '../define.js';
 import { getItem } from './slices.js';
-import { type Attributes, axesOf, float, numberOf, product, type TensorOperation, unary } from './spec.js';
+import {
+  type Attributes,
+  axesOf,
+  float,
+  moved,
+  numberOf,
+  product,
+  reversed,
+  type TensorOperation,
+  unary,
+} from './spec.js';
 
 const numbers = (value: Json | undefined): number[] =>
   [value ?? []].flat().map((n) => (n === null ? -1 : Number(n)));
@@ -138,7 +148,8 @@ const triangle = (isLower: boolean) =>
         const distance = (i % columns) - Math.floor(i / columns);
         return (isLower ? distance <= numberOf(k) : distance >= numberOf(k)) ? 1 : 0;
       });
-      return tf.where(tf.equal(tf.tensor(values, [rows, columns]), 1), x, tf.zerosLike(x));
+      const isKept = tf.equal(tf.tensor(values, [rows, columns]), 1);
+      return moved(tf, [x], (own) => tf.where(isKept, own as Tensor, tf.zerosLike(own as Tensor)));
     },
     { k: 0 },
   );
@@ -167,7 +178,7 @@ export const shapes: Readonly<Record<string, TensorOperation>> = {
   ),
   swapaxes: permuting(swapped, { axis1: 0, axis2: 1 }),
   moveaxis: permuting(movedAxes, { source: 0, destination: 0 }),
-  flip: unary((tf, x, { axis }) => tf.reverse(x, axesOf(axis, x.rank)), { axis: null }),
+  flip: unary((tf, x, { axis }) => reversed(tf, x, axesOf(axis, x.rank)), { axis: null }),
   roll: {
     ...unary(
       (tf, x, { shift, axis }) =>

@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from '../../../model.js';
 import type { Tensor, TensorFlow } from '../../types.js';
 import type { Shape } from '../define.js';
-import type { TensorOperation } from './spec.js';
+import { reversed, type TensorOperation } from './spec.js';
 
 /** One item of an index: `x[1]`, `x[1:5:2]`, `x[..., 0]`, `x[:, None]`. */
 type Item =
@@ -105,7 +105,7 @@ function sliced(tf: TensorFlow, x: Tensor, index: Json | undefined): Tensor {
   });
   let out = x;
   const turned = windows.flatMap(({ step }, axis) => (step < 0 ? [axis] : []));
-  if (turned.length > 0) out = tf.reverse(out, turned);
+  if (turned.length > 0) out = reversed(tf, out, turned);
   const begin = windows.map(({ from, step }, axis) =>
     step < 0 ? (x.shape[axis] as number) - 1 - from : from,
   );

@@ -68,6 +68,19 @@ export const float = (tf: TensorFlow, x: Tensor): Tensor =>
 /** Truth of numbers. A cast to bool keeps the last byte of a number on the WebAssembly backend: 256 becomes false. */
 export const truth = (tf: TensorFlow, x: Tensor): Tensor => (x.dtype === 'bool' ? x : tf.notEqual(x, 0));
 
+/**
+ * Moves or chooses truth values by way of whole numbers. The WebAssembly backend of TensorFlow.js 4.22 takes them for numbers of
+ * four bytes: its `reverse` and `where` give other values, and write outside of the result's memory.
+ */
+export function moved(tf: TensorFlow, all: readonly Tensor[], move: (...all: Tensor[]) => Tensor): Tensor {
+  if (!all.every(({ dtype }) => dtype === 'bool')) return move(...all);
+  return tf.cast(move(...all.map((x) => tf.cast(x, 'int32'))), 'bool');
+}
+
+/** `tf.reverse`, of truth values too. */
+export const reversed = (tf: TensorFlow, x: Tensor, axes: number | number[]): Tensor =>
+  moved(tf, [x], (own) => tf.reverse(own as Tensor, axes));
+
 export const numberOf = (value: Json | undefined, fallback = 0): number =>
   typeof value === 'number' ? value : fallback;
 

@@ -1,0 +1,284 @@
+// The runtime beside LiteRT.js and onnxruntime-web in Chromium, one thread, all from one local server: milliseconds a sample in
+// turns in one page, and milliseconds from nothing (a new profile, an empty cache, an open page that has loaded no engine) to the
+// first answer; also from the start of the navigation, most of which is Chromium opening a page.
+//
+//   npm run bench:browser -- [--quick] [model.h5 | model.keras ...]
+//
+// Models: examples/cifar10 and examples/mobilenet for a sample, examples/digits for the first answer. The peers' int8 models are what
+// ai-edge-quantizer and ONNX Runtime's quantizer make of our float32 exports (`node scripts/peers-env.js`): 8 bits of weights and
+// activations, calibrated on the samples that are timed. `node scripts/runtimes.js litertjs onnxruntime` has the engines. What is
+// missing is named and left out.
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { build } from 'esbuild';
+import {
+  chromiumPath,
+  litertJsDir,
+  onnxruntimeDir,
+  peersDir,
+  pythonOf,
+  root,
+  run,
+} from '../scripts/lib/project.js';
+import { table } from '../src/cli/table.js';
+import { writeNpy } from '../src/formats/npy.js';
+import { loadKernels } from '../src/kernels/index.js';
+import { liteRtModelFile } from '../src/litert/index.js';
+import { openKeras } from '../src/node/models.js';
+import { onnxModelFiles } from '../src/onnx/index.js';
+import { packedBytes } from '../src/packed/index.js';
+import { quantizeModel } from '../src/pipeline/quantize.js';
+import { loadNetwork } from '../src/runtime/index.js';
+import { sizeOf } from '../src/shape.js';
+import { launch, resultOf } from '../test/runtimes/support/chromium.js';
+import { serve } from '../test/runtimes/support/server.js';
+
+const isQuick = process.argv.includes('--quick');
+const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
+const example = (name: string) => path.join(root, 'examples', name, `${name}.h5`);
+const models =
+  given.length > 0 ? given : isQuick ? [example('cifar10')] : ['cifar10', 'mobilenet'].map(example);
+const [rounds, starts] = isQuick ? [11, 5] : [61, 15];
+const SAMPLES = 16;
+const missing = new Set<string>();
+const site = mkdtempSync(path.join(tmpdir(), 'bitnibble-bench-'));
+const at = (name: string) => path.join(site, name);
+const kernels = await loadKernels();
+
+/** Engines in the page: `open(file, shape)` gives a function that answers a sample. */
+const PAGE = `
+export const bitnibble = async (file) => {
+  const { loadNetwork } = await import('./bitnibble.js');
+  const network = await loadNetwork(await fetch(file));
+  return (x) => network.run(x);
+};
+let loaded;
+export const litert = async (file, shape) => {
+  const { loadAndCompile, loadLiteRt, Tensor } = await import('./litert.js');
+  loaded ??= loadLiteRt(new URL('.', location.href).href);
+  await loaded;
+  const bytes = new Uint8Array(await (await fetch(file)).arrayBuffer());
+  const model = await loadAndCompile(bytes, { accelerator: 'wasm' });
+  const [input] = model.getInputDetails();
+  return async (x) => {
+    const tensor = new Tensor(x, [1, ...shape]);
+    const [result] = Object.values(await model.run({ [input.name]: tensor }));
+    const values = result.toTypedArray().slice();
+    result.delete();
+    tensor.delete();
+    return values;
+  };
+};
+export const onnx = async (file, shape) => {
+  const ort = await import('./ort.wasm.bundle.min.mjs');
+  Object.assign(ort.env.wasm, { numThreads: 1, wasmPaths: new URL('.', location.href).href });
+  const session = await ort.InferenceSession.create(new Uint8Array(await (await fetch(file)).arrayBuffer()));
+  const [name] = session.inputNames;
+  const [out] = session.outputNames;
+  return async (x) => (await session.run({ [name]: new ort.Tensor('float32', x, [1, ...shape]) }))[out].data;
+};
+export const sampleOf = (shape, seed) => {
+  let state = seed + 1;
+  return Float32Array.from({ length: shape.reduce((n, d) => n * d, 1) }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  });
+};
+`;
+const html = (script: string) => `<!doctype html><meta charset="utf-8"><title>Bench</title>
+<script type="importmap">{ "imports": { "@litertjs/wasm-utils": "./wasm-utils.js" } }</script>
+<script type="module">${script}</script>`;
+
+interface Candidate {
+  readonly name: string;
+  readonly engine: 'bitnibble' | 'litert' | 'onnx';
+  readonly file: string;
+}
+
+const sample = (shape: readonly number[], seed: number): Float32Array => {
+  let state = seed + 1;
+  return Float32Array.from({ length: sizeOf(shape) }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  });
+};
+
+/** The site: engines that are there, and the page's module. @returns the engines */
+async function engines(): Promise<ReadonlySet<Candidate['engine']>> {
+  const all = new Set<Candidate['engine']>(['bitnibble']);
+  writeFileSync(at('engines.js'), PAGE);
+  await build({
+    ...{ entryPoints: { bitnibble: path.join(root, 'dist/runtime/index.js') }, outdir: site, bundle: true },
+    ...{ format: 'esm', splitting: true, minify: true, target: 'es2022', logLevel: 'error' },
+  });
+  const litert = litertJsDir();
+  if (existsSync(path.join(litert, 'core/dist/index.js'))) {
+    all.add('litert');
+    copyFileSync(path.join(litert, 'core/dist/index.js'), at('litert.js'));
+    copyFileSync(path.join(litert, 'wasm-utils/dist/index.js'), at('wasm-utils.js'));
+    for (const file of readdirSync(path.join(litert, 'core/wasm')))
+      copyFileSync(path.join(litert, 'core/wasm', file), at(file));
+  } else missing.add('LiteRT.js: node scripts/runtimes.js litertjs');
+  const ort = path.join(onnxruntimeDir(), 'onnxruntime-web/dist');
+  if (existsSync(ort)) {
+    all.add('onnx');
+    for (const file of readdirSync(ort).filter((name) =>
+      /^ort\.wasm\.bundle\.min\.mjs$|^ort-wasm-simd-threaded\.(mjs|wasm)$/.test(name),
+    ))
+      copyFileSync(path.join(ort, file), at(file));
+  } else missing.add('onnxruntime-web: node scripts/runtimes.js onnxruntime');
+  return all;
+}
+
+/** A Keras model as files of the site for each engine. */
+async function candidates(
+  file: string,
+  has: ReadonlySet<Candidate['engine']>,
+): Promise<{ readonly shape: readonly number[]; readonly all: readonly Candidate[] }> {
+  const name = path.basename(file, path.extname(file));
+  const model = await openKeras(file);
+  const [port, ...others] = (await loadNetwork(model)).inputs;
+  if (!port || others.length > 0) throw new Error(`${file}: expected a network of one input`);
+  const { shape } = port;
+  const recipe = { default: { scheme: 'int4', granularity: 'channel', scale: 'absmax' } } as const;
+  writeFileSync(at(`${name}.safetensors`), packedBytes(quantizeModel(model, recipe, { kernels }).model));
+  const float = at(`${name}.onnx`);
+  writeFileSync(float, Buffer.concat([...onnxModelFiles(model, { weights: 'float' }).model()]));
+  writeFileSync(at(`${name}.tflite`), Buffer.concat([...liteRtModelFile(model, { batch: 1 }).pieces()]));
+  model.close();
+  const all: Candidate[] = [{ name: 'bitnibble, int4', engine: 'bitnibble', file: `${name}.safetensors` }];
+  if (has.has('litert')) all.push({ name: 'LiteRT.js, float32', engine: 'litert', file: `${name}.tflite` });
+  if (has.has('onnx')) all.push({ name: 'onnxruntime-web, float32', engine: 'onnx', file: `${name}.onnx` });
+  const inputs = at('inputs.npy');
+  const values = new Float32Array(SAMPLES * sizeOf(shape));
+  for (let i = 0; i < SAMPLES; i++) values.set(sample(shape, i), i * sizeOf(shape));
+  writeFileSync(inputs, writeNpy({ data: values, shape: [SAMPLES, ...shape] }));
+  const peers = async (what: string, ...args: readonly string[]) => {
+    const { status, output } = await run(pythonOf(peersDir), [
+      path.join(root, 'bench/exports_peers.py'),
+      ...args,
+    ]);
+    if (status !== 0) missing.add(`${what} of ${name}: ${output.trim().split('\n').at(-1)}`);
+  };
+  if (!existsSync(pythonOf(peersDir))) missing.add('models of the peers: node scripts/peers-env.js');
+  else {
+    const folder = mkdtempSync(path.join(site, 'made-'));
+    const take = (engine: Candidate['engine'], label: string, made: string, to: string) => {
+      if (!existsSync(path.join(folder, made))) return;
+      copyFileSync(path.join(folder, made), at(to));
+      all.push({ name: label, engine, file: to });
+    };
+    if (has.has('litert')) {
+      await peers('int8 models', 'quantize-litert', at(`${name}.tflite`), inputs, folder);
+      take('litert', 'LiteRT.js, int8', 'static8-floats.tflite', `${name}-int8.tflite`);
+      take('litert', 'LiteRT.js, int8 weights', 'dynamic8.tflite', `${name}-weights8.tflite`);
+    }
+    if (has.has('onnx')) {
+      await peers('int8 model', 'quantize-onnx', float, inputs, folder);
+      take('onnx', 'onnxruntime-web, int8', 'int8.onnx', `${name}-int8.onnx`);
+    }
+  }
+  return { shape, all };
+}
+
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[values.length >> 1] as number;
+
+/** Medians of times and of their ratios to those of the first, in turns. */
+const timesTable = (
+  all: readonly { readonly name: string }[],
+  times: readonly (readonly number[])[],
+  digits: number,
+): string =>
+  table(
+    ['Engine', 'ms', 'Shortest', 'Of the first'],
+    all.map(({ name }, i) => {
+      const own = times[i] as readonly number[];
+      const ratios = own.map((ms, turn) => ms / (times[0]?.[turn] as number));
+      return [name, median(own).toFixed(digits), Math.min(...own).toFixed(digits), median(ratios).toFixed(2)];
+    }),
+  );
+
+const browserPath = chromiumPath();
+if (!existsSync(browserPath)) throw new Error(`${browserPath}: expected Chromium`);
+const has = await engines();
+const server = await serve(site);
+try {
+  for (const file of models) {
+    const { shape, all } = await candidates(file, has);
+    writeFileSync(
+      at('turns.html'),
+      html(`
+import * as engines from './engines.js';
+const all = ${JSON.stringify(all)};
+const shape = ${JSON.stringify(shape)};
+async function turns() {
+  const runs = [];
+  for (const { engine, file } of all) runs.push(await engines[engine](file, shape));
+  const inputs = Array.from({ length: ${SAMPLES} }, (_, i) => engines.sampleOf(shape, i));
+  const times = runs.map(() => []);
+  for (let round = -5; round < ${rounds}; round++)
+    for (const [i, answer] of runs.entries()) {
+      const start = performance.now();
+      for (let k = 0; k < 8; k++) await answer(inputs[(8 * round + 40 + k) % ${SAMPLES}]);
+      if (round >= 0) times[i].push((performance.now() - start) / 8);
+    }
+  return times;
+}
+globalThis.times = turns();`),
+    );
+    const browser = await launch(browserPath);
+    try {
+      const times = await resultOf<number[][]>(browser, `${server.origin}/plain/turns.html`, 'times');
+      console.log(
+        `${path.basename(file)} in Chromium, one sample, one thread, medians of ${rounds} turns of 8 runs`,
+      );
+      console.log(timesTable(all, times, 2));
+    } finally {
+      await browser.close();
+    }
+  }
+  const { shape, all } = await candidates(example('digits'), has);
+  const first = all.filter(({ name }) => /int[48]$/.test(name));
+  const times = first.map(() => [] as number[]);
+  const withPage = first.map(() => [] as number[]);
+  const browser = await launch(browserPath);
+  try {
+    // The first turn, which starts parts of Chromium, does not count.
+    for (let turn = -1; turn < starts; turn++)
+      for (const [i, { engine, file }] of first.entries()) {
+        writeFileSync(
+          at('first.html'),
+          html(`
+import { ${engine}, sampleOf } from './engines.js';
+globalThis.first = (async () => {
+  const shape = ${JSON.stringify(shape)};
+  const begun = performance.now();
+  const answer = await ${engine}(${JSON.stringify(file)}, shape);
+  const values = await answer(sampleOf(shape, 0));
+  if (values.length === 0) throw new Error('no answer');
+  return [performance.now() - begun, performance.now()];
+})();`),
+        );
+        // Each page has a profile of its own: nothing is cached.
+        const url = `${server.origin}/plain/first.html`;
+        const [own, all] = await resultOf<[number, number]>(browser, url, 'first');
+        if (turn < 0) continue;
+        times[i]?.push(own);
+        withPage[i]?.push(all);
+      }
+  } finally {
+    await browser.close();
+  }
+  console.log(
+    `digits.h5 from an empty page to the first answer in Chromium, medians of ${starts} new profiles in turns`,
+  );
+  console.log(timesTable(first, times, 0));
+  console.log('the same from the start of the navigation');
+  console.log(timesTable(first, withPage, 0));
+} finally {
+  server.close();
+  rmSync(site, { recursive: true, force: true });
+}
+for (const what of missing) console.log(`not measured: ${what}`);
