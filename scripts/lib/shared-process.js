@@ -60,8 +60,9 @@ export class SharedProcess {
     });
   }
 
+  /** Whatever a test file left open, or listens for. */
   close() {
-    this.#child?.kill();
+    this.#child?.kill('SIGKILL');
     this.#child = undefined;
   }
 }

@@ -43,7 +43,10 @@ const COUNTING = ['lstm_tagger', 'keras1_text', 'transformer', 'masked'];
 /** Networks of several inputs. */
 const SEVERAL = ['masked', 'attention', 'grouped_attention', 'encoder_decoder', 'graph_siamese', 'merges'];
 
-for (const name of [...NETWORKS, ...SEVERAL.slice(1)]) {
+/** `npm run check` has a minute (`BITNIBBLE_FEW`). */
+const FEW = ['mobilenet_v2', 'lstm_tagger', 'transformer', 'attention'];
+
+for (const name of process.env.BITNIBBLE_FEW === '1' ? FEW : [...NETWORKS, ...SEVERAL.slice(1)]) {
   test(`${name}: never worse than without data, and every kernel is accounted for`, async () => {
     const model = await openKeras(fileOf(name));
     const { loadLayersModel } = await import('../../src/tfjs/load.js');

@@ -3,7 +3,7 @@ import path from 'node:path';
 import ts from 'typescript';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { need, root, run, tempDir, typescript } from './support/needs.js';
+import { need, root, run, tempDir, typescript } from '../support/needs.js';
 
 const test = suite('loadTensorFlow');
 const native = need(test, 'tfjs-node');

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { root, run } from './needs.js';
+import { root, run } from '../support/needs.js';
 
 const test = suite('scripts/test.js');
 

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { need, root, run, runPython, typescript } from './needs.js';
+import { need, root, run, runPython, typescript } from '../support/needs.js';
 
 const test = suite('needs');
 const python = need(test, 'python');
