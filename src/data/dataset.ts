@@ -70,8 +70,8 @@ export interface Dataset {
    * Steps through the samples.
    *
    * @throws RangeError at the call, not at the first step, for a batch size or limit below 1, an index out of range or
-   *   a preprocess of another number of channels; BitnibbleError `data-mismatch` at the step of a sample with NaN or
-   *   infinity, or with an integer that is no float32
+   *   a preprocess of another number of channels; BitnibbleError `too-large` at the call for a batch of more than 2 GiB,
+   *   `data-mismatch` at the step of a sample with NaN or infinity, or with an integer that is no float32
    */
   batches(options?: BatchOptions): IterableIterator<Batch>;
   /** Closes the file that samples are read from; absent where they are in memory. */
@@ -147,12 +147,26 @@ export function sampleDataset(given: SampleDataset): Dataset {
       if (!Number.isInteger(batchSize) || batchSize < 1) {
         throw new RangeError(expected('batchSize', 'an integer of at least 1', batchSize, name));
       }
+      requireRoom(Math.min(batchSize, order.length), inputShape, name);
       const map = channelMap(preprocess, inputShape.at(-1) ?? 1, name);
       const fill = dtype === 'uint8' ? byteFiller(map) : floatFiller(map);
       const put = (out: Float32Array, to: number, index: number) => fill(out, to, sample(index));
       return steps(name, order, batchSize, sizeOf(inputShape), put, labels);
     },
   };
+}
+
+/** Bytes of a batch at most. */
+const MOST_BYTES = 2 ** 31;
+
+/** @throws BitnibbleError `too-large` */
+function requireRoom(samples: number, shape: readonly number[], name: string): void {
+  const bytes = 4 * samples * sizeOf(shape);
+  if (bytes > MOST_BYTES)
+    throw new BitnibbleError(
+      'too-large',
+      `${name}: a batch of ${samples} samples [${shape}] takes ${bytes} bytes as float32, expected at most ${MOST_BYTES}: smaller samples, or fewer in a batch`,
+    );
 }
 
 /** Which sample comes at each step. */

@@ -7,6 +7,7 @@ import {
   type Dataset,
   type Preprocess,
   parsePreprocess,
+  sampleDataset,
   samplesFrom,
 } from '../../src/data/index.js';
 
@@ -100,6 +101,20 @@ test('wrong options are refused at the call', () => {
   refuses({ batchSize: 1, preprocess: { std: [1, 0] } }, /"std"/);
   refuses({ batchSize: 1, preprocess: { scale: Number.NaN } }, /"scale"/);
   refuses({ batchSize: 1, preprocess: { mean: Number.POSITIVE_INFINITY } }, /"mean"/);
+});
+
+test('a batch that no array can hold is refused at the call, before a sample is read', () => {
+  const large = sampleDataset({
+    ...{ name: 'large', inputShape: [8192, 8192, 3], count: 64, dtype: 'uint8' },
+    sample: () => assert.unreachable() as never,
+  });
+  assert.throws(
+    () => large.batches({ batchSize: 4 }),
+    (error: Error & { code?: string }) =>
+      error.code === 'too-large' &&
+      error.message.includes('a batch of 4 samples [8192,8192,3] takes 3221225472 bytes'),
+  );
+  large.batches({ batchSize: 4, limit: 2 });
 });
 
 test('arrays that do not fit are refused', () => {
