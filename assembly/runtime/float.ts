@@ -134,6 +134,7 @@ export function depthwise(layer: Layer, x: usize, out: usize, slot: usize): void
   const tap = layer.panelBytes;
   const low = f32x4.splat(layer.low);
   const high = f32x4.splat(layer.high);
+  const inThrees = areThrees(layer);
   let most = i32x4.splat(0);
   let least = most;
   let row = x;
@@ -154,13 +155,48 @@ export function depthwise(layer: Layer, x: usize, out: usize, slot: usize): void
         let s1 = s0;
         let s2 = s0;
         let s3 = s0;
-        for (let run = layer.table; run < tableEnd; run += RUN, w += tap) {
-          const q = from + at + <usize>load<u32>(run);
-          const k = v128.load(w);
-          s0 = madd(s0, v128.load(q), k);
-          s1 = madd(s1, v128.load(q + second), k);
-          s2 = madd(s2, v128.load(q + third), k);
-          s3 = madd(s3, v128.load(q + fourth), k);
+        if (inThrees && count == 4) {
+          //     x0 x1 x2 x3 x4 x5      six activations for three taps of four pixels, where twelve are read otherwise
+          //     k0 k1 k2 ->  s0
+          //        k0 k1 k2 ->  s1 ...
+          for (let run = layer.table; run < tableEnd; run += 3 * RUN) {
+            let q = from + at + <usize>load<u32>(run);
+            let k = v128.load(w);
+            w += tap;
+            s0 = madd(s0, v128.load(q), k);
+            q += stride;
+            const x1 = v128.load(q);
+            s1 = madd(s1, x1, k);
+            q += stride;
+            const x2 = v128.load(q);
+            s2 = madd(s2, x2, k);
+            q += stride;
+            const x3 = v128.load(q);
+            s3 = madd(s3, x3, k);
+            q += stride;
+            const x4 = v128.load(q);
+            k = v128.load(w);
+            w += tap;
+            s0 = madd(s0, x1, k);
+            s1 = madd(s1, x2, k);
+            s2 = madd(s2, x3, k);
+            s3 = madd(s3, x4, k);
+            k = v128.load(w);
+            w += tap;
+            s0 = madd(s0, x2, k);
+            s1 = madd(s1, x3, k);
+            s2 = madd(s2, x4, k);
+            s3 = madd(s3, v128.load(q + stride), k);
+          }
+        } else {
+          for (let run = layer.table; run < tableEnd; run += RUN, w += tap) {
+            const q = from + at + <usize>load<u32>(run);
+            const k = v128.load(w);
+            s0 = madd(s0, v128.load(q), k);
+            s1 = madd(s1, v128.load(q + second), k);
+            s2 = madd(s2, v128.load(q + third), k);
+            s3 = madd(s3, v128.load(q + fourth), k);
+          }
         }
         s0 = clamp(f32x4.add(s0, bias), low, high);
         s1 = clamp(f32x4.add(s1, bias), low, high);
@@ -185,6 +221,19 @@ export function depthwise(layer: Layer, x: usize, out: usize, slot: usize): void
     }
   }
   keepRange(slot, most, least);
+}
+
+/** Whether taps come in threes side by side, as far apart as output pixels: rows of a 3 x 3 kernel at stride and dilation 1. */
+function areThrees(layer: Layer): bool {
+  if (layer.runs % 3 != 0) return false;
+  const stride = layer.stridePixel;
+  const end = layer.table + <usize>layer.runs * RUN;
+  for (let run = layer.table; run < end; run += 3 * RUN) {
+    const first = <usize>load<u32>(run);
+    if (<usize>load<u32>(run + RUN) != first + stride) return false;
+    if (<usize>load<u32>(run + 2 * RUN) != first + 2 * stride) return false;
+  }
+  return true;
 }
 
 /**
