@@ -1,4 +1,4 @@
-// A network on several engines, one sample at a time, one thread, in turns in one process: milliseconds, and how many times as long
+// A network on several engines, one sample at a time, one thread unless said, in turns in one process: milliseconds, and how many times as long
 // as the runtime at int4.
 //
 //   npm run bench:engines -- [--quick] [model.h5 | model.keras]      examples/cifar10/cifar10.h5 by default
@@ -16,6 +16,7 @@ import { exportPython, onnxruntimeDir, root, run } from '../scripts/lib/project.
 import { table } from '../src/cli/table.js';
 import { loadKernels } from '../src/kernels/index.js';
 import { openKeras } from '../src/node/models.js';
+import { loadNetwork as loadInThreads } from '../src/node/runtime.js';
 import { loadTensorFlow } from '../src/node/tfjs.js';
 import { onnxModelFiles } from '../src/onnx/index.js';
 import { quantizeModel } from '../src/pipeline/quantize.js';
@@ -65,6 +66,12 @@ for (const [scheme, scale] of SCHEMES) {
     const network = await loadNetwork(packed, { weights });
     engines.push({ name: `bitnibble, ${scheme}, ${weights}`, run: () => network.run(next()) });
   }
+  if (scheme !== 'int4') continue;
+  const shared = await loadInThreads(packed, { weights: 'decoded', threads: 2 });
+  engines.push({
+    name: `bitnibble, int4, ${shared.summary().threads.count} threads`,
+    run: () => shared.run(next()),
+  });
 }
 engines.push({ name: 'bitnibble, float32', run: () => first.run(next()) });
 
@@ -154,14 +161,15 @@ const sorted = times.map((all) => all.sort((a, b) => a - b));
 const shortest = (i: number) => sorted[i]?.[0] as number;
 const medians = sorted.map((all) => all[all.length >> 1] as number);
 console.log(
-  `${path.basename(file)}, one sample, one thread, medians of ${rounds} runs in turns, the shortest behind`,
+  `${path.basename(file)}, one sample, one thread unless said, medians of ${rounds} runs in turns, the shortest behind`,
 );
 console.log(
   table(
-    ['Engine', 'ms', 'Shortest', 'Of the first'],
+    ['Engine', 'ms', 'Shortest', 'Of the first', 'Shortest, of its'],
     engines.map(({ name }, i) => [
       ...[name, (medians[i] as number).toFixed(2), shortest(i).toFixed(2)],
       ((medians[i] as number) / (medians[0] as number)).toFixed(2),
+      (shortest(i) / shortest(0)).toFixed(2),
     ]),
   ),
 );
