@@ -141,6 +141,8 @@ test('the loss has its second term for classes of images alone, and a gradient t
   assert.ok(some > none);
   assert.ok(Math.abs(twice - none - 2 * (some - none)) < 1e-4 * twice);
   assert.is(at(1, 'numbers'), at(0, 'numbers'));
+  const stagesOf = (kind: OutputKind) => tuningLoss(tf, exact, rounded, { kind, stageWeight: 1 }).stages;
+  assert.equal([stagesOf('logits'), stagesOf('numbers')], [3, 0]);
   const loss = tuningLoss(tf, exact, rounded, { kind: 'probabilities', stageWeight: 1 });
   const before = tf.memory().numTensors;
   const wanted = tf.tidy(() => loss.wanted([x]));

@@ -2,7 +2,7 @@ import type { Network, NetworkNode, Shape } from '../../network/types.js';
 import type { LoadedNetwork } from '../../tfjs/load.js';
 import type { LayersModel, Scalar, Tensor, TensorFlow } from '../../tfjs/types.js';
 
-/** Default of `TuneOptions.stageWeight`. */
+/** Default of `TuneOptions.stageWeight`; shared by all stages. */
 export const STAGE_WEIGHT = 0.03;
 
 /**
@@ -63,7 +63,7 @@ export function inverseVariances(tf: TensorFlow, values: readonly Tensor[]): Ten
 
 /**
  * The mean of the squared errors of the activations at the ends of stages, each over its variance in the float network, as
- * `BRECQ` (Li et al., ICLR 2021, arXiv 2102.05426, section 3.2) compares what blocks give, though here all at once:
+ * BRECQ (Li et al., ICLR 2021, arXiv 2102.05426) compares what blocks give, though here all at once:
  *
  *     1/K sum over k of  mean((f_k - q_k)^2) / var(f_k)
  *

@@ -6,6 +6,8 @@ import { inverseVariances, stageLoss, withStages } from './stages.js';
 
 /** What tuning descends on. */
 export interface TuningLoss {
+  /** Ends of stages that are compared; 0 where outputs alone are. */
+  readonly stages: number;
   /** What the float network makes of a batch, in one pass: outputs, and what is compared within it. */
   wanted(x: readonly Tensor[]): Tensor[];
   /** How far the quantized network is from it. */
@@ -37,6 +39,7 @@ export function tuningLoss(
   const apply = (model: LayersModel, x: readonly Tensor[]) =>
     [model.apply(x.length === 1 ? (x[0] as Tensor) : [...x], { training: false })].flat() as Tensor[];
   return {
+    stages,
     wanted: (x) => {
       const values = apply(teacher, x);
       return [...values, ...inverseVariances(tf, values.slice(count))];
