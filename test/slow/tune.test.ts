@@ -23,12 +23,19 @@ const preprocess = { scale: 1 / 255 };
 
 test('signs without calibration: tuning takes most of the divergence away, twice the same way', async () => {
   const model = await openKeras(path.join(digits, 'digits.h5'));
-  for (const coding of [
-    { scheme: 'binary', scaleDtype: 'F32' },
-    { scheme: 'binary', granularity: 'group', groupSize: 100, scaleDtype: 'F16' },
-    { scheme: 'int2', granularity: 'tensor', scale: 'absmax', scaleDtype: 'F32' },
+  const mixed = [
+    { weight: 'conv1/*', scheme: 'int4' },
+    { weight: 'conv3/*', scheme: 'int2' },
+  ] as const;
+  for (const recipe of [
+    { default: { scheme: 'binary', scaleDtype: 'F32' } },
+    { default: { scheme: 'binary', granularity: 'group', groupSize: 100, scaleDtype: 'F16' } },
+    { default: { scheme: 'int2', granularity: 'tensor', scale: 'absmax', scaleDtype: 'F32' } },
+    { default: { scheme: 'binary' }, rules: mixed },
   ] as const) {
-    const { model: base } = quantizeModel(model, { default: coding }, { kernels });
+    const { model: base, report: rounding } = quantizeModel(model, recipe, { kernels });
+    const schemes = new Set(rounding.tensors.map(({ result }) => result).filter((name) => name !== 'kept'));
+    assert.is(schemes.size, 'rules' in recipe ? 3 : 1);
     const options = {
       ...{ kernels, dataset, preprocess, samples: 128, steps: 25, augment: [] },
       ...{ latentRate: 0.01, rate: 0.01 },
@@ -39,7 +46,7 @@ test('signs without calibration: tuning takes most of the divergence away, twice
     assert.is(report.tuned, 112);
     assert.is(report.checked, 16);
     const { before: start, after } = report.divergence;
-    assert.ok(after < 0.7 * start, `${coding.scheme}: ${start} to ${after}`);
+    assert.ok(after < 0.7 * start, `${JSON.stringify(recipe)}: ${start} to ${after}`);
     assert.not(report.keptUntuned);
     assert.ok(report.changedCodes > 0);
     const again = await tuneModel(tf, model, base, options);
