@@ -3,7 +3,7 @@ import type { KernelModule } from '../kernels/instance.js';
 import type { ModelSource } from '../model.js';
 import { openQuick, takeQuick } from '../packed/quick.js';
 import type { OpenShard } from '../packed/shards/beside.js';
-import type { Spawn } from './crew.js';
+import type { CrewPlan, Spawn } from './crew.js';
 import { plainDecoder } from './decoder.js';
 import type { Later } from './later.js';
 import { RunnableNetwork } from './network.js';
@@ -104,7 +104,7 @@ export async function loadWith(
   if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS)
     throw new RangeError(expected('threads', `an integer from 1 to ${MOST_THREADS}`, threads));
   const crews = threads > 1 ? await later.threads() : undefined;
-  const crew = crews?.planCrew(options) ?? { count: 1 };
+  let crew: CrewPlan = crews?.planCrew(options) ?? { count: 1 };
   const kernelsOf = (kernels: 'plain' | 'all') =>
     later.kernels({
       ...{ backend, isShared: crew.spawn !== undefined, isPlain: kernels === 'plain' },
@@ -133,7 +133,7 @@ export async function loadWith(
   const { kernels } = program;
   if (crews && crew.spawn && kernels.shared) {
     program.crew = new crews.Crew(kernels, kernels.shared, crew.count, place, crew.spawn);
-    await program.crew.ready(crews.PATIENCE);
+    crew = await program.crew.started(crew);
   }
   const outputs = network.outputs.map(({ name }, i) => ({
     ...{ name, shape: plan.outputs[i]?.shape ?? [], dtype: 'float32' as const },

@@ -40,11 +40,12 @@ export interface StaticServer {
  * Serves a folder on 127.0.0.1, with ETags and ranges (not under `?whole`), as `/FILE` and `/plain/FILE`, `/isolated/FILE` (cross-origin isolation),
  * `/strict/FILE` (a strict content security policy that allows WebAssembly) and `/no-wasm/FILE` (one that does not).
  * @param isKept files are read and hashed once, for benchmarks
+ * @param policy of `/FILE`
  */
-export async function serve(folder: string, isKept = false): Promise<StaticServer> {
+export async function serve(folder: string, isKept = false, policy = 'plain'): Promise<StaticServer> {
   const kept = isKept ? new Map<string, Served>() : undefined;
   const server = createServer((request, response) => {
-    answer(folder, request, response, kept).catch((error) => response.destroy(error));
+    answer({ folder, kept, usual: policy }, request, response).catch((error) => response.destroy(error));
   });
   // A connection that the server ends after 5 idle seconds may be the one that a client has just chosen: its fetch then fails.
   server.keepAliveTimeout = 0;
@@ -73,15 +74,20 @@ async function served(file: string, kept: Map<string, Served> | undefined): Prom
   return found;
 }
 
+interface Site {
+  readonly folder: string;
+  readonly kept: Map<string, Served> | undefined;
+  readonly usual: string;
+}
+
 async function answer(
-  folder: string,
+  { folder, kept, usual }: Site,
   request: IncomingMessage,
   response: ServerResponse,
-  kept: Map<string, Served> | undefined,
 ): Promise<void> {
   const { pathname, searchParams } = new URL(request.url ?? '', 'http://localhost');
   const [, first = '', ...rest] = decodeURIComponent(pathname).split('/');
-  const policy = first in POLICIES ? first : 'plain';
+  const policy = first in POLICIES ? first : usual;
   const file = path.join(folder, ...(first in POLICIES ? [] : [first]), ...rest);
   const found = file.startsWith(folder) && (await served(file, kept));
   if (!found) return void response.writeHead(404).end();
