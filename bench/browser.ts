@@ -1,9 +1,10 @@
 // The runtime beside LiteRT.js and onnxruntime-web in Chromium, one thread, all from one local server: milliseconds a sample in
-// turns in one page, and milliseconds from nothing (a new profile, an empty cache, an open page that has loaded no engine) to the
-// first answer; also from the start of the navigation, most of which is Chromium opening a page.
+// turns in one page, and milliseconds from an idle page that has loaded no engine, in a new profile with an empty cache, to the
+// first answer. The clock starts in the page, with the first request.
 //
-//   npm run bench:browser -- [--quick] [model.h5 | model.keras ...]
+//   npm run bench:browser -- [--quick] [--first] [model.h5 | model.keras ...]
 //
+// --first leaves out the turns in one page.
 // Models: examples/cifar10 and examples/mobilenet for a sample, examples/digits for the first answer. The peers' int8 models are what
 // ai-edge-quantizer and ONNX Runtime's quantizer make of our float32 exports (`node scripts/peers-env.js`): 8 bits of weights and
 // activations, calibrated on the samples that are timed. `node scripts/runtimes.js litertjs onnxruntime` has the engines. What is
@@ -35,6 +36,7 @@ import { launch, resultOf } from '../test/runtimes/support/chromium.js';
 import { serve } from '../test/runtimes/support/server.js';
 
 const isQuick = process.argv.includes('--quick');
+const isFirst = process.argv.includes('--first');
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const example = (name: string) => path.join(root, 'examples', name, `${name}.h5`);
 const models =
@@ -46,53 +48,54 @@ const site = mkdtempSync(path.join(tmpdir(), 'bitnibble-bench-'));
 const at = (name: string) => path.join(site, name);
 const kernels = await loadKernels();
 
-/** Engines in the page: `open(file, shape)` gives a function that answers a sample. */
-const PAGE = `
-export const bitnibble = async (file) => {
-  const { loadNetwork } = await import('./bitnibble.js');
-  const network = await loadNetwork(await fetch(file));
-  return (x) => network.run(x);
+/** Engines in a page: `(file, shape)` gives a function that answers a sample. The file travels while the code does. */
+const ENGINES = {
+  bitnibble: `async (file) => {
+    const coming = fetch(file);
+    const { loadNetwork } = await import('./bitnibble.js');
+    const network = await loadNetwork(coming);
+    return (x) => network.run(x);
+  }`,
+  litert: `async (file, shape) => {
+    const coming = fetch(file).then((response) => response.arrayBuffer());
+    const { loadAndCompile, loadLiteRt, Tensor } = await import('./litert.js');
+    await (globalThis.loaded ??= loadLiteRt(new URL('.', location.href).href));
+    const model = await loadAndCompile(new Uint8Array(await coming), { accelerator: 'wasm' });
+    const [input] = model.getInputDetails();
+    return async (x) => {
+      const tensor = new Tensor(x, [1, ...shape]);
+      const [result] = Object.values(await model.run({ [input.name]: tensor }));
+      const values = result.toTypedArray().slice();
+      result.delete();
+      tensor.delete();
+      return values;
+    };
+  }`,
+  onnx: `async (file, shape) => {
+    const coming = fetch(file).then((response) => response.arrayBuffer());
+    const ort = await import('./ort.wasm.bundle.min.mjs');
+    Object.assign(ort.env.wasm, { numThreads: 1, wasmPaths: new URL('.', location.href).href });
+    const session = await ort.InferenceSession.create(new Uint8Array(await coming));
+    const [name] = session.inputNames;
+    const [out] = session.outputNames;
+    return async (x) => (await session.run({ [name]: new ort.Tensor('float32', x, [1, ...shape]) }))[out].data;
+  }`,
 };
-let loaded;
-export const litert = async (file, shape) => {
-  const { loadAndCompile, loadLiteRt, Tensor } = await import('./litert.js');
-  loaded ??= loadLiteRt(new URL('.', location.href).href);
-  await loaded;
-  const bytes = new Uint8Array(await (await fetch(file)).arrayBuffer());
-  const model = await loadAndCompile(bytes, { accelerator: 'wasm' });
-  const [input] = model.getInputDetails();
-  return async (x) => {
-    const tensor = new Tensor(x, [1, ...shape]);
-    const [result] = Object.values(await model.run({ [input.name]: tensor }));
-    const values = result.toTypedArray().slice();
-    result.delete();
-    tensor.delete();
-    return values;
-  };
-};
-export const onnx = async (file, shape) => {
-  const ort = await import('./ort.wasm.bundle.min.mjs');
-  Object.assign(ort.env.wasm, { numThreads: 1, wasmPaths: new URL('.', location.href).href });
-  const session = await ort.InferenceSession.create(new Uint8Array(await (await fetch(file)).arrayBuffer()));
-  const [name] = session.inputNames;
-  const [out] = session.outputNames;
-  return async (x) => (await session.run({ [name]: new ort.Tensor('float32', x, [1, ...shape]) }))[out].data;
-};
-export const sampleOf = (shape, seed) => {
+type Engine = keyof typeof ENGINES;
+const SAMPLE_OF = `(shape, seed) => {
   let state = seed + 1;
   return Float32Array.from({ length: shape.reduce((n, d) => n * d, 1) }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return state / 2 ** 32;
   });
-};
-`;
+}`;
 const html = (script: string) => `<!doctype html><meta charset="utf-8"><title>Bench</title>
 <script type="importmap">{ "imports": { "@litertjs/wasm-utils": "./wasm-utils.js" } }</script>
 <script type="module">${script}</script>`;
 
 interface Candidate {
   readonly name: string;
-  readonly engine: 'bitnibble' | 'litert' | 'onnx';
+  readonly engine: Engine;
   readonly file: string;
 }
 
@@ -105,9 +108,8 @@ const sample = (shape: readonly number[], seed: number): Float32Array => {
 };
 
 /** The site: engines that are there, and the page's module. @returns the engines */
-async function engines(): Promise<ReadonlySet<Candidate['engine']>> {
-  const all = new Set<Candidate['engine']>(['bitnibble']);
-  writeFileSync(at('engines.js'), PAGE);
+async function engines(): Promise<ReadonlySet<Engine>> {
+  const all = new Set<Engine>(['bitnibble']);
   await build({
     ...{ entryPoints: { bitnibble: path.join(root, 'dist/runtime/index.js') }, outdir: site, bundle: true },
     ...{ format: 'esm', splitting: true, minify: true, target: 'es2022', logLevel: 'error' },
@@ -134,7 +136,7 @@ async function engines(): Promise<ReadonlySet<Candidate['engine']>> {
 /** A Keras model as files of the site for each engine. */
 async function candidates(
   file: string,
-  has: ReadonlySet<Candidate['engine']>,
+  has: ReadonlySet<Engine>,
 ): Promise<{ readonly shape: readonly number[]; readonly all: readonly Candidate[] }> {
   const name = path.basename(file, path.extname(file));
   const model = await openKeras(file);
@@ -164,7 +166,7 @@ async function candidates(
   if (!existsSync(pythonOf(peersDir))) missing.add('models of the peers: node scripts/peers-env.js');
   else {
     const folder = mkdtempSync(path.join(site, 'made-'));
-    const take = (engine: Candidate['engine'], label: string, made: string, to: string) => {
+    const take = (engine: Engine, label: string, made: string, to: string) => {
       if (!existsSync(path.join(folder, made))) return;
       copyFileSync(path.join(folder, made), at(to));
       all.push({ name: label, engine, file: to });
@@ -203,20 +205,23 @@ const timesTable = (
 const browserPath = chromiumPath();
 if (!existsSync(browserPath)) throw new Error(`${browserPath}: expected Chromium`);
 const has = await engines();
-const server = await serve(site);
-try {
-  for (const file of models) {
-    const { shape, all } = await candidates(file, has);
-    writeFileSync(
-      at('turns.html'),
-      html(`
-import * as engines from './engines.js';
+const server = await serve(site, true);
+
+/** Milliseconds a sample in turns in one page. */
+async function turns(file: string): Promise<void> {
+  const { shape, all } = await candidates(file, has);
+  const page = `${path.basename(file)}.html`;
+  writeFileSync(
+    at(page),
+    html(`
+const engines = { ${Object.entries(ENGINES).map(([name, code]) => `${name}: ${code}`)} };
+const sampleOf = ${SAMPLE_OF};
 const all = ${JSON.stringify(all)};
 const shape = ${JSON.stringify(shape)};
 async function turns() {
   const runs = [];
   for (const { engine, file } of all) runs.push(await engines[engine](file, shape));
-  const inputs = Array.from({ length: ${SAMPLES} }, (_, i) => engines.sampleOf(shape, i));
+  const inputs = Array.from({ length: ${SAMPLES} }, (_, i) => sampleOf(shape, i));
   const times = runs.map(() => []);
   for (let round = -5; round < ${rounds}; round++)
     for (const [i, answer] of runs.entries()) {
@@ -227,56 +232,68 @@ async function turns() {
   return times;
 }
 globalThis.times = turns();`),
+  );
+  const browser = await launch(browserPath);
+  try {
+    const times = await resultOf<number[][]>(browser, `${server.origin}/plain/${page}`, 'times');
+    console.log(
+      `${path.basename(file)} in Chromium, one sample, one thread, medians of ${rounds} turns of 8 runs`,
     );
-    const browser = await launch(browserPath);
-    try {
-      const times = await resultOf<number[][]>(browser, `${server.origin}/plain/turns.html`, 'times');
-      console.log(
-        `${path.basename(file)} in Chromium, one sample, one thread, medians of ${rounds} turns of 8 runs`,
-      );
-      console.log(timesTable(all, times, 2));
-    } finally {
-      await browser.close();
-    }
+    console.log(timesTable(all, times, 2));
+  } finally {
+    await browser.close();
   }
-  const { shape, all } = await candidates(example('digits'), has);
-  const first = all.filter(({ name }) => /int[48]$/.test(name));
-  const times = first.map(() => [] as number[]);
-  const withPage = first.map(() => [] as number[]);
+}
+
+/** How long an open page idles before the clock starts, in milliseconds. */
+const IDLE = 500;
+
+/** Milliseconds from an idle page that has loaded no engine to its first answer. */
+async function firstAnswers(file: string): Promise<void> {
+  const { shape, all } = await candidates(file, has);
+  const engines = all.filter(({ name }) => /int[48]$/.test(name));
+  writeFileSync(at('idle.html'), html(''));
+  const times = engines.map(() => [] as number[]);
+  const chains = engines.map(() => '');
   const browser = await launch(browserPath);
   try {
     // The first turn, which starts parts of Chromium, does not count.
     for (let turn = -1; turn < starts; turn++)
-      for (const [i, { engine, file }] of first.entries()) {
-        writeFileSync(
-          at('first.html'),
-          html(`
-import { ${engine}, sampleOf } from './engines.js';
-globalThis.first = (async () => {
-  const shape = ${JSON.stringify(shape)};
-  const begun = performance.now();
-  const answer = await ${engine}(${JSON.stringify(file)}, shape);
-  const values = await answer(sampleOf(shape, 0));
-  if (values.length === 0) throw new Error('no answer');
-  return [performance.now() - begun, performance.now()];
-})();`),
-        );
-        // Each page has a profile of its own: nothing is cached.
-        const url = `${server.origin}/plain/first.html`;
-        const [own, all] = await resultOf<[number, number]>(browser, url, 'first');
-        if (turn < 0) continue;
-        times[i]?.push(own);
-        withPage[i]?.push(all);
+      for (const [i, candidate] of engines.entries()) {
+        // A profile of its own: nothing is cached.
+        const page = await browser.newPage();
+        await page.goto(`${server.origin}/plain/idle.html`);
+        await page.waitForTimeout(IDLE);
+        const [ms, chain] = await page.evaluate<[number, string]>(`(async () => {
+          const shape = ${JSON.stringify(shape)};
+          const begun = performance.now();
+          const answer = await (${ENGINES[candidate.engine]})(${JSON.stringify(candidate.file)}, shape);
+          const values = await answer((${SAMPLE_OF})(shape, 0));
+          const ms = performance.now() - begun;
+          if (values.length === 0) throw new Error('no answer');
+          const at = (time) => (time - begun).toFixed(0);
+          const requests = performance.getEntriesByType('resource').filter((entry) => entry.startTime >= begun);
+          return [ms, requests.map(({ name, startTime, responseEnd }) =>
+            '  ' + name.split('/').at(-1) + ' ' + at(startTime) + ' to ' + at(responseEnd)).join('\\n')];
+        })()`);
+        await page.close();
+        if (turn >= 0) times[i]?.push(ms);
+        chains[i] = chain;
       }
   } finally {
     await browser.close();
   }
+  const name = path.basename(file);
   console.log(
-    `digits.h5 from an empty page to the first answer in Chromium, medians of ${starts} new profiles in turns`,
+    `${name} from an idle page to the first answer in Chromium, medians of ${starts} new profiles in turns`,
   );
-  console.log(timesTable(first, times, 0));
-  console.log('the same from the start of the navigation');
-  console.log(timesTable(first, withPage, 0));
+  console.log(timesTable(engines, times, 0));
+  console.log(`requests of bitnibble in the last turn, ms from its start\n${chains[0]}`);
+}
+
+try {
+  if (!isFirst) for (const file of models) await turns(file);
+  await firstAnswers(isFirst && given[0] ? given[0] : example('digits'));
 } finally {
   server.close();
   rmSync(site, { recursive: true, force: true });

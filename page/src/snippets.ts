@@ -38,7 +38,7 @@ function running(file: Names, { inputs, outputs }: Extract<Runs, { runs: true }>
       note: `${note}. Any bundler takes it as it is; put the file where the page finds it.`,
       code: `import { loadNetwork } from 'bitnibble/runtime';
 
-const network = await loadNetwork(await fetch(${file.address}));
+const network = await loadNetwork(fetch(${file.address}));
 ${input}
 ${run}
 `,

@@ -1,8 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import {
+  type ComingSource,
   type LoadNetworkOptions,
   loadNetwork as loadSource,
-  type NetworkSource,
   type RunnableNetwork,
   type Spawn,
 } from '../runtime/index.js';
@@ -25,7 +25,7 @@ const spawn: Spawn = (workerData) => {
  * @throws BitnibbleError `not-found`, `unknown-format`, and what `loadNetwork` of `bitnibble/runtime` throws
  */
 export async function loadNetwork(
-  source: NetworkSource | string | URL,
+  source: ComingSource | string | URL,
   given: LoadNetworkOptions = {},
 ): Promise<RunnableNetwork> {
   const options = { spawn, ...given };

@@ -14,6 +14,8 @@ const NOTHING = new Proxy({} as Kernels, {
   get: (_, name) => {
     if (name === 'backend') return 'reference';
     if (name === 'base') return 0;
+    // It is no promise: who awaits it gets it.
+    if (name === 'then') return undefined;
     return name === 'memory' ? { buffer: new ArrayBuffer(0) } : () => undefined;
   },
 });
@@ -59,7 +61,7 @@ export async function whyNotRunnable(
     await prepare(
       LATER,
       hollow(model),
-      async () => new DryProgram(),
+      { kernelsOf: async () => NOTHING, programOf: () => new DryProgram() },
       { weights: 'packed' },
       (name, own) => fixedShape(name, own, shapes[name] ?? own?.map((n) => n ?? ANY), model.file),
     );

@@ -23,6 +23,10 @@ export interface Threads {
   readonly reason?: string;
 }
 
+export interface CrewPlan extends Threads {
+  readonly spawn?: Spawn;
+}
+
 interface Wish {
   readonly threads?: number;
   readonly spawn?: Spawn;
@@ -38,12 +42,7 @@ const inWorker: Spawn = (start) => {
 };
 
 /** Threads as they can be had: one, with a reason, where memory cannot be shared. */
-export function planCrew({
-  threads = 1,
-  spawn,
-  module,
-  backend,
-}: Wish): Threads & { readonly spawn?: Spawn } {
+export function planCrew({ threads = 1, spawn, module, backend }: Wish): CrewPlan {
   if (threads === 1) return { count: 1 };
   const one = (reason: string) => ({ count: 1, reason });
   if (backend === 'reference') return one('the reference runs in one thread');
@@ -61,8 +60,9 @@ export function planCrew({
 
 type Calls = Readonly<Record<string, (...args: number[]) => void>>;
 
-/** How long a network that is loaded waits for its threads. */
-export const PATIENCE = 2000;
+/** How long a network that is loaded waits for its threads, in milliseconds. */
+const PATIENCE = 2000;
+const NONE = `no thread started within ${PATIENCE} ms: bundlers have to keep thread-worker.js (docs/RUNTIME.md)`;
 
 /** Words of a job of so many parts. */
 const wordsOf = (parts: number) => JOB.parts + PART_WORDS * parts;
@@ -114,11 +114,13 @@ export class Crew {
     );
   }
 
-  /** Waits for the threads, at most so many milliseconds: what is not there takes no part. */
-  async ready(milliseconds: number): Promise<void> {
-    const end = performance.now() + milliseconds;
-    const isThere = () => Atomics.load(this.#words, JOB.ready) >= this.count - 1;
-    while (!isThere() && performance.now() < end) await new Promise((done) => setTimeout(done, 1));
+  /** Waits for the threads, but not for long: what is not there takes no part. @returns the plan, with a reason where none came */
+  async started(plan: CrewPlan): Promise<CrewPlan> {
+    const end = performance.now() + PATIENCE;
+    const there = () => Atomics.load(this.#words, JOB.ready);
+    while (there() < this.count - 1 && performance.now() < end)
+      await new Promise((done) => setTimeout(done, 1));
+    return there() > 0 ? plan : { ...plan, reason: NONE };
   }
 
   /** Parts that other threads computed so far. */

@@ -1,21 +1,8 @@
 import { BitnibbleError } from '../errors.js';
-import { exportsOf, type KernelModule } from '../kernels/instance.js';
+import { exportsOf } from '../kernels/instance.js';
 import { Refusal } from './refusal.js';
 import { aligned } from './tensor.js';
-import type { KernelName, Kernels } from './types.js';
-
-export type { KernelModule } from '../kernels/instance.js';
-
-export interface LoadRuntimeKernelsOptions {
-  /** `bitnibble/runtime.wasm`, compiled elsewhere, for hosts that refuse to compile bytes. */
-  readonly module?: KernelModule;
-  /** `'simd'` (default) or `'reference'`: the same bits without WebAssembly, many times slower. */
-  readonly backend?: 'simd' | 'reference';
-  /** In a memory that threads share. */
-  readonly isShared?: boolean;
-  /** Those alone that plain networks need. */
-  readonly isPlain?: boolean;
-}
+import type { KernelName, Kernels, LoadRuntimeKernelsOptions } from './types.js';
 
 /** What `assembly/runtime/index.ts` exports. */
 export type Abi = Readonly<Record<KernelName, (...args: number[]) => void>> & {
@@ -32,10 +19,6 @@ const STEP = 16;
 
 /** Bytes that kernels may read behind what they are given. */
 const OVERREAD = 64;
-
-/** Bytes of the modules, where there are any. */
-export const embedded = async () => (await import('../kernels/embedded-runtime.js')).kernelBytes();
-export const embeddedPlain = async () => (await import('../kernels/embedded-runtime-plain.js')).kernelBytes();
 
 /** Kernels of a module that was handed in, or of bytes: each call makes a new instance. @throws what compiling throws, `bad-module` */
 export async function kernelsOf(

@@ -1,10 +1,9 @@
 import type { ModelInfo, ModelSource } from '../model.js';
 import type { OpenNetwork } from '../network/open.js';
 import type { OpenShard } from '../packed/shards/beside.js';
-import type { LoadRuntimeKernelsOptions } from './kernels-simd.js';
 import type { Rows } from './rows.js';
 import type { Sharing } from './sharing.js';
-import type { Kernels } from './types.js';
+import type { Kernels, LoadRuntimeKernelsOptions } from './types.js';
 
 /** What most networks do without, and who needs it waits for. */
 export interface Later {
@@ -26,7 +25,6 @@ export interface Later {
     openShard?: OpenShard,
   ): Promise<Uint8Array>;
   ranges(model: ModelInfo): Promise<ReadonlyMap<string, number>>;
-  crew(): Promise<typeof import('./crew.js')>;
-  /** How threads share layers. */
-  sharing(): Promise<Sharing>;
+  /** Threads, and how they share layers. */
+  threads(): Promise<typeof import('./crew.js') & { readonly SHARING: Sharing }>;
 }

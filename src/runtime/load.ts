@@ -1,17 +1,16 @@
 import { BitnibbleError, expected } from '../errors.js';
+import type { KernelModule } from '../kernels/instance.js';
 import type { ModelSource } from '../model.js';
 import { openQuick, takeQuick } from '../packed/quick.js';
 import type { OpenShard } from '../packed/shards/beside.js';
-import type { Spawn } from './crew.js';
+import type { CrewPlan, Spawn } from './crew.js';
 import { plainDecoder } from './decoder.js';
-import type { KernelModule } from './kernels-simd.js';
 import type { Later } from './later.js';
 import { RunnableNetwork } from './network.js';
 import { MOST_THREADS } from './options.js';
-import { fixedShape, type Prepared, prepare } from './prepare.js';
+import { fixedShape, type Host, type Prepared, prepare } from './prepare.js';
 import { Program } from './program.js';
 import { Refusal } from './refusal.js';
-import type { Rows } from './rows.js';
 
 /** How a network is made ready to run. */
 export interface LoadNetworkOptions {
@@ -64,12 +63,25 @@ const MOST = 2 ** 31;
 /** What a network is loaded from: a packed file, or the index of its shards, as bytes, a response or a blob; or an open model. */
 export type NetworkSource = Uint8Array | ArrayBuffer | Response | Blob | ModelSource;
 
+/** The same, or what is still on its way. */
+export type ComingSource = NetworkSource | PromiseLike<NetworkSource>;
+
+const nothing = () => undefined;
+
+/** A source as a promise. One that is rejected counts as handled: where options are refused first, nobody waits for it. */
+export function settled(source: ComingSource): Promise<NetworkSource> {
+  const coming = Promise.resolve(source);
+  coming.catch(nothing);
+  return coming;
+}
+
 /** Makes a network ready to run. @param later loads what most networks do without */
 export async function loadWith(
   later: Later,
-  source: NetworkSource,
+  source: ComingSource,
   options: LoadNetworkOptions,
 ): Promise<RunnableNetwork> {
+  const coming = settled(source);
   const {
     weights = 'decoded',
     backend = 'simd',
@@ -91,40 +103,37 @@ export async function loadWith(
     throw new RangeError(expected('memoryLimit', 'bytes, above 0 and below 2 GiB', memoryLimit));
   if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS)
     throw new RangeError(expected('threads', `an integer from 1 to ${MOST_THREADS}`, threads));
-  const crews = threads > 1 ? await later.crew() : undefined;
-  const crew = crews?.planCrew(options) ?? { count: 1 };
-  const sharing = crews && (await later.sharing());
-  const kernelsOf = (kernels: Rows['kernels']) =>
+  const crews = threads > 1 ? await later.threads() : undefined;
+  let crew: CrewPlan = crews?.planCrew(options) ?? { count: 1 };
+  const kernelsOf = (kernels: 'plain' | 'all') =>
     later.kernels({
       ...{ backend, isShared: crew.spawn !== undefined, isPlain: kernels === 'plain' },
       ...(module ? { module } : {}),
     });
   // Most networks are plain: their kernels come while the file does.
   const [model, plain] = await Promise.all([
-    openSource(later, source, options, memoryLimit),
+    openSource(later, coming, options, memoryLimit),
     kernelsOf('plain'),
   ]);
   const stored = ranges === 'stored' ? await later.ranges(model) : undefined;
   let place = 0;
-  const programOf = async (needed: Rows['kernels']) => {
-    const kernels = needed === 'plain' || plain.hasAll ? plain : await kernelsOf('all');
-    const program = new Program(kernels, memoryLimit, crew.count, sharing);
-    if (crews && crew.spawn) place = program.allocate(crews.crewBytes(crew.count));
-    return program;
+  const host: Host = {
+    kernelsOf: async (needed) => (needed === 'plain' || plain.hasAll ? plain : kernelsOf('all')),
+    programOf(kernels) {
+      const program = new Program(kernels, memoryLimit, crew.count, crews?.SHARING);
+      if (crews && crew.spawn) place = program.allocate(crews.crewBytes(crew.count));
+      return program;
+    },
   };
   const { network, program, plan, inputs } = await finished(model.file, () =>
-    prepare(
-      later,
-      model,
-      programOf,
-      { weights, measures, ...(stored ? { ranges: stored } : {}) },
-      (name, own) => fixedShape(name, own, shapes[name], model.file),
+    prepare(later, model, host, { weights, measures, ...(stored ? { ranges: stored } : {}) }, (name, own) =>
+      fixedShape(name, own, shapes[name], model.file),
     ),
   );
   const { kernels } = program;
   if (crews && crew.spawn && kernels.shared) {
     program.crew = new crews.Crew(kernels, kernels.shared, crew.count, place, crew.spawn);
-    await program.crew.ready(crews.PATIENCE);
+    crew = await program.crew.started(crew);
   }
   const outputs = network.outputs.map(({ name }, i) => ({
     ...{ name, shape: plan.outputs[i]?.shape ?? [], dtype: 'float32' as const },
@@ -148,10 +157,11 @@ async function finished(file: string, prepared: () => Promise<Prepared>): Promis
 
 async function openSource(
   later: Later,
-  source: NetworkSource,
+  coming: Promise<NetworkSource>,
   { name = 'packed model', openShard }: LoadNetworkOptions,
   limit: number,
 ): Promise<ModelSource> {
+  const source = await coming;
   if (typeof source === 'object' && source !== null && 'weights' in source && 'read' in source) return source;
   const given = source as Exclude<NetworkSource, ModelSource>;
   const isBytes = given instanceof Uint8Array || given instanceof ArrayBuffer;

@@ -25,7 +25,7 @@ export interface NetworkPort {
 export interface NetworkSummary {
   readonly name: string;
   readonly backend: 'simd' | 'reference';
-  /** Threads that run it; where they are fewer than was asked, why. */
+  /** Threads that run it; where they are fewer than was asked, or none has started, why. */
   readonly threads: {
     readonly count: number;
     readonly reason?: string;

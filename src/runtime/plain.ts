@@ -5,14 +5,14 @@
  * @module bitnibble/runtime/plain
  */
 import { BitnibbleError, expected } from '../errors.js';
-import { embedded, kernelsOf } from './kernels-simd.js';
+import { kernelsOf } from './kernels-simd.js';
 import type { Later } from './later.js';
-import { type LoadNetworkOptions, loadWith, type NetworkSource } from './load.js';
+import { type ComingSource, type LoadNetworkOptions, loadWith, settled } from './load.js';
 import type { RunnableNetwork } from './network.js';
 import { FLOAT_ROWS } from './rows-float.js';
 
 export { BitnibbleError, type ErrorCode } from '../errors.js';
-export type { LoadNetworkOptions, NetworkSource } from './load.js';
+export type { ComingSource, LoadNetworkOptions, NetworkSource } from './load.js';
 export type { NetworkArray, NetworkInputs, NetworkPort, NetworkSummary, RunnableNetwork } from './network.js';
 
 const other = (name: string, what: string): never => {
@@ -24,6 +24,8 @@ const other = (name: string, what: string): never => {
 };
 const file = async (_: unknown, name: string) => other(name, 'packed files as they were written');
 
+const embedded = async () => (await import('../kernels/embedded-runtime.js')).kernelBytes();
+
 const NOTHING: Later = {
   kernels: (options) => kernelsOf(embedded, options),
   network: async (model) => other(model.file, 'networks of plain layers'),
@@ -32,8 +34,7 @@ const NOTHING: Later = {
   packed: file,
   body: file,
   ranges: async (model) => other(model.file, 'ranges: "sample"'),
-  crew: async () => other('the network', 'threads: 1'),
-  sharing: async () => other('the network', 'threads: 1'),
+  threads: async () => other('the network', 'threads: 1'),
 };
 
 /**
@@ -43,13 +44,14 @@ const NOTHING: Later = {
  *   `backend` and `ranges`, which are those of `bitnibble/runtime`
  */
 export async function loadNetwork(
-  source: NetworkSource,
+  source: ComingSource,
   options: Omit<LoadNetworkOptions, 'threads' | 'spawn' | 'backend' | 'ranges'> = {},
 ): Promise<RunnableNetwork> {
+  const coming = settled(source);
   for (const key of ['threads', 'spawn', 'backend', 'ranges'] as const)
     if (key in options)
       throw new TypeError(
         expected(key, 'nothing: an option of bitnibble/runtime', typeof options[key as never]),
       );
-  return loadWith(NOTHING, source, options);
+  return loadWith(NOTHING, coming, options);
 }

@@ -9,6 +9,7 @@ import type { ProductOptions } from './options.js';
 import { type Plan, planNetwork, requireOperations } from './plan.js';
 import type { Program } from './program.js';
 import { isPlanned, ownActivation, PLAIN_ROWS, type Rows } from './rows.js';
+import type { Kernels } from './types.js';
 import { hasLevels } from './weights.js';
 
 export interface Prepared {
@@ -18,24 +19,30 @@ export interface Prepared {
   readonly inputs: readonly NetworkPort[];
 }
 
+/** What a network is prepared for. */
+export interface Host {
+  /** At least those of plain networks, which are loaded first, or all. */
+  kernelsOf(needed: 'plain' | 'all'): Promise<Kernels>;
+  programOf(kernels: Kernels): Program;
+}
+
 /**
  * Turns a model into the steps of a program.
  *
  * @param later loads what plain networks do without
- * @param programOf makes the program for rows that need these kernels
  * @param shapeOf the shape of an input, without the batch, all lengths fixed
  * @throws BitnibbleError `unsupported-layer` and what opening a network throws
  */
 export async function prepare(
   later: Later,
   model: ModelSource,
-  programOf: (kernels: Rows['kernels']) => Promise<Program>,
+  host: Host,
   options: ProductOptions,
   shapeOf: (name: string, own: readonly (number | null)[] | undefined) => readonly number[],
 ): Promise<Prepared> {
   const plain = readPlain(model, model.weights);
   const { network, source } = plain ? { network: plain, source: model } : await later.network(model);
-  const rows = await rowsFor(later, network, source);
+  const { rows, kernels } = await rowsFor(later, network, source, host);
   requireOperations(network, source.file, rows);
   const inputs = network.inputs.map(({ name, value }) => {
     const { shape, dtype } = network.values[value] as {
@@ -45,24 +52,34 @@ export async function prepare(
     return { name, dtype, shape: shapeOf(name, shape?.slice(1)) };
   });
   const shapes = inputs.map(({ shape }) => shape);
-  const program = await programOf(rows.kernels);
+  const program = host.programOf(kernels);
   return { network, program, inputs, plan: planNetwork(program, network, source, shapes, options, rows) };
 }
 
-/** The fewest rows that compute a network. */
-async function rowsFor(later: Later, network: Network, source: CodedSource): Promise<Rows> {
+/** The fewest rows that compute a network, and their kernels, which come beside them. */
+async function rowsFor(
+  later: Later,
+  network: Network,
+  source: CodedSource,
+  host: Host,
+): Promise<{ readonly rows: Rows; readonly kernels: Kernels }> {
+  const both = async (coming: Promise<Rows>) => {
+    const [rows, kernels] = await Promise.all([coming, host.kernelsOf('all')]);
+    return { rows, kernels };
+  };
   // Other rows than all know no masks, which may be inputs of the model itself, and no whole numbers that may be large.
   const isSimple =
     network.values.every(({ integer }) => !/(32|64)$/.test(integer ?? '')) &&
     network.nodes.every((node) => node.steps === 0 && node.roles.every((role) => role === 'x'));
-  if (!isSimple) return later.allRows();
+  if (!isSimple) return both(later.allRows());
   const isInteger = ({ weights: { kernel } }: NetworkNode) =>
     kernel === undefined || hasLevels(codedWeight(source, kernel));
   const takes = (rows: Rows) => (node: NetworkNode) =>
     isPlanned(rows, node) && ownActivation(rows, node.attributes) !== undefined;
-  if (network.nodes.every((node) => isInteger(node) && takes(PLAIN_ROWS)(node))) return PLAIN_ROWS;
-  const float = await later.floatRows();
-  return network.nodes.every(takes(float)) ? float : later.allRows();
+  if (network.nodes.every((node) => isInteger(node) && takes(PLAIN_ROWS)(node)))
+    return { rows: PLAIN_ROWS, kernels: await host.kernelsOf('plain') };
+  const float = await both(later.floatRows());
+  return network.nodes.every(takes(float.rows)) ? float : { ...float, rows: await later.allRows() };
 }
 
 /** The shape of an input as its network and the caller have it. @throws RangeError */

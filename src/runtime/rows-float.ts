@@ -6,6 +6,5 @@ import { PLAIN_ROWS, type Rows } from './rows.js';
 export const FLOAT_ROWS: Rows = {
   ...PLAIN_ROWS,
   builds: { ...PLAIN_ROWS.builds, ...PRODUCTS },
-  kernels: 'all',
   activationOf,
 };

@@ -12,8 +12,6 @@ import type { Program, Tensor } from './program.js';
 /** What the runtime computes operations with: all of them, or those of a network at hand. */
 export interface Rows {
   readonly builds: Readonly<Record<string, Build>>;
-  /** Kernels that they take: those that are loaded first, or all. */
-  readonly kernels: 'plain' | 'all';
   /** What a node computes of each element or row alone; undefined for other operations. */
   activationOf(operation: string, attributes: JsonObject): ActivationSpec | undefined;
   /** A layer applied to each step of a sequence; absent where no node has steps. */
@@ -30,7 +28,6 @@ export interface Rows {
 /** Of networks of convolutions and dense layers whose weights are integers, pools and merges. */
 export const PLAIN_ROWS: Rows = {
   builds: { ...INTEGER_PRODUCTS, ...SIMPLE, ...SHAPES, ...AFFINE },
-  kernels: 'plain',
   activationOf,
   isIdentity: (operation) => plainOperation(operation)?.isIdentity === true,
 };

@@ -1,3 +1,5 @@
+import type { KernelModule } from '../kernels/instance.js';
+
 /**
  * What a network is computed by: addresses and sizes in, results in memory. Two implementations, `simd` and `reference`, which
  * leave the same bits; `assembly/runtime/` says what each argument means.
@@ -106,3 +108,14 @@ export type KernelName = Exclude<
   keyof Kernels,
   'backend' | 'hasAll' | 'base' | 'memory' | 'reserve' | 'shared'
 >;
+
+export interface LoadRuntimeKernelsOptions {
+  /** `bitnibble/runtime.wasm`, compiled elsewhere, for hosts that refuse to compile bytes. */
+  readonly module?: KernelModule;
+  /** `'simd'` (default) or `'reference'`: the same bits without WebAssembly, many times slower. */
+  readonly backend?: 'simd' | 'reference';
+  /** In a memory that threads share. */
+  readonly isShared?: boolean;
+  /** Those alone that plain networks need. */
+  readonly isPlain?: boolean;
+}

@@ -10,9 +10,11 @@ import { BitnibbleError } from '../../src/errors.js';
 import { loadKernels } from '../../src/kernels/index.js';
 import type { JsonObject, ModelSource } from '../../src/model.js';
 import { openKeras } from '../../src/node/models.js';
+import { loadNetwork as loadInNode } from '../../src/node/networks.js';
 import { type PackedWeight, packedBytes, QuantizedModel } from '../../src/packed/index.js';
 import { quantizeModel } from '../../src/pipeline/quantize.js';
 import { loadNetwork } from '../../src/runtime/index.js';
+import { loadNetwork as loadPlain } from '../../src/runtime/plain.js';
 import { root } from '../support/needs.js';
 import { rejects } from '../support/throws.js';
 import { names, quantized } from '../tfjs/support.js';
@@ -271,6 +273,38 @@ test('a download without end is given up, a body is read as far as its header sa
     /^too-large: .*the limit is 1000/,
   );
   assert.match(await codeOf(() => loadNetwork(new Response(null, { status: 404 }))), /^download: .*404/);
+});
+
+test('a source may be on its way; what is refused leaves no rejection of it behind', async () => {
+  const x = generator(6).floats(32 * 32 * 3);
+  const wanted = (await loadNetwork(cifar)).run(x);
+  const late = <T>(value: T) => new Promise<T>((done) => setTimeout(done, 20, value));
+  for (const source of [late(cifar), late(new Response(cifar.slice()))])
+    assert.equal((await loadNetwork(source)).run(x), wanted);
+  await rejects(() => loadNetwork(late(3 as never)), 'TypeError', /"source" expected bytes/);
+
+  const left: unknown[] = [];
+  const keep = (reason: unknown) => void left.push(reason);
+  process.on('unhandledRejection', keep);
+  try {
+    const failed = () => late(0).then(() => Promise.reject(new TypeError('Failed to fetch')));
+    await rejects(() => loadNetwork(failed()), 'TypeError', /^Failed to fetch$/);
+    for (const options of [{ threads: 0 }, { memoryLimit: -1 }])
+      await rejects(() => loadNetwork(failed(), options), 'RangeError', /expected/);
+    for (const options of [{ weights: 'other' }, { module: 3 }])
+      await rejects(() => loadNetwork(failed(), options as object), 'TypeError', /expected/);
+    await rejects(
+      () => loadPlain(failed(), { threads: 2 } as object),
+      'TypeError',
+      /"threads" expected nothing/,
+    );
+    await rejects(() => loadInNode(failed(), { threads: 0 }), 'RangeError', /"threads"/);
+    await late(0);
+    await late(0);
+    assert.equal(left, []);
+  } finally {
+    process.off('unhandledRejection', keep);
+  }
 });
 
 test('values that are not finite are refused where integers are made of them', async () => {

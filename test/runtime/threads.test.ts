@@ -72,6 +72,7 @@ test('a thread that never comes leaves its parts to the others', async () => {
   let ended = 0;
   const spawn: Spawn = () => ({ terminate: () => ended++ });
   const network = await loadAnywhere(bytes, { threads: 4, spawn });
+  assert.match(String(network.summary().threads.reason), /^no thread started within 2000 ms/);
   const one = await loadAnywhere(bytes);
   assert.equal(listed(network.run(inputsOf(network, 3))), listed(one.run(inputsOf(one, 3))));
   network.dispose();

@@ -45,28 +45,62 @@ import kernelsUrl from 'bitnibble/kernels.wasm';
 import readerUrl from 'bitnibble/reader.wasm';
 ${FILES.replace(/new URL\('bitnibble\/(\w+)\.wasm', import\.meta\.url\)/g, 'new URL($1Url, import.meta.url)')}`;
 
-const commands = new Map(
-  snippetOf('Bundlers need no configuration', 'sh', 'docs/RUNTIMES.md')
-    .trim()
-    .split('\n')
-    .map((line) => line.replace(/ #.*/, '').split(' '))
-    .map(([npx, name, ...args]) => {
-      assert.is(npx, 'npx');
-      return [name as string, args];
-    }),
-);
+/** Networks on one thread and on two: the same bits, and the second thread computes some of them. */
+const THREADS = `
+import { loadNetwork } from 'bitnibble/runtime';
 
-const apps = [
-  ...[...commands.keys()].map((name) => ({ name, source: EMBEDDED, extra: [] as string[], files: false })),
-  { name: 'vite', source: EMBEDDED + FILES, extra: [], files: true },
-  { name: 'webpack', source: EMBEDDED + FILES, extra: [], files: true },
-  { name: 'esbuild', source: EMBEDDED + IMPORTS, extra: ['--loader:.wasm=file'], files: true },
+const model = () => fetch('/model.safetensors');
+const one = await loadNetwork(model());
+const two = await loadNetwork(model(), { threads: 2 });
+const pixels = Float32Array.from({ length: 784 }, (_, i) => (i % 29) / 29);
+const found = { different: 0 };
+const end = performance.now() + 30_000;
+do {
+  const wanted = one.run(pixels);
+  two.run(pixels).forEach((score, i) => { if (score !== wanted[i]) found.different++; });
+} while (two.summary().threads.helped === 0 && performance.now() < end);
+found.helped = Math.min(1, two.summary().threads.helped);
+`;
+
+/** Command lines of a page of the documentation, by the bundler's name. */
+const commandsOf = (after: string, page: string) =>
+  new Map(
+    snippetOf(after, 'sh', page)
+      .trim()
+      .split('\n')
+      .map((line) => line.replace(/ #.*/, '').split(' '))
+      .map(([npx, name, ...args]) => {
+        assert.is(npx, 'npx');
+        return [name as string, args];
+      }),
+  );
+const commands = commandsOf('Bundlers need no configuration', 'docs/RUNTIMES.md');
+/** Those that have to be told of the file of a thread. */
+const toldCommands = commandsOf('esbuild and Rollup have to be given it', 'docs/RUNTIME.md');
+
+interface App {
+  readonly name: string;
+  readonly source: string;
+  readonly extra: readonly string[];
+  readonly kind?: 'files' | 'threads';
+}
+
+const apps: readonly App[] = [
+  ...[...commands.keys()].map((name) => ({ name, source: EMBEDDED, extra: [] })),
+  { name: 'vite', source: EMBEDDED + FILES, extra: [], kind: 'files' },
+  { name: 'webpack', source: EMBEDDED + FILES, extra: [], kind: 'files' },
+  { name: 'esbuild', source: EMBEDDED + IMPORTS, extra: ['--loader:.wasm=file'], kind: 'files' },
+  ...[...commands.keys()].map((name) => ({
+    ...{ name, source: THREADS, extra: [], kind: 'threads' as const },
+  })),
 ];
 
 const withBoth = need(test, 'bundlers', 'chromium');
 
-for (const { name, source, extra, files } of apps) {
-  const title = files ? `${name}, the modules as files` : name;
+const KINDS = { files: ', the modules as files', threads: ', two threads' };
+
+for (const { name, source, extra, kind } of apps) {
+  const title = name + (kind ? KINDS[kind] : '');
   withBoth(title, async ({ bundlers, chromium }) => {
     const modules = path.join(bundlers, 'node_modules');
     const project = emptyProject(modules);
@@ -79,7 +113,8 @@ for (const { name, source, extra, files } of apps) {
       `${page}<script type="module" src="/src/index.js"></script>`,
     );
     const bin = path.join(modules, '.bin', name);
-    const args = [...(commands.get(name) as string[]), ...extra];
+    const told = kind === 'threads' ? toldCommands.get(name) : undefined;
+    const args = [...(told ?? (commands.get(name) as string[])), ...extra];
     const { status, output } = await run(process.execPath, [bin, ...args], {
       cwd: project,
       timeout: 120_000,
@@ -96,20 +131,21 @@ for (const { name, source, extra, files } of apps) {
       'globalThis.result = new Promise((resolve) => { globalThis.resolve = resolve; });',
     );
     writeFileSync(path.join(dist, 'model.safetensors'), await packedDigits());
-    const server = await serve(dist);
+    const server = await serve(dist, false, kind === 'threads' ? 'isolated' : 'plain');
     const browser = await launch(chromium);
     try {
       const url = `${server.origin}/index.html`;
       const found = await resultOf<Record<string, number>>(browser, url, 'result');
       assert.is(found.done, 1);
-      assert.is(found['dense1/kernel'], 3 * 32768);
-      assert.is(Object.keys(found).length, 17 + 2 + (files ? 2 : 0));
-      assert.ok((found.sum as number) > 100);
-      if (files) assert.equal([found.kernels, found.reader], [32768, 32768]);
+      if (kind === 'threads') assert.equal(found, { different: 0, helped: 1, done: 1 });
+      else {
+        assert.is(found['dense1/kernel'], 3 * 32768);
+        assert.is(Object.keys(found).length, 17 + 2 + (kind ? 2 : 0));
+        assert.ok((found.sum as number) > 100);
+        if (kind) assert.equal([found.kernels, found.reader], [32768, 32768]);
+      }
       const { version } = JSON.parse(readFileSync(path.join(modules, name, 'package.json'), 'utf8'));
-      process.stdout.write(
-        `\nRAN: an app built by ${name} ${version}${files ? ', the modules as files' : ''}\n`,
-      );
+      process.stdout.write(`\nRAN: an app built by ${name} ${version}${title.slice(name.length)}\n`);
     } finally {
       await browser.close();
       server.close();
@@ -117,7 +153,9 @@ for (const { name, source, extra, files } of apps) {
   });
 }
 
-test('docs/RUNTIMES.md names the four', () =>
-  assert.equal([...commands.keys()], ['vite', 'webpack', 'rollup', 'esbuild']));
+test('docs/RUNTIMES.md names the four, docs/RUNTIME.md those that have to be told of threads', () => {
+  assert.equal([...commands.keys()], ['vite', 'webpack', 'rollup', 'esbuild']);
+  assert.equal([...toldCommands.keys()], ['rollup', 'esbuild']);
+});
 
 test.run();

@@ -178,10 +178,16 @@ export function need<T, N extends Need>(test: Test<T>, ...needs: N[]) {
 
 type Context<T> = Parameters<Callback<T>>[0];
 
+const made: string[] = [];
+
 /** A new folder that is removed when the process ends. */
 export function tempDir(): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'bitnibble-test-'));
-  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  if (made.length === 0)
+    process.on('exit', () => {
+      for (const own of made) rmSync(own, { recursive: true, force: true });
+    });
+  made.push(folder);
   return folder;
 }
 

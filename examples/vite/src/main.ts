@@ -25,7 +25,7 @@ async function pixelsOf(file: Blob): Promise<Float32Array> {
 }
 
 try {
-  const network = await loadNetwork(await fetch(url));
+  const network = await loadNetwork(fetch(url));
   input.addEventListener('change', async () => {
     const [file] = input.files ?? [];
     if (!file) return;

@@ -39,10 +39,13 @@ export interface StaticServer {
 /**
  * Serves a folder on 127.0.0.1, with ETags and ranges (not under `?whole`), as `/FILE` and `/plain/FILE`, `/isolated/FILE` (cross-origin isolation),
  * `/strict/FILE` (a strict content security policy that allows WebAssembly) and `/no-wasm/FILE` (one that does not).
+ * @param isKept files are read and hashed once, for benchmarks
+ * @param policy of `/FILE`
  */
-export async function serve(folder: string): Promise<StaticServer> {
+export async function serve(folder: string, isKept = false, policy = 'plain'): Promise<StaticServer> {
+  const kept = isKept ? new Map<string, Served>() : undefined;
   const server = createServer((request, response) => {
-    answer(folder, request, response).catch((error) => response.destroy(error));
+    answer({ folder, kept, usual: policy }, request, response).catch((error) => response.destroy(error));
   });
   // A connection that the server ends after 5 idle seconds may be the one that a client has just chosen: its fetch then fails.
   server.keepAliveTimeout = 0;
@@ -56,14 +59,39 @@ export async function serve(folder: string): Promise<StaticServer> {
   };
 }
 
-async function answer(folder: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+interface Served {
+  readonly bytes: Buffer;
+  readonly etag: string;
+}
+
+async function served(file: string, kept: Map<string, Served> | undefined): Promise<Served | undefined> {
+  const before = kept?.get(file);
+  if (before) return before;
+  const bytes = await readFile(file).catch(() => undefined);
+  if (!bytes) return undefined;
+  const found = { bytes, etag: `"${createHash('sha256').update(bytes).digest('base64url')}"` };
+  kept?.set(file, found);
+  return found;
+}
+
+interface Site {
+  readonly folder: string;
+  readonly kept: Map<string, Served> | undefined;
+  readonly usual: string;
+}
+
+async function answer(
+  { folder, kept, usual }: Site,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const { pathname, searchParams } = new URL(request.url ?? '', 'http://localhost');
   const [, first = '', ...rest] = decodeURIComponent(pathname).split('/');
-  const policy = first in POLICIES ? first : 'plain';
+  const policy = first in POLICIES ? first : usual;
   const file = path.join(folder, ...(first in POLICIES ? [] : [first]), ...rest);
-  const bytes = file.startsWith(folder) && (await readFile(file).catch(() => undefined));
-  if (!bytes) return void response.writeHead(404).end();
-  const etag = `"${createHash('sha256').update(bytes).digest('base64url')}"`;
+  const found = file.startsWith(folder) && (await served(file, kept));
+  if (!found) return void response.writeHead(404).end();
+  const { bytes, etag } = found;
   const headers = { ...POLICIES[policy], 'content-type': TYPES[path.extname(file)] ?? 'text/plain', etag };
   const range = searchParams.has('whole') ? null : /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
   if (!range) return void response.writeHead(200, { ...headers, 'content-length': bytes.length }).end(bytes);

@@ -1,0 +1,2 @@
+export * as common from '../common.js';
+export { ALL_ROWS } from '../rows-all.js';

@@ -1,0 +1,2 @@
+export * as common from '../common.js';
+export { FLOAT_ROWS } from '../rows-float.js';

@@ -1,0 +1,2 @@
+export { openNetwork } from '../../network/open.js';
+export * as common from '../common.js';

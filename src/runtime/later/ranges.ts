@@ -1,0 +1,2 @@
+export { readRanges } from '../../packed/ranges.js';
+export * as common from '../common.js';

@@ -1,0 +1,2 @@
+export * as common from '../common.js';
+export { referenceKernels } from '../reference.js';
