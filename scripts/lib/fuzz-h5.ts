@@ -49,11 +49,16 @@ function dataset(group: File | Group, random: Random): void {
   const dtype = pick(random, DTYPES);
   const values = Array.from({ length: size }, (_, i) => (i % 3) - 1);
   const data = dtype === '<i8' ? BigInt64Array.from(values.map(BigInt)) : values.map((v) => Math.abs(v));
+  const canGrow = random(2) === 0;
   const options = isChunked
-    ? { chunks: shape, maxshape: shape.map(() => null), ...(random(2) ? { compression: 1 } : {}) }
+    ? {
+        chunks: canGrow ? shape : shape.map((count) => 1 + random(count)),
+        ...(canGrow ? { maxshape: shape.map(() => null) } : {}),
+        ...(random(2) ? { compression: 1 } : {}),
+      }
     : {};
   const made = group.create_dataset({ name: name(random), data, shape, dtype, ...options } as never);
-  if (isChunked && random(2) === 0)
+  if (isChunked && canGrow && random(2) === 0)
     (made as unknown as { resize(shape: number[]): void }).resize(shape.map((d) => d * 2 ** random(30)));
 }
 

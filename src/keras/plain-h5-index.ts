@@ -1,5 +1,5 @@
 // What an HDF5 file holds, as h5py writes it for Keras: groups by symbol tables, headers of version 1, values that lie
-// behind one another. HDF5 File Format Specification, version 3.0, sections II to IV. All of it is looked at before
+// behind one another or in chunks as they are. HDF5 File Format Specification, version 3.0, sections II to IV. All of it is looked at before
 // anything is read; where one byte is of another form, the file is left to HDF5 itself, which takes it or says why not.
 
 import { MAX_NAME } from '../formats/names.js';
@@ -7,6 +7,7 @@ import { DTYPE_BYTES, type Dtype } from '../model.js';
 import { sizeOf } from '../shape.js';
 import { MAX_OBJECTS, MAX_STEPS, MAX_TENSOR_BYTES } from './h5-limits.js';
 import type { H5Attribute } from './hdf5.js';
+import { ChunkIndex, type Chunks, chunkedLayout } from './plain-h5-chunks.js';
 import {
   attribute,
   contiguous,
@@ -14,6 +15,7 @@ import {
   datatype,
   FileBytes,
   fillValue,
+  isChunked,
   isText,
   isUndefined,
   need,
@@ -36,8 +38,8 @@ export interface PlainDataset {
   readonly attributes: ReadonlyMap<string, H5Attribute>;
   readonly shape: readonly number[];
   readonly dtype: Dtype;
-  /** Where its values begin in the file. */
-  readonly at: number;
+  /** Where its values begin in the file, or its chunks. */
+  readonly place: number | Chunks;
 }
 
 /** Every object by its path. @throws Other for a file that is not written so */
@@ -64,6 +66,7 @@ interface Message {
 class Reader {
   readonly #bytes: FileBytes;
   readonly #texts: Texts;
+  readonly #chunks: ChunkIndex;
   readonly #found = new Map<string, PlainGroup | PlainDataset>();
   /** Addresses that something was read from: nothing is there twice. */
   readonly #seen = new Set<number>();
@@ -75,6 +78,7 @@ class Reader {
   constructor(source: ByteSource) {
     this.#bytes = new FileBytes(source, Math.min(source.size, SUPERBLOCK_BYTES));
     this.#texts = new Texts(this.#bytes);
+    this.#chunks = new ChunkIndex(this.#bytes, (address) => this.#once(address));
   }
 
   read(): ReadonlyMap<string, PlainGroup | PlainDataset> {
@@ -135,10 +139,21 @@ class Reader {
     fillValue(message(MESSAGES.fill));
     const old = messages.get(MESSAGES.oldFill);
     if (old) need(old.byteLength >= 4 && old.getUint32(0, true) === 0);
-    const { at, bytes } = contiguous(message(MESSAGES.layout));
-    need(bytes === sizeOf(shape) * DTYPE_BYTES[dtype] && bytes <= MAX_TENSOR_BYTES);
-    need(bytes > 0 && at >= 0 && at + bytes <= this.#bytes.end);
-    this.#found.set(path, { kind: 'dataset', attributes, shape, dtype, at });
+    const size = sizeOf(shape) * DTYPE_BYTES[dtype];
+    need(size > 0 && size <= MAX_TENSOR_BYTES);
+    const place = this.#place(message(MESSAGES.layout), shape, dtype);
+    this.#found.set(path, { kind: 'dataset', attributes, shape, dtype, place });
+  }
+
+  #place(layout: DataView, shape: readonly number[], dtype: Dtype): number | Chunks {
+    const itemBytes = DTYPE_BYTES[dtype];
+    if (isChunked(layout)) {
+      const { tree, chunk } = chunkedLayout(layout, shape, itemBytes);
+      return this.#chunks.read(tree, shape, chunk, itemBytes);
+    }
+    const { at, bytes } = contiguous(layout);
+    need(bytes === sizeOf(shape) * itemBytes && at >= 0 && at + bytes <= this.#bytes.end);
+    return at;
   }
 
   /** Messages of an object header of version 1: section IV.A.1.a. */

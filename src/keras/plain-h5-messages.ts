@@ -133,9 +133,15 @@ export function datatype(view: DataView): PlainType {
   }
 }
 
+/** Whether message 8 tells of values in chunks; version 3 alone is known. */
+export function isChunked(view: DataView): boolean {
+  need(view.byteLength >= 18 && view.getUint8(0) === 3);
+  return view.getUint8(1) === 2;
+}
+
 /** Message 8, version 3: where the values of a dataset lie behind one another. */
 export function contiguous(view: DataView): { at: number; bytes: number } {
-  need(view.byteLength >= 18 && view.getUint8(0) === 3 && view.getUint8(1) === 1);
+  need(view.getUint8(1) === 1);
   return { at: isUndefined(view, 2) ? -1 : word(view, 2), bytes: word(view, 10) };
 }
 

@@ -68,6 +68,14 @@ export function checkSums(sums: Float64Array | undefined, layout: BlockLayout): 
   return sums;
 }
 
+/** Maxima to go on from: one for each block, zeros where none are given. */
+export function checkMaxima(max: Float32Array | undefined, layout: BlockLayout): Float32Array {
+  const count = blockCount(layout);
+  if (max === undefined) return new Float32Array(count);
+  checkFloats('max', max, count);
+  return max;
+}
+
 /** The same for both sums of a projection. */
 export function checkProjection(sums: Projection | undefined, layout: BlockLayout): Projection {
   return { wq: checkSums(sums?.wq, layout), qq: checkSums(sums?.qq, layout) };

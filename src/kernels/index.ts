@@ -3,7 +3,7 @@ import { exportsOf, type KernelModule } from './instance.js';
 import type { Kernels } from './types.js';
 import type { Abi } from './wasm-arena.js';
 
-export type { Decoder, Difference, Kernels, Projection } from './types.js';
+export type { Decoder, Difference, Kernels, Lent, Projection } from './types.js';
 
 /** Where the kernels come from. */
 export interface LoadKernelsOptions {

@@ -13,20 +13,21 @@
  * A float32 partial can reach Infinity where |w| comes near 2^122; the sum is then Infinity, here and in SIMD.
  */
 
-import { type BlockLayout, blockCount, layoutSize } from '../shape.js';
+import { type BlockLayout, layoutSize } from '../shape.js';
 import {
   checkBytes,
   checkCodes,
   checkCoding,
   checkFloats,
   checkLayout,
+  checkMaxima,
   checkProjection,
   checkRoom,
   checkSink,
   checkSums,
   codeBytes,
 } from './check.js';
-import type { FloatSink, Kernels, Projection } from './types.js';
+import type { Decoder, FloatSink, Kernels, Projection } from './types.js';
 
 const f32 = Math.fround;
 const MAX_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
@@ -123,10 +124,10 @@ function oneNaN<T extends Float32Array | Float64Array>(values: T): T {
   return values;
 }
 
-function absMax(weights: Float32Array, layout: BlockLayout): Float32Array {
+function absMax(weights: Float32Array, layout: BlockLayout, given?: Float32Array): Float32Array {
   checkFloats('weights', weights);
   checkLayout(layout, weights);
-  const max = new Float32Array(blockCount(layout));
+  const max = checkMaxima(given, layout);
   for (let e = 0; e < weights.length; e++) {
     const block = blockOf(e, layout);
     max[block] = Math.max(max[block]!, Math.abs(weights[e]!)); // NaN if one of them is
@@ -252,9 +253,18 @@ function project(
   };
 }
 
+function differing(unpack: Decoder['unpackInt4']): Kernels['differenceInt4'] {
+  return (weights, codes, scales, layout) => {
+    checkFloats('weights', weights);
+    checkLayout(layout, weights);
+    return referenceKernels.difference(weights, unpack(codes, scales, layout));
+  };
+}
+
 /** The scalar backend. */
 export const referenceKernels: Kernels = {
   backend: 'reference',
+  lend: (weights, codes) => ({ weights: new Float32Array(weights), codes: new Uint8Array(codes) }),
   absMax,
   absSum,
   packSign,
@@ -305,4 +315,7 @@ export const referenceKernels: Kernels = {
     const total = add(noise);
     return { signal: add(signal), noise: total, maxError: Number.isNaN(total) ? Number.NaN : maxError };
   },
+  differenceSign: differing(unpackSign),
+  differenceInt2: differing(unpackInt2),
+  differenceInt4: differing(unpackInt4),
 };

@@ -16,6 +16,12 @@ export interface Projection {
   readonly qq: Float64Array;
 }
 
+/** Memory of a backend's own; see {@link Kernels.lend}. */
+export interface Lent {
+  readonly weights: Float32Array<ArrayBuffer>;
+  readonly codes: Uint8Array<ArrayBuffer>;
+}
+
 /** A `Float16Array`, told by its shape: hosts and compilers may lack it. */
 export interface HalfArray {
   readonly [Symbol.toStringTag]: 'Float16Array';
@@ -76,8 +82,20 @@ export interface Decoder {
  * Non-finite weights give non-finite statistics (never an exception): callers check those.
  */
 export interface Kernels extends Decoder {
-  /** Largest `|w|` of each block; a NaN in a block gives NaN, else an infinity gives Infinity. `[blocks]` */
-  absMax(weights: Float32Array, layout: BlockLayout): Float32Array;
+  /**
+   * Lends memory that the kernels work in: weights and codes that lie there are not copied in and out. One piece at a time:
+   * the next call takes it back. Where the backend's memory cannot grow so far, it is ordinary memory.
+   *
+   * @param weights float32 numbers
+   * @param codes bytes
+   */
+  lend(weights: number, codes: number): Lent;
+
+  /**
+   * Largest `|w|` of each block; a NaN in a block gives NaN, else an infinity gives Infinity. `[blocks]`; where `max` is
+   * given, of the block and what is there, which is returned.
+   */
+  absMax(weights: Float32Array, layout: BlockLayout, max?: Float32Array): Float32Array;
   /**
    * Sum of `|w|` of each block, `[blocks]`; added to `sums` where given, which is returned.
    *
@@ -149,4 +167,25 @@ export interface Kernels extends Decoder {
 
   /** Signal and noise of `decoded` against `weights`; both of one length. */
   difference(weights: Float32Array, decoded: Float32Array): Difference;
+  /** {@link difference} to what {@link unpackSign} gives. */
+  differenceSign(
+    weights: Float32Array,
+    codes: Uint8Array,
+    scales: Float32Array,
+    layout: BlockLayout,
+  ): Difference;
+  /** {@link difference} to what {@link unpackInt2} gives. */
+  differenceInt2(
+    weights: Float32Array,
+    codes: Uint8Array,
+    scales: Float32Array,
+    layout: BlockLayout,
+  ): Difference;
+  /** {@link difference} to what {@link unpackInt4} gives. */
+  differenceInt4(
+    weights: Float32Array,
+    codes: Uint8Array,
+    scales: Float32Array,
+    layout: BlockLayout,
+  ): Difference;
 }

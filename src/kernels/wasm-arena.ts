@@ -42,7 +42,7 @@ export interface Abi extends ReaderAbi {
 export const ABI_VERSION = 2;
 
 /** Bytes that kernels may read behind the last element of a tile. */
-const OVERREAD = 64;
+export const OVERREAD = 64;
 
 /** Bytes of wasm memory that all work goes through. */
 export const ARENA_BYTES = 6 << 20;

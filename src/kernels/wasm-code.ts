@@ -1,5 +1,4 @@
 import { type BlockLayout, layoutSize } from '../shape.js';
-import type { FloatSink } from './types.js';
 import { type Arena, bytesOf, type Kernel, type ReaderAbi } from './wasm-arena.js';
 import { isColumns, makeRunTable } from './wasm-runs.js';
 
@@ -9,19 +8,29 @@ export interface Side {
   readonly bits: 1 | 2 | 4 | 32;
 }
 
-/** Where tiles go: an array, or floats that become halves on the way out of the arena. */
-export type Target = Side | { readonly array: FloatSink; readonly bits: 32 };
+/** Where tiles go: an array, or whatever takes floats out of the arena (halves are made so). */
+export type Target = Side | { readonly array: TileSink; readonly bits: 32 };
 
-/** Copies elements `from` to `to` (`from * bits` in whole bytes) into the arena. */
-export function copyIn(
-  arena: Arena<ReaderAbi>,
-  pointer: number,
-  { array, bits }: Side,
-  from: number,
-  to: number,
-): void {
-  const bytes = bytesOf(array).subarray((from * bits) / 8, Math.ceil((to * bits) / 8));
-  arena.view(pointer, bytes.length).set(bytes);
+/** Takes floats, which lie in the arena until it returns. */
+export interface TileSink {
+  /** @param offset of the first in the tensor */
+  set(floats: Float32Array, offset: number): void;
+}
+
+/** Where elements lie from `from` on (`from * bits` in whole bytes): in the kernels' memory already, or `room`. */
+function addressOf(arena: Arena<ReaderAbi>, { array, bits }: Target, from: number, room: number): number {
+  const { buffer, byteOffset } = array as Float32Array;
+  return buffer === arena.abi.memory.buffer ? byteOffset + (from * bits) / 8 : room;
+}
+
+/** The address of elements `from` to `to`, which are copied to `room` unless they are in the kernels' memory. */
+export function bring(arena: Arena<ReaderAbi>, room: number, side: Side, from: number, to: number): number {
+  const at = addressOf(arena, side, from, room);
+  if (at === room) {
+    const bytes = bytesOf(side.array).subarray((from * side.bits) / 8, Math.ceil((to * side.bits) / 8));
+    arena.view(room, bytes.length).set(bytes);
+  }
+  return at;
 }
 
 export function copyOut(
@@ -61,33 +70,27 @@ export function code(
 ): void {
   const size = layoutSize(layout);
   arena.scope(() => {
-    const input = arena.take((arena.tile * source.bits) / 8);
+    const room = arena.take((arena.tile * source.bits) / 8);
     const output = arena.take((arena.tile * target.bits) / 8);
     const tile = isColumns(layout)
-      ? columnTiles(arena, layout, values, input, output, columns)
-      : runTiles(arena, layout, values, input, output, runs);
+      ? columnTiles(arena, layout, values, columns)
+      : runTiles(arena, layout, values, runs);
     for (let from = 0; from < size; from += arena.tile) {
       const to = Math.min(size, from + arena.tile);
-      copyIn(arena, input, source, from, to);
-      tile(from, to);
-      copyOut(arena, output, target, from, to);
+      const at = addressOf(arena, target, from, output);
+      tile(from, to, bring(arena, room, source, from, to), at);
+      if (at === output) copyOut(arena, output, target, from, to);
     }
   });
 }
 
-type Tile = (from: number, to: number) => void;
+/** Runs a kernel over elements `from` to `to`, which lie at `input`. */
+type Tile = (from: number, to: number, input: number, output: number) => void;
 
-function runTiles(
-  arena: Arena<ReaderAbi>,
-  layout: BlockLayout,
-  values: Float32Array,
-  input: number,
-  output: number,
-  kernel: Kernel,
-): Tile {
+function runTiles(arena: Arena<ReaderAbi>, layout: BlockLayout, values: Float32Array, kernel: Kernel): Tile {
   const table = makeRunTable(arena, layout);
   const vector = arena.take(columnBytes(1));
-  return (from, to) => {
+  return (from, to, input, output) => {
     table.visit(from, to, Number.POSITIVE_INFINITY, values, (at, entries) => {
       kernel(input, output, at - from, table.pointer, entries, vector);
     });
@@ -102,15 +105,13 @@ function columnTiles(
   arena: Arena<ReaderAbi>,
   { channels, groupRows }: BlockLayout,
   values: Float32Array,
-  input: number,
-  output: number,
   kernel: Kernel,
 ): Tile {
   const wide = channels > arena.columns;
   const vector = arena.take(columnBytes(Math.min(channels, arena.columns)));
   let loaded = -1;
   let period = 0;
-  return (from, to) => {
+  return (from, to, input, output) => {
     for (let e = from, next = e; e < to; e = next) {
       const row = Math.floor(e / channels);
       const group = Math.floor(row / groupRows);

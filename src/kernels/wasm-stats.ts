@@ -1,6 +1,6 @@
 import type { BlockLayout } from '../shape.js';
 import type { Abi, Arena } from './wasm-arena.js';
-import { columnBytes, copyIn } from './wasm-code.js';
+import { bring, columnBytes } from './wasm-code.js';
 import { isColumns, makeRunTable } from './wasm-runs.js';
 
 /** Longest run that a sum takes in one piece: `reference.ts`. */
@@ -31,19 +31,20 @@ function eachColumnTile(
   const source = { array: weights, bits: 32 } as const;
   const width = Math.min(channels, arena.columns);
   const tileRows = Math.max(8, Math.floor(arena.tile / width) & -8);
-  const tile = arena.take(tileRows * width * 4);
+  const room = arena.take(tileRows * width * 4);
   statistic.take(width);
   for (let first = 0; first < channels; first += width) {
     const columns = Math.min(width, channels - first);
     for (let top = 0; top < outer; top += tileRows) {
       const bottom = Math.min(outer, top + tileRows);
+      let tile = room;
       if (columns === channels) {
-        copyIn(arena, tile, source, top * channels, bottom * channels);
+        tile = bring(arena, room, source, top * channels, bottom * channels);
         onTile?.(tile, top * channels, (bottom - top) * channels);
       } else {
         for (let row = top; row < bottom; row++) {
           const from = row * channels + first;
-          copyIn(arena, tile + (row - top) * columns * 4, source, from, from + columns);
+          arena.floats(tile + (row - top) * columns * 4, columns).set(weights.subarray(from, from + columns));
         }
       }
       for (let row = top, next = row; row < bottom; row = next) {
@@ -70,10 +71,10 @@ function eachRunTable(
   onTile?: OnTile,
 ): void {
   const table = makeRunTable(arena, layout);
-  const tile = arena.take(arena.tile * 4);
+  const room = arena.take(arena.tile * 4);
   for (let from = 0; from < weights.length; from += arena.tile) {
     const to = Math.min(weights.length, from + arena.tile);
-    copyIn(arena, tile, { array: weights, bits: 32 }, from, to);
+    const tile = bring(arena, room, { array: weights, bits: 32 }, from, to);
     onTile?.(tile, from, to - from);
     table.visit(from, to, PIECE, values, (at, entries, blocks, halves) => {
       run(tile + (at - from) * 4, table.pointer, entries, blocks, halves);
@@ -94,7 +95,7 @@ export function absMax(arena: Arena, weights: Float32Array, layout: BlockLayout,
       take: (columns) => {
         vector = arena.take((columns + 3) * 4);
       },
-      begin: (_, columns) => arena.floats(vector, columns + 3).fill(0),
+      begin: (block, columns) => arena.floats(vector, columns).set(max.subarray(block, block + columns)),
       add: (pointer, rows, columns) => abi.absMaxColumns(pointer, rows, columns, vector),
       end: (block, columns) => max.set(arena.floats(vector, columns), block),
     });

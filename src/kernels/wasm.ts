@@ -2,17 +2,19 @@ import { BitnibbleError } from '../errors.js';
 import { type BlockLayout, blockCount } from '../shape.js';
 import {
   checkBytes,
+  checkCodes,
   checkCoding,
   checkFloats,
   checkLayout,
+  checkMaxima,
   checkProjection,
   checkRoom,
   checkSums,
   codeBytes,
 } from './check.js';
 import type { Difference, Kernels, Projection } from './types.js';
-import { type Abi, type Arena, makeArena } from './wasm-arena.js';
-import { code, columnBytes, copyIn, copyOut } from './wasm-code.js';
+import { type Abi, type Arena, type Kernel, makeArena, OVERREAD } from './wasm-arena.js';
+import { bring, code, columnBytes, copyOut } from './wasm-code.js';
 import { wasmDecoder } from './wasm-decode.js';
 import { isColumns } from './wasm-runs.js';
 import { absMax, blockSums, type Projector } from './wasm-stats.js';
@@ -42,10 +44,27 @@ export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
   const kernels: Kernels = {
     ...wasmDecoder(arena),
 
-    absMax(weights, layout) {
+    lend(weights, codes) {
+      const first = (abi.arenaBase() + 63 + arena.bytes + OVERREAD + 63) & -64;
+      const second = first + weights * 4 + OVERREAD;
+      const missing = second + codes + OVERREAD - abi.memory.buffer.byteLength;
+      try {
+        if (missing > 0) abi.memory.grow(Math.ceil(missing / 65536));
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+        return { weights: new Float32Array(weights), codes: new Uint8Array(codes) };
+      }
+      const buffer = abi.memory.buffer as ArrayBuffer;
+      return {
+        weights: new Float32Array(buffer, first, weights),
+        codes: new Uint8Array(buffer, second, codes),
+      };
+    },
+
+    absMax(weights, layout, given) {
       checkFloats('weights', weights);
       checkLayout(layout, weights);
-      const max = new Float32Array(blockCount(layout));
+      const max = checkMaxima(given, layout);
       arena.scope(() => absMax(arena, weights, layout, max));
       return max;
     },
@@ -68,11 +87,11 @@ export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
       checkBytes('out', out);
       checkRoom('out', out, codeBytes(weights.length, 1), 'bytes');
       arena.scope(() => {
-        const input = arena.take(arena.tile * 4);
+        const room = arena.take(arena.tile * 4);
         const packTile = signPacker(arena, out);
         for (let from = 0; from < weights.length; from += arena.tile) {
           const to = Math.min(weights.length, from + arena.tile);
-          copyIn(arena, input, { array: weights, bits: 32 }, from, to);
+          const input = bring(arena, room, { array: weights, bits: 32 }, from, to);
           packTile(input, from, to - from);
         }
       });
@@ -165,6 +184,10 @@ export function wasmKernels(abi: Abi, arenaBytes?: number): Kernels {
       checkFloats('decoded', decoded, weights.length);
       return arena.scope(() => difference(arena, weights, decoded));
     },
+
+    differenceSign: differing(arena, 1, abi.unpackSignColumns, abi.unpackSignRuns),
+    differenceInt2: differing(arena, 2, abi.unpackInt2Columns, abi.unpackInt2Runs),
+    differenceInt4: differing(arena, 4, abi.unpackInt4Columns, abi.unpackInt4Runs),
   };
   return kernels;
 }
@@ -212,13 +235,13 @@ function packGroups(
   const blocks = Math.ceil(rows / group) * channels;
   if (count * 4.5 + (blocks + 3) * 4 + columnBytes(channels) + 256 > arena.bytes) return false;
   arena.scope(() => {
-    const input = arena.take(count * 4);
+    const room = arena.take(count * 4);
     const output = arena.take(count / 2 + 1);
     const maxima = arena.take((blocks + 3) * 4);
     const inverses = arena.take(columnBytes(channels));
     for (let row = 0; row < outer; row += rows) {
       const end = Math.min(outer, row + rows);
-      copyIn(arena, input, { array: weights, bits: 32 }, row * channels, end * channels);
+      const input = bring(arena, room, { array: weights, bits: 32 }, row * channels, end * channels);
       arena.abi.packInt4Groups(input, end - row, channels, group, output, maxima, inverses);
       copyOut(arena, output, { array: codes, bits: 4 }, row * channels, end * channels);
       const first = (row / group) * channels;
@@ -230,26 +253,54 @@ function packGroups(
 }
 
 function difference(arena: Arena, weights: Float32Array, decoded: Float32Array): Difference {
-  const a = arena.take(arena.tile * 4);
-  const b = arena.take(arena.tile * 4);
-  const state = arena.take(18 * 8);
-  arena.doubles(state, 18).fill(0);
+  const [a, b] = [arena.take(arena.tile * 4), arena.take(arena.tile * 4)];
+  const sums = differenceSums(arena);
   for (let from = 0; from < weights.length; from += arena.tile) {
     const to = Math.min(weights.length, from + arena.tile);
-    copyIn(arena, a, { array: weights, bits: 32 }, from, to);
-    copyIn(arena, b, { array: decoded, bits: 32 }, from, to);
-    arena.abi.difference(a, b, to - from, state);
+    const input = bring(arena, a, { array: weights, bits: 32 }, from, to);
+    sums.add(input, bring(arena, b, { array: decoded, bits: 32 }, from, to), to - from);
   }
-  const lanes = arena.doubles(state, 18);
-  const sum = (i: number) =>
-    lanes[i]! +
-    lanes[i + 4]! +
-    (lanes[i + 2]! + lanes[i + 6]!) +
-    (lanes[i + 1]! + lanes[i + 5]! + (lanes[i + 3]! + lanes[i + 7]!));
-  const noise = sum(8);
+  return sums.end();
+}
+
+/** {@link difference} from codes, whose values are there for a tile at a time. */
+function differing(arena: Arena, bits: 1 | 2 | 4, columns: Kernel, runs: Kernel) {
+  return (
+    weights: Float32Array,
+    codes: Uint8Array,
+    scales: Float32Array,
+    layout: BlockLayout,
+  ): Difference => {
+    checkFloats('weights', weights);
+    checkLayout(layout, weights);
+    checkCodes(codes, bits, scales, layout);
+    return arena.scope(() => {
+      const room = arena.take(arena.tile * 4);
+      const sums = differenceSums(arena);
+      const set = ({ byteOffset, length }: Float32Array, from: number) =>
+        sums.add(bring(arena, room, { array: weights, bits: 32 }, from, from + length), byteOffset, length);
+      code(arena, layout, scales, { array: codes, bits }, { array: { set }, bits: 32 }, columns, runs);
+      return sums.end();
+    });
+  };
+}
+
+/** Sums that tiles are added to, each but the last of a multiple of 8 numbers. */
+function differenceSums({ take, doubles, abi }: Arena) {
+  const state = take(18 * 8);
+  doubles(state, 18).fill(0);
   return {
-    signal: sum(0),
-    noise,
-    maxError: Number.isNaN(noise) ? Number.NaN : Math.sqrt(Math.max(lanes[16]!, lanes[17]!)),
+    add: (weights: number, decoded: number, count: number) => abi.difference(weights, decoded, count, state),
+    end(): Difference {
+      const lanes = doubles(state, 18);
+      const sum = (i: number) =>
+        lanes[i]! +
+        lanes[i + 4]! +
+        (lanes[i + 2]! + lanes[i + 6]!) +
+        (lanes[i + 1]! + lanes[i + 5]! + (lanes[i + 3]! + lanes[i + 7]!));
+      const noise = sum(8);
+      const most = Math.sqrt(Math.max(lanes[16]!, lanes[17]!));
+      return { signal: sum(0), noise, maxError: Number.isNaN(noise) ? Number.NaN : most };
+    },
   };
 }

@@ -1,16 +1,17 @@
-import { toFloat32 } from '../formats/dtypes.js';
+import { bytesOf as byteView, toFloat32 } from '../formats/dtypes.js';
 import type { NewValues } from '../keras/save.js';
 import type { Difference, Kernels } from '../kernels/types.js';
 import { DTYPE_BYTES, type QuantizableModel, type WeightInfo } from '../model.js';
 import { type PackedWeight, QuantizedModel } from '../packed/quantized-model.js';
 import { codesOf, layoutPacked, type PlannedWeight, scaleBytes, scalesOf } from '../packed/write.js';
 import { codeBytes, codingOf } from '../schemes/decode.js';
-import { dequantizeTensor, layoutOf, quantizedBytes, quantizeTensor } from '../schemes/quantize.js';
+import { differenceOf, layoutOf, quantizedBytes, quantizeTensor } from '../schemes/quantize.js';
 import {
   type CodedTensor,
   codeInSlices,
   decodedSlices,
   isLarge,
+  type ReadSlice,
   type WriteCodes,
 } from '../schemes/slices.js';
 import type { Coding, QuantizedTensor, QuantizeOptions, SchemeName } from '../schemes/types.js';
@@ -245,11 +246,12 @@ function quantizeWeight(
   const { id, shape, dtype } = weight;
   const context = contextOf(weight, model);
   if (isLarge(shape)) {
-    let memory = new Uint8Array(0);
-    const read = (from: number, to: number): Float32Array => {
+    let other = new Uint8Array(0);
+    const read: ReadSlice = (from, to, memory) => {
       const bytes = (to - from) * DTYPE_BYTES[dtype];
-      if (memory.length < bytes) memory = new Uint8Array(bytes);
-      return toFloat32(model.readBytes(id, [from, to], memory), dtype);
+      if (dtype !== 'F32' && other.length < bytes) other = new Uint8Array(bytes);
+      const out = dtype === 'F32' ? byteView(memory) : other;
+      return toFloat32(model.readBytes(id, [from, to], out), dtype);
     };
     const { write, end } = target.codes(weight);
     const result = codeInSlices(kernels, read, shape, options, write, context, onSlice);
@@ -259,7 +261,7 @@ function quantizeWeight(
   const values = model.read(id);
   const tensor = quantizeTensor(kernels, values, shape, options, context);
   target.whole(weight, tensor);
-  return { tensor, difference: kernels.difference(values, dequantizeTensor(kernels, tensor)) };
+  return { tensor, difference: differenceOf(kernels, values, tensor) };
 }
 
 /** A weight without what its file adds to it. */

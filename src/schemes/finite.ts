@@ -12,7 +12,9 @@ export function requireFinite(
   context: string,
   first = 0,
 ): void {
-  if (statistics.every(Number.isFinite)) return;
+  let all = true;
+  for (let i = 0; i < statistics.length; i++) all &&= Number.isFinite(statistics[i]);
+  if (all) return;
   const at = weights.findIndex((w) => !Number.isFinite(w));
   if (at < 0) return;
   throw new BitnibbleError(

@@ -1,6 +1,6 @@
 import { expected } from '../errors.js';
 import { floatToHalf, halfToFloat } from '../formats/float16.js';
-import type { Kernels } from '../kernels/types.js';
+import type { Difference, Kernels } from '../kernels/types.js';
 import { type BlockLayout, blockLayout, sizeOf } from '../shape.js';
 import { codeBytes, codingOf } from './decode.js';
 import { fitAbsMax, fitMean, fitNone, scalesAbsMax, scalesMean, scalesNone } from './fit/closed.js';
@@ -36,6 +36,13 @@ interface Encoder {
     layout: FitContext['layout'],
     out: Uint8Array,
   ): Uint8Array;
+  difference(
+    kernels: Kernels,
+    weights: Float32Array,
+    codes: Uint8Array,
+    scales: Float32Array,
+    layout: FitContext['layout'],
+  ): Difference;
 }
 
 const onePass = () => 1;
@@ -51,18 +58,21 @@ export const ENCODERS: Readonly<Record<SchemeName, Encoder>> = {
     rules: { mean, none, lsq, hqq },
     pack: (kernels, weights) => kernels.packSign(weights),
     packInto: (kernels, weights, _inverses, _layout, out) => kernels.packSignInto(weights, out),
+    difference: (kernels, ...coded) => kernels.differenceSign(...coded),
   },
   int2: {
     rules: { lsq, absmax, hqq },
     pack: (kernels, weights, scales, layout) => kernels.packInt2(weights, scales.map(inverseOf), layout),
     packInto: (kernels, weights, inverses, layout, out) =>
       kernels.packInt2Into(weights, inverses, layout, out),
+    difference: (kernels, ...coded) => kernels.differenceInt2(...coded),
   },
   int4: {
     rules: { absmax, lsq, hqq },
     pack: (kernels, weights, scales, layout) => kernels.packInt4(weights, scales.map(inverseOf), layout),
     packInto: (kernels, weights, inverses, layout, out) =>
       kernels.packInt4Into(weights, inverses, layout, out),
+    difference: (kernels, ...coded) => kernels.differenceInt4(...coded),
   },
 };
 
@@ -118,6 +128,12 @@ export function fitTensor(weights: Float32Array, coding: Coding, stats: FitConte
   if (coding.scaleDtype === 'F32') return fit;
   const scales = storedScales(fit.scales, coding, stats.context);
   return { scales, codes: scheme.pack(stats.kernels, weights, scales, stats.layout) };
+}
+
+/** How far the values of a quantized tensor are from its weights. */
+export function differenceOf(kernels: Kernels, weights: Float32Array, tensor: QuantizedTensor): Difference {
+  const { coding, codes, scales, layout } = tensor;
+  return ENCODERS[coding.scheme].difference(kernels, weights, codes, scales, layout);
 }
 
 /** Scales rounded to what they are stored as. @throws RangeError for scales that half precision cannot hold */

@@ -17,8 +17,10 @@ interface Slice {
   readonly from: number;
   readonly to: number;
   readonly layout: BlockLayout;
-  /** The tensor's block that a block of the slice is, or is a part of. */
-  blockOf(block: number): number;
+  /** Of an array with an element for each block of the tensor: those of the slice's blocks, a view where they follow each other. */
+  own(all: Float32Array): Float32Array;
+  /** Writes elements of the slice's blocks to an array for those of the tensor. */
+  place(own: Float32Array, all: Float32Array): void;
 }
 
 function gcd(a: number, b: number): number {
@@ -66,15 +68,27 @@ function slicesOf(layout: BlockLayout, most: number): Slice[] {
     const count = Math.min(step, length - start);
     const rows = rowsPerStep * count;
     const part = { ...layout, [axis]: count };
-    const firstGroup = groups > 1 ? (rowsPerStep * start) / groupRows : 0;
+    const own = groups === 1 && rows > 0 ? { ...part, groupRows: rows } : part;
+    const blocks = blockCount(own);
+    // Runs of blocks that follow each other, in the slice and in the tensor.
+    const [run, pitch] = axis === 'channels' ? [count, channels] : [blocks, 0];
+    const first =
+      axis === 'channels' ? start : groups > 1 ? ((rowsPerStep * start) / groupRows) * channels : 0;
     slices.push({
       from: start * unit,
       to: (start + count) * unit,
-      layout: groups === 1 && rows > 0 ? { ...part, groupRows: rows } : part,
-      blockOf:
-        axis === 'channels'
-          ? (block) => Math.floor(block / count) * channels + start + (block % count)
-          : (block) => firstGroup * channels + block,
+      layout: own,
+      own(all) {
+        if (run === blocks) return all.subarray(first, first + run);
+        return Float32Array.from(
+          { length: blocks },
+          (_, i) => all[first + Math.floor(i / run) * pitch + (i % run)] as number,
+        );
+      },
+      place(values, all) {
+        for (let i = 0, at = first; i < blocks; i += run, at += pitch)
+          all.set(values.subarray(i, i + run), at);
+      },
     });
   }
   return slices;
@@ -85,8 +99,8 @@ export function isLarge(shape: readonly number[]): boolean {
   return sizeOf(shape) > WHOLE;
 }
 
-/** Reads elements `[from, to)`; the memory may be used again for the next. */
-export type ReadSlice = (from: number, to: number) => Float32Array;
+/** Reads elements `[from, to)`, into `memory` of that length or elsewhere; either may be used again for the next. */
+export type ReadSlice = (from: number, to: number, memory: Float32Array<ArrayBuffer>) => Float32Array;
 
 /** A tensor whose codes went elsewhere. */
 export type CodedTensor = Omit<QuantizedTensor, 'codes'>;
@@ -147,14 +161,17 @@ export function codeInSlices(
   const slices = slicesOf(layout, sliceWeights);
   const size = sizeOf(shape);
   const { bits } = SCHEMES[coding.scheme];
-  const { packInto } = ENCODERS[coding.scheme];
+  const { packInto, difference } = ENCODERS[coding.scheme];
   const rule = ruleOf(coding, context);
   const scales = new Float32Array(blockCount(layout));
+  const largest = Math.max(0, ...slices.map(({ from, to }) => to - from));
+  const lent = kernels.lend(largest, Math.ceil((largest * bits) / 8));
+  const weightsOf = ({ from, to }: Slice) => read(from, to, lent.weights.subarray(0, to - from));
 
-  let packSlice = (weights: Float32Array, slice: Slice, _memory: Uint8Array): Uint8Array => {
+  let packSlice = (weights: Float32Array, slice: Slice): Uint8Array => {
     const stats = { kernels, layout: slice.layout, context, first: slice.from };
     const fit = fitTensor(weights, coding, stats);
-    for (const [block, scale] of fit.scales.entries()) scales[slice.blockOf(block)] = scale;
+    slice.place(fit.scales, scales);
     return fit.codes;
   };
   let pass = 0;
@@ -162,9 +179,9 @@ export function codeInSlices(
   if (isSpanned(layout)) {
     passes += rule.passes(coding.scheme, scales.length);
     const each: EachPiece = (visit) => {
-      for (const { from, to, layout: piece } of slices) {
-        visit(read(from, to), piece, from);
-        onSlice(Math.min(pass + to / size, passes - 1) / passes);
+      for (const slice of slices) {
+        visit(weightsOf(slice), slice.layout, slice.from);
+        onSlice(Math.min(pass + slice.to / size, passes - 1) / passes);
       }
       pass++;
     };
@@ -172,37 +189,24 @@ export function codeInSlices(
     scales.set(storedScales(found.scales, coding, context));
     const given = coding.scaleDtype === 'F32' ? found.inverses : undefined;
     const inverses = given ?? scales.map(inverseOf);
-    packSlice = (weights, slice, memory) => packInto(kernels, weights, inverses, slice.layout, memory);
+    packSlice = (weights, { layout: piece }) => {
+      const codes = lent.codes.subarray(0, Math.ceil((weights.length * bits) / 8));
+      return packInto(kernels, weights, inverses, piece, codes);
+    };
   }
 
-  const largest = Math.max(0, ...slices.map(({ from, to }) => to - from));
-  const decoded = new Float32Array(largest);
-  const memory = new Uint8Array(Math.ceil((largest * bits) / 8));
   let [signal, noise, maxError] = [0, 0, 0];
   for (const slice of slices) {
-    const weights = read(slice.from, slice.to);
-    const at = (slice.from * bits) / 8;
-    const codes = packSlice(weights, slice, memory.subarray(0, Math.ceil((slice.to * bits) / 8) - at));
-    write(codes, at);
-    const part = kernels.difference(weights, decode(kernels, { coding, scales }, slice, codes, decoded));
+    const weights = weightsOf(slice);
+    const codes = packSlice(weights, slice);
+    write(codes, (slice.from * bits) / 8);
+    const part = difference(kernels, weights, codes, slice.own(scales), slice.layout);
     signal += part.signal;
     noise += part.noise;
     maxError = Math.max(maxError, part.maxError);
     onSlice((passes - 1 + slice.to / size) / passes);
   }
   return { tensor: { coding, shape: [...shape], layout, scales }, difference: { signal, noise, maxError } };
-}
-
-/** The values of one slice with these codes, in `memory`. */
-function decode(
-  kernels: Decoder,
-  { scales, coding }: Pick<QuantizedTensor, 'scales' | 'coding'>,
-  { from, to, layout, blockOf }: Slice,
-  codes: Uint8Array,
-  memory: Float32Array,
-): Float32Array {
-  const own = Float32Array.from({ length: blockCount(layout) }, (_, i) => scales[blockOf(i)] as number);
-  return SCHEMES[coding.scheme].unpackInto(kernels, codes, own, layout, memory.subarray(0, to - from));
 }
 
 /**
@@ -216,9 +220,10 @@ export function* decodedSlices(
 ): Generator<{ readonly from: number; readonly values: Float32Array }> {
   const slices = slicesOf(tensor.layout, sliceWeights);
   const memory = new Float32Array(Math.max(0, ...slices.map(({ from, to }) => to - from)));
-  const perByte = 8 / SCHEMES[tensor.coding.scheme].bits;
-  for (const slice of slices) {
-    const codes = tensor.codes.subarray(slice.from / perByte, Math.ceil(slice.to / perByte));
-    yield { from: slice.from, values: decode(kernels, tensor, slice, codes, memory) };
+  const { bits, unpackInto } = SCHEMES[tensor.coding.scheme];
+  for (const { from, to, layout, own } of slices) {
+    const codes = tensor.codes.subarray((from * bits) / 8, Math.ceil((to * bits) / 8));
+    const values = unpackInto(kernels, codes, own(tensor.scales), layout, memory.subarray(0, to - from));
+    yield { from, values };
   }
 }

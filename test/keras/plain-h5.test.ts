@@ -85,7 +85,7 @@ for (const [what, isTaken, open] of [
   ['float32', true, values('<f4')],
   ['float64', true, values('<f8')],
   ['int32', true, values('<i4')],
-  ['chunks', false, values('<f4', { chunks: [1, 2] })],
+  ['chunks', true, values('<f4', { chunks: [1, 2] })],
   ['gzip', false, values('<f4', { chunks: [2, 2], compression: 4 })],
   ['a soft link', false, made((file) => file.create_soft_link('/nowhere', 'a'))],
   ['a link to another file', false, made((file) => file.create_external_link('b.h5', '/', 'a'))],

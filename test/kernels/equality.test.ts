@@ -3,7 +3,8 @@
 import * as fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Kernels } from '../../src/kernels/index.js';
+import type { Difference, Kernels } from '../../src/kernels/index.js';
+import { ENCODERS, SCHEMES } from '../../src/schemes/quantize.js';
 import { layoutSize } from '../../src/shape.js';
 import {
   backends,
@@ -55,11 +56,16 @@ const METHODS: Record<string, (kernels: Kernels, data: ReturnType<typeof prepare
     const { wq, qq } = k.projectInt2(weights, values, layout);
     return [wq, qq];
   },
-  difference: (k, { weights, decoded }) => {
-    const { signal, noise, maxError } = k.difference(weights, decoded);
-    return [signal, noise, maxError];
-  },
+  difference: (k, { weights, decoded }) => told(k.difference(weights, decoded)),
+  differenceSign: (k, { weights, signs, values, layout }) =>
+    told(k.differenceSign(weights, signs, values, layout)),
+  differenceInt2: (k, { weights, pairs, values, layout }) =>
+    told(k.differenceInt2(weights, pairs, values, layout)),
+  differenceInt4: (k, { weights, nibbles, values, layout }) =>
+    told(k.differenceInt4(weights, nibbles, values, layout)),
 };
+
+const told = ({ signal, noise, maxError }: Difference): Result[] => [signal, noise, maxError];
 
 function prepare({ layout, seed, offset, flavour }: Case) {
   const size = layoutSize(layout);
@@ -124,6 +130,61 @@ for (const [name, kernels] of backends.slice(1)) {
     });
   }
 }
+
+/** Packing in place, and its errors. */
+const CODED = (['binary', 'int2', 'int4'] as const).map((name) => {
+  const { packInto: pack, difference } = ENCODERS[name];
+  return { bytes: (n: number) => Math.ceil((n * SCHEMES[name].bits) / 8), pack, difference };
+});
+
+// What lies in lent memory is worked on in place: the same results, nothing else written, codes where they are wanted.
+for (const [name, kernels] of backends) {
+  test(`${name}: the same results in lent memory`, () => {
+    fc.assert(
+      fc.property(cases(3000), (c) => {
+        const data = prepare(c);
+        const most = Math.ceil(data.weights.length / 2);
+        const expected = Object.keys(METHODS).map((method) => results(reference, method, data));
+        poison();
+        const lent = kernels.lend(data.weights.length, most);
+        lent.weights.set(data.weights);
+        const own = { ...data, weights: lent.weights };
+        for (const [i, method] of Object.keys(METHODS).entries()) {
+          assert.equal(show(METHODS[method]!(kernels, own)), expected[i], method);
+        }
+        const { weights, values, layout } = own;
+        for (const { bytes, pack, difference } of CODED) {
+          const out = lent.codes.fill(0xa5).subarray(0, bytes(weights.length));
+          pack(kernels, weights, values, layout, out);
+          const packed = pack(reference, data.weights, values, layout, new Uint8Array(out.length));
+          assert.is(hex(out), hex(packed));
+          assert.ok(lent.codes.subarray(out.length).every((byte) => byte === 0xa5));
+          const found = told(difference(kernels, weights, out, values, layout));
+          assert.equal(found, told(difference(reference, data.weights, packed, values, layout)));
+        }
+        assert.is(hex(lent.weights), hex(data.weights));
+      }),
+      { numRuns: 60, seed: 20240607 },
+    );
+  });
+}
+
+test('largest magnitudes go on from piece to piece', () => {
+  for (const [, kernels] of backends)
+    for (const layout of [columns(401, 7), { outer: 9, channels: 4, inner: 33, groupRows: 9 * 33 }]) {
+      const unit = layout.channels * layout.inner;
+      const weights = makeWeights(layoutSize(layout), 3, 'corners', 1);
+      const max = new Float32Array(layout.channels);
+      for (let row = 0; row < layout.outer; row += 4) {
+        const outer = Math.min(4, layout.outer - row);
+        const piece = { ...layout, outer, groupRows: outer * layout.inner };
+        const part = weights.subarray(row * unit, (row + outer) * unit);
+        assert.is(kernels.absMax(part, piece, max), max);
+      }
+      assert.is(hex(max), hex(reference.absMax(weights, layout)));
+      assert.throws(() => kernels.absMax(weights, layout, new Float32Array(1)), /"max" expected/);
+    }
+});
 
 // Sums that go on from piece to piece: the bits of the whole tensor, as Kernels.absSum promises.
 for (const [name, kernels] of backends) {

@@ -166,6 +166,28 @@ test('the memory of an instance does not grow with the tensor', async () => {
   assert.is(memory.buffer.byteLength, bytes);
 });
 
+test('lent memory is the same piece each time, as large as the largest; ordinary memory where there is no more', async () => {
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(kernelBytes()));
+  const memory = exports.memory as WebAssembly.Memory;
+  const kernels = await loadKernels({ module: exports });
+  const bytes = memory.buffer.byteLength;
+  const first = kernels.lend(2 ** 20, 2 ** 19);
+  assert.is(first.weights.buffer, memory.buffer);
+  assert.is(first.codes.buffer, memory.buffer);
+  const grown = memory.buffer.byteLength;
+  assert.ok(grown >= bytes + 4.5 * 2 ** 20 - 2 ** 16 && grown <= bytes + 5 * 2 ** 20);
+  const { weights: again } = kernels.lend(100, 0);
+  assert.is(again.byteOffset, first.weights.byteOffset);
+  assert.is(memory.buffer.byteLength, grown);
+  const refused = (count: number) => {
+    throw new RangeError(`no ${count} pages`);
+  };
+  const full = { ...exports, memory: { buffer: new ArrayBuffer(8 << 20), grow: refused } };
+  const elsewhere = (await loadKernels({ module: full, arenaBytes: SMALL_ARENA })).lend(2 ** 22, 5);
+  assert.equal([elsewhere.weights.byteLength, elsewhere.codes.byteLength], [2 ** 24, 5]);
+  assert.is.not(elsewhere.weights.buffer, full.memory.buffer);
+});
+
 test('an exception within a kernel call gives the arena back', async () => {
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(kernelBytes()));
   let broken = false;
@@ -233,6 +255,10 @@ for (const [name, k] of backends) {
         '"out" expected at least 4 floats, got 3',
       ],
       [() => k.projectInt2(f(4), f(0), tensor(4)), RangeError, '"inverses" expected 1 floats, got 0'],
+      [() => k.absMax(f(4), tensor(4), f(2)), RangeError, '"max" expected 1 floats, got 2'],
+      [() => k.differenceInt4(f(4), u(2), f(2), tensor(4)), RangeError, '"scales" expected 1 floats, got 2'],
+      [() => k.differenceInt2(f(4), u(2), f(1), tensor(4)), RangeError, '"codes" expected 1 bytes, got 2'],
+      [() => k.differenceSign(f(5), u(1), f(1), tensor(4)), RangeError, '"weights" expected 4 floats, got 5'],
       [() => k.difference(f(4), f(3)), RangeError, '"decoded" expected 4 floats, got 3'],
     ];
     for (const [call, kind, text] of table) {

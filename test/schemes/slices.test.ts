@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { BitnibbleError } from '../../src/errors.js';
 import { dequantizeTensor, ENCODERS, quantizeTensor } from '../../src/schemes/quantize.js';
-import { decodedSlices, isLarge, quantizeInSlices } from '../../src/schemes/slices.js';
+import { decodedSlices, isLarge, quantizeInSlices, type ReadSlice } from '../../src/schemes/slices.js';
 import type { QuantizeOptions, ScaleRule, SchemeName } from '../../src/schemes/types.js';
 import { sizeOf } from '../../src/shape.js';
 import { backends, random } from '../kernels/support.js';
@@ -172,22 +172,36 @@ test('codes are those of the inverse that the rule gives, and not of the stored 
   assert.equal(quantizeInSlices(kernels, read, [256, 1], options).tensor, whole);
 });
 
-test('values are decoded in memory for one slice', () => {
-  const sizes: number[] = [];
+test('slices are read into memory that the kernels lend, for one at a time', () => {
+  const lent: number[][] = [];
   const spy = new Proxy(kernels, {
     get(target, key) {
-      if (key !== 'difference') return Reflect.get(target, key);
-      return (a: Float32Array, b: Float32Array) => {
-        sizes.push(b.buffer.byteLength);
-        return target.difference(a, b);
+      if (key !== 'lend') return Reflect.get(target, key);
+      return (...sizes: [number, number]) => {
+        lent.push(sizes);
+        return target.lend(...sizes);
       };
     },
   });
   const weights = numbers(1000);
-  const read = (from: number, to: number) => weights.slice(from, to);
+  const read: ReadSlice = (from, to, memory) => {
+    assert.is(memory.length, to - from);
+    assert.ok(memory.buffer.byteLength > 2 ** 20);
+    memory.set(weights.subarray(from, to));
+    return memory;
+  };
   const options: QuantizeOptions = { scheme: 'int4', granularity: 'group', groupSize: 32 };
-  quantizeInSlices(spy, read, [100, 10], options, 't', undefined, 64);
-  assert.equal(sizes, [1280, 1280, 1280, 1280]);
+  for (const own of [
+    options,
+    { ...options, granularity: 'channel', groupSize: undefined } as QuantizeOptions,
+  ]) {
+    const { tensor } = quantizeInSlices(spy, read, [100, 10], own, 't', undefined, 64);
+    assert.equal(tensor, quantizeTensor(kernels, weights, [100, 10], own));
+  }
+  assert.equal(lent, [
+    [320, 160],
+    [640, 320],
+  ]);
 });
 
 const SHAPES: [shape: number[], axes: number[]][] = [

@@ -43,9 +43,7 @@ export function magnitudes(
   const absMax = new Float32Array(blockCount(layout));
   const sums = new Float64Array(mean ? absMax.length : 0);
   each((weights, piece, from) => {
-    const found = kernels.absMax(weights, piece);
-    requireFinite(weights, found, context, from);
-    for (const [block, max] of found.entries()) absMax[block] = Math.max(absMax[block] as number, max);
+    requireFinite(weights, kernels.absMax(weights, piece, absMax), context, from);
     if (mean) kernels.absSum(weights, piece, sums);
   });
   return { absMax, mean: sums.map((sum, block) => sum / rowsOfBlock(layout, block)) };
@@ -62,8 +60,11 @@ export function fitNone(weights: Float32Array, _scheme: SchemeName, stats: FitCo
 /** {@link fitNone} for a tensor in pieces. */
 export function scalesNone(each: EachPiece, _scheme: SchemeName, stats: ScalesContext): ScalesFound {
   const { kernels, layout, context } = stats;
-  each((weights, piece, from) => requireFinite(weights, kernels.absMax(weights, piece), context, from));
-  return { scales: new Float32Array(blockCount(layout)).fill(1) };
+  const scales = new Float32Array(blockCount(layout));
+  each((weights, piece, from) =>
+    requireFinite(weights, kernels.absMax(weights, piece, scales), context, from),
+  );
+  return { scales: scales.fill(1) };
 }
 
 /**
