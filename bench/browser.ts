@@ -74,6 +74,13 @@ const ENGINES = {
   bitnibble: bitnibbleOf('bitnibble'),
   bitnibbleAtOnce: bitnibbleOf('bitnibbleAtOnce'),
   bitnibblePlain: bitnibbleOf('bitnibblePlain'),
+  /** What Chromium takes for any module and any file. */
+  nothing: `async (file) => {
+    const coming = fetch(file);
+    const { take } = await import('./nothing.js');
+    const bytes = await take(coming);
+    return () => bytes;
+  }`,
   litert: `async (file, shape) => {
     const coming = fetch(file).then((response) => response.arrayBuffer());
     const { loadAndCompile, loadLiteRt, Tensor } = await import('./litert.js');
@@ -134,6 +141,8 @@ async function engines(): Promise<ReadonlySet<Engine>> {
       ...{ bundle: true, format: 'esm', splitting: entry === 'index.js', minify: true, target: 'es2022' },
       ...{ logLevel: 'error', banner: { js: banner } },
     });
+  const take = 'export const take = async (coming) => new Uint8Array(await (await coming).arrayBuffer());';
+  writeFileSync(at('nothing.js'), take);
   const litert = litertJsDir();
   if (existsSync(path.join(litert, 'core/dist/index.js'))) {
     all.add('litert');
@@ -279,6 +288,7 @@ async function firstAnswers(file: string): Promise<void> {
       engine: engine as Build,
     })),
     ...all.filter(({ name }) => name.endsWith('int8')),
+    { ...own, name: 'no engine, the same file', engine: 'nothing' },
   ];
   writeFileSync(at('idle.html'), html(''));
   const times = engines.map(() => [] as number[]);
