@@ -48,13 +48,38 @@ const site = mkdtempSync(path.join(tmpdir(), 'bitnibble-bench-'));
 const at = (name: string) => path.join(site, name);
 const kernels = await loadKernels();
 
-/** Engines in a page: `(file, shape)` gives a function that answers a sample. The file travels while the code does. */
-const ENGINES = {
-  bitnibble: `async (file) => {
+/** V8 then compiles every function of a file while it loads, not one by one as they are called. */
+const AT_ONCE = '//# allFunctionsCalledOnLoad';
+
+/** Builds of the runtime: in chunks as esbuild makes them, the same with the comment, and what takes plain networks alone as one file. */
+const BUILDS = {
+  bitnibble: { entry: 'index.js', banner: '', label: 'bitnibble, int4' },
+  bitnibbleAtOnce: { entry: 'index.js', banner: AT_ONCE, label: 'bitnibble, int4, compiled at once' },
+  bitnibblePlain: {
+    entry: 'plain.js',
+    banner: AT_ONCE,
+    label: 'bitnibble/runtime/plain, int4, compiled at once',
+  },
+} as const;
+type Build = keyof typeof BUILDS;
+const bitnibbleOf = (folder: Build) => `async (file) => {
     const coming = fetch(file);
-    const { loadNetwork } = await import('./bitnibble.js');
+    const { loadNetwork } = await import('./${folder}/bitnibble.js');
     const network = await loadNetwork(coming);
     return (x) => network.run(x);
+  }`;
+
+/** Engines in a page: `(file, shape)` gives a function that answers a sample. The file travels while the code does. */
+const ENGINES = {
+  bitnibble: bitnibbleOf('bitnibble'),
+  bitnibbleAtOnce: bitnibbleOf('bitnibbleAtOnce'),
+  bitnibblePlain: bitnibbleOf('bitnibblePlain'),
+  /** What Chromium takes for any module and any file. */
+  nothing: `async (file) => {
+    const coming = fetch(file);
+    const { take } = await import('./nothing.js');
+    const bytes = await take(coming);
+    return () => bytes;
   }`,
   litert: `async (file, shape) => {
     const coming = fetch(file).then((response) => response.arrayBuffer());
@@ -110,10 +135,14 @@ const sample = (shape: readonly number[], seed: number): Float32Array => {
 /** The site: engines that are there, and the page's module. @returns the engines */
 async function engines(): Promise<ReadonlySet<Engine>> {
   const all = new Set<Engine>(['bitnibble']);
-  await build({
-    ...{ entryPoints: { bitnibble: path.join(root, 'dist/runtime/index.js') }, outdir: site, bundle: true },
-    ...{ format: 'esm', splitting: true, minify: true, target: 'es2022', logLevel: 'error' },
-  });
+  for (const [name, { entry, banner }] of Object.entries(BUILDS))
+    await build({
+      ...{ entryPoints: { bitnibble: path.join(root, 'dist/runtime', entry) }, outdir: at(name) },
+      ...{ bundle: true, format: 'esm', splitting: entry === 'index.js', minify: true, target: 'es2022' },
+      ...{ logLevel: 'error', banner: { js: banner } },
+    });
+  const take = 'export const take = async (coming) => new Uint8Array(await (await coming).arrayBuffer());';
+  writeFileSync(at('nothing.js'), take);
   const litert = litertJsDir();
   if (existsSync(path.join(litert, 'core/dist/index.js'))) {
     all.add('litert');
@@ -251,7 +280,16 @@ const IDLE = 500;
 /** Milliseconds from an idle page that has loaded no engine to its first answer. */
 async function firstAnswers(file: string): Promise<void> {
   const { shape, all } = await candidates(file, has);
-  const engines = all.filter(({ name }) => /int[48]$/.test(name));
+  const [own] = all as [Candidate];
+  const engines: Candidate[] = [
+    ...Object.entries(BUILDS).map(([engine, { label }]) => ({
+      ...own,
+      name: label,
+      engine: engine as Build,
+    })),
+    ...all.filter(({ name }) => name.endsWith('int8')),
+    { ...own, name: 'no engine, the same file', engine: 'nothing' },
+  ];
   writeFileSync(at('idle.html'), html(''));
   const times = engines.map(() => [] as number[]);
   const chains = engines.map(() => '');
