@@ -182,6 +182,8 @@ export function absSumRuns(weights: usize, table: usize, entries: usize, sums: u
  * The square of the difference of two float32 neither overflows nor vanishes in float64, and the root of a correctly
  * rounded square is exact: the wrapper takes it.
  *
+ * Halves of vectors are loaded apart, since conversions take them from memory: a tenth less than shuffles of whole ones.
+ *
  * @param state signal[8], noise[8], max[2]
  */
 export function difference(weights: usize, decoded: usize, count: usize, state: usize): void {
@@ -196,29 +198,25 @@ export function difference(weights: usize, decoded: usize, count: usize, state: 
   let n3 = v128.load(state, 112);
   let top = v128.load(state, 128);
   for (; weights < end; weights += 32, decoded += 32) {
-    const wa = v128.load(weights);
-    const wb = v128.load(weights, 16);
-    const va = v128.load(decoded);
-    const vb = v128.load(decoded, 16);
-    const w0 = f64x2.promote_low_f32x4(wa);
-    const w1 = f64x2.promote_low_f32x4(high(wa));
-    const w2 = f64x2.promote_low_f32x4(wb);
-    const w3 = f64x2.promote_low_f32x4(high(wb));
-    const d0 = f64x2.sub(w0, f64x2.promote_low_f32x4(va));
-    const d1 = f64x2.sub(w1, f64x2.promote_low_f32x4(high(va)));
-    const d2 = f64x2.sub(w2, f64x2.promote_low_f32x4(vb));
-    const d3 = f64x2.sub(w3, f64x2.promote_low_f32x4(high(vb)));
-    s0 = f64x2.add(s0, f64x2.mul(w0, w0));
-    s1 = f64x2.add(s1, f64x2.mul(w1, w1));
-    s2 = f64x2.add(s2, f64x2.mul(w2, w2));
-    s3 = f64x2.add(s3, f64x2.mul(w3, w3));
+    const w0 = f64x2.promote_low_f32x4(v128.load64_zero(weights));
+    const d0 = f64x2.sub(w0, f64x2.promote_low_f32x4(v128.load64_zero(decoded)));
     const e0 = f64x2.mul(d0, d0);
-    const e1 = f64x2.mul(d1, d1);
-    const e2 = f64x2.mul(d2, d2);
-    const e3 = f64x2.mul(d3, d3);
+    s0 = f64x2.add(s0, f64x2.mul(w0, w0));
     n0 = f64x2.add(n0, e0);
+    const w1 = f64x2.promote_low_f32x4(v128.load64_zero(weights, 8));
+    const d1 = f64x2.sub(w1, f64x2.promote_low_f32x4(v128.load64_zero(decoded, 8)));
+    const e1 = f64x2.mul(d1, d1);
+    s1 = f64x2.add(s1, f64x2.mul(w1, w1));
     n1 = f64x2.add(n1, e1);
+    const w2 = f64x2.promote_low_f32x4(v128.load64_zero(weights, 16));
+    const d2 = f64x2.sub(w2, f64x2.promote_low_f32x4(v128.load64_zero(decoded, 16)));
+    const e2 = f64x2.mul(d2, d2);
+    s2 = f64x2.add(s2, f64x2.mul(w2, w2));
     n2 = f64x2.add(n2, e2);
+    const w3 = f64x2.promote_low_f32x4(v128.load64_zero(weights, 24));
+    const d3 = f64x2.sub(w3, f64x2.promote_low_f32x4(v128.load64_zero(decoded, 24)));
+    const e3 = f64x2.mul(d3, d3);
+    s3 = f64x2.add(s3, f64x2.mul(w3, w3));
     n3 = f64x2.add(n3, e3);
     top = f64x2.pmax(top, f64x2.pmax(f64x2.pmax(e0, e1), f64x2.pmax(e2, e3)));
   }

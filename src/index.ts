@@ -12,6 +12,7 @@ export type {
   HalfArray,
   HalfSink,
   Kernels,
+  Lent,
   Projection,
 } from './kernels/types.js';
 export type {

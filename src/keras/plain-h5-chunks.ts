@@ -12,8 +12,8 @@ export interface Chunks {
   readonly addresses: Float64Array;
 }
 
-/** Chunks of all datasets of a file: a tensor of 4 GiB in chunks of 64 KiB has 65,536. */
-const MOST_CHUNKS = 2 ** 20;
+/** Chunks of all datasets of a file: 8 GiB in chunks of 64 KiB. */
+const MOST_CHUNKS = 2 ** 17;
 /** Most entries of a node, where the superblock is of version 0, which does not say. */
 const MOST_ENTRIES = 64;
 /** B-trees that are deeper are for HDF5 to judge. */

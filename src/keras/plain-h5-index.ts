@@ -1,6 +1,7 @@
 // What an HDF5 file holds, as h5py writes it for Keras: groups by symbol tables, headers of version 1, values that lie
-// behind one another or in chunks as they are. HDF5 File Format Specification, version 3.0, sections II to IV. All of it is looked at before
-// anything is read; where one byte is of another form, the file is left to HDF5 itself, which takes it or says why not.
+// behind one another or in chunks as they are. HDF5 File Format Specification, version 3.0, sections II to IV. All of it is
+// looked at before anything is read; where one byte is of another form, the file is left to HDF5 itself, which takes it or
+// says why not.
 
 import { MAX_NAME } from '../formats/names.js';
 import { DTYPE_BYTES, type Dtype } from '../model.js';

@@ -259,4 +259,15 @@ test('a box of few numbers in chunks of many takes little memory', async () => {
   );
 });
 
+test('more chunks than there is reason for are left to HDF5 before there is room for them', async () => {
+  const bytes = await fileOf([{ shape: [77], chunks: [1], dtype: '<B' }]);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  // Size and largest size of the only axis.
+  const isSize = (at: number) =>
+    view.getBigUint64(at, true) === 77n && view.getBigUint64(at + 8, true) === 77n;
+  const at = Array.from({ length: bytes.length / 8 - 2 }, (_, i) => 8 * i).find(isSize) as number;
+  for (const place of [at, at + 8]) view.setBigUint64(place, 2n ** 33n, true);
+  assert.is(PlainH5.open('claims.h5', bytesSource(bytes)), undefined);
+});
+
 test.run();
