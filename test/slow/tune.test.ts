@@ -24,8 +24,8 @@ const preprocess = { scale: 1 / 255 };
 test('signs without calibration: tuning takes most of the divergence away, twice the same way', async () => {
   const model = await openKeras(path.join(digits, 'digits.h5'));
   const mixed = [
-    { weight: 'conv1/*', scheme: 'int4' },
-    { weight: 'conv3/*', scheme: 'int2' },
+    { weight: 'conv1/kernel', scheme: 'int4' },
+    { weight: 'conv3/kernel', scheme: 'int2' },
   ] as const;
   for (const recipe of [
     { default: { scheme: 'binary', scaleDtype: 'F32' } },
