@@ -5,7 +5,7 @@ import { high } from './lanes';
 export { arenaBase, bitnibbleAbi } from './module';
 
 /**
- * Products of eight columns of one matrix with the columns of another: `out[i, j] = sum_r a[r, i] b[r, j]`, float32 sums in
+ * Products of eight columns of one matrix with the columns of another: `out[i, j] += sum_r a[r, i] b[r, j]`, float32 sums in
  * the order of the rows, widened at the end.
  *
  *     a       one strip: rows of 8 floats           out   8 rows of float64
@@ -18,6 +18,17 @@ export function crossStrip(a: usize, b: usize, rows: usize, strips: usize, out: 
   for (let strip = b; strip < end; strip += rows << 5, out += 64) {
     cross4(a, strip, rows, out, stride);
     cross4(a + 16, strip, rows, out + (stride << 2), stride);
+  }
+}
+
+/** Copies `strips` strips of eight columns of float32 rows of `stride` bytes: `[strip][row][8]`. */
+export function packStrips(from: usize, stride: usize, rows: usize, strips: usize, to: usize): void {
+  for (const end = from + (strips << 5); from < end; from += 32) {
+    let at = from;
+    for (const last = to + (rows << 5); to < last; to += 32, at += stride) {
+      v128.store(to, v128.load(at));
+      v128.store(to, v128.load(at, 16), 16);
+    }
   }
 }
 
@@ -57,10 +68,16 @@ function cross4(a: usize, b: usize, rows: usize, out: usize, stride: usize): voi
 // @ts-ignore: decorator
 @inline
 function widen(out: usize, p: v128, q: v128): void {
-  v128.store(out, f64x2.promote_low_f32x4(p));
-  v128.store(out, f64x2.promote_low_f32x4(high(p)), 16);
-  v128.store(out, f64x2.promote_low_f32x4(q), 32);
-  v128.store(out, f64x2.promote_low_f32x4(high(q)), 48);
+  add2(out, p);
+  add2(out + 16, high(p));
+  add2(out + 32, q);
+  add2(out + 48, high(q));
+}
+
+// @ts-ignore: decorator
+@inline
+function add2(out: usize, p: v128): void {
+  v128.store(out, f64x2.add(v128.load(out), f64x2.promote_low_f32x4(p)));
 }
 
 /** Bytes of a packed tile of 64 x 64. */
@@ -166,4 +183,176 @@ export function subtractScaled(y: usize, factor: f64, x: usize, n: usize): void 
   }
   for (const end = y + ((n & 3) << 3); y < end; y += 8, x += 4)
     store<f64>(y, load<f64>(y) - factor * <f64>load<f32>(x));
+}
+
+/**
+ * Input of a convolution by 3 x 3, as Winograd's F(4 x 4, 3 x 3) multiplies it: `B' d B` of every tile `d` of 6 x 6 of a strip of six
+ * rows, tiles four columns apart, each channel by itself, four channels at a time (Lavin and Gray 2016, section 4.1).
+ *
+ *          4  0 -5  0  1  0
+ *          0 -4 -4  1  1  0
+ *     B' = 0  4 -4 -1  1  0        columns first, then rows, by way of 36 vectors on the side
+ *          0 -2 -1  2  1  0
+ *          0  2 -1 -2  1  0
+ *          0  4  0 -5  0  1
+ *
+ * @param from rows of `stride` bytes, `[column][channels]` @param channels a multiple of four @param to 36 planes of `[tile][channels]`
+ */
+export function winogradInput(
+  from: usize,
+  stride: usize,
+  tiles: usize,
+  channels: usize,
+  to: usize,
+  plane: usize,
+): void {
+  const pixel = channels << 2;
+  for (let tile: usize = 0; tile < tiles; tile++, from += pixel << 2, to += pixel) {
+    for (let c: usize = 0; c < pixel; c += 16) {
+      for (let j: usize = 0; j < 6; j++) six(from + j * pixel + c, stride, SIDE + (j << 4), 96);
+      for (let i: usize = 0; i < 6; i++) six(SIDE + i * 96, 16, to + i * 6 * plane + c, plane);
+    }
+  }
+}
+
+/** 6 x 6 vectors. */
+const SIDE: usize = memory.data(576, 16);
+
+// @ts-ignore: decorator
+@inline
+function six(from: usize, by: usize, to: usize, step: usize): void {
+  const d1 = v128.load(from + by);
+  const d2 = v128.load(from + 2 * by);
+  const d3 = v128.load(from + 3 * by);
+  const d4 = v128.load(from + 4 * by);
+  const four = f32x4.splat(4);
+  const five = f32x4.splat(5);
+  v128.store(to, f32x4.add(f32x4.sub(f32x4.mul(four, v128.load(from)), f32x4.mul(five, d2)), d4));
+  const a = f32x4.sub(d4, f32x4.mul(four, d2));
+  const b = f32x4.sub(d3, f32x4.mul(four, d1));
+  v128.store(to + step, f32x4.add(a, b));
+  v128.store(to + 2 * step, f32x4.sub(a, b));
+  const c = f32x4.sub(d4, d2);
+  const d = f32x4.sub(d3, d1);
+  const e = f32x4.add(d, d);
+  v128.store(to + 3 * step, f32x4.add(c, e));
+  v128.store(to + 4 * step, f32x4.sub(c, e));
+  const last = f32x4.sub(f32x4.mul(four, d1), f32x4.mul(five, d3));
+  v128.store(to + 5 * step, f32x4.add(last, v128.load(from + 5 * by)));
+}
+
+/**
+ * Products of 36 planes, `m[tile, k] = sum_c v[tile, c] u[c, k]`, float32, in the order of the channels.
+ *
+ *     acc[tile][0..7] += splat(v[tile, c]) * u[c, 0..7]    four tiles at a time: 8 vectors of sums, 2 of u, 1 of v
+ *
+ * @param v planes of `[tile][channels]` @param u planes of strips of eight outputs, `[strip][channels][8]`
+ * @param m planes of `[tile][outputs]` @param tiles a multiple of four
+ */
+export function winogradProduct(
+  v: usize,
+  u: usize,
+  m: usize,
+  tiles: usize,
+  channels: usize,
+  outputs: usize,
+): void {
+  const pixel = channels << 2;
+  const row = outputs << 2;
+  for (let f = 0; f < 36; f++, v += tiles * pixel, m += tiles * row) {
+    for (let strip: usize = 0; strip < row; strip += 32, u += pixel << 3) {
+      let a = v;
+      let to = m + strip;
+      for (const end = v + tiles * pixel; a < end; a += pixel << 2, to += row << 2)
+        product4(a, pixel, u, to, row);
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function product4(a: usize, stride: usize, b: usize, out: usize, row: usize): void {
+  let p0 = f32x4.splat(0);
+  let q0 = p0;
+  let p1 = p0;
+  let q1 = p0;
+  let p2 = p0;
+  let q2 = p0;
+  let p3 = p0;
+  let q3 = p0;
+  const a1 = a + stride;
+  const a2 = a1 + stride;
+  const a3 = a2 + stride;
+  for (let c: usize = 0; c < stride; c += 4, b += 32) {
+    const left = v128.load(b);
+    const right = v128.load(b, 16);
+    const x0 = v128.load32_splat(a + c);
+    p0 = f32x4.add(p0, f32x4.mul(x0, left));
+    q0 = f32x4.add(q0, f32x4.mul(x0, right));
+    const x1 = v128.load32_splat(a1 + c);
+    p1 = f32x4.add(p1, f32x4.mul(x1, left));
+    q1 = f32x4.add(q1, f32x4.mul(x1, right));
+    const x2 = v128.load32_splat(a2 + c);
+    p2 = f32x4.add(p2, f32x4.mul(x2, left));
+    q2 = f32x4.add(q2, f32x4.mul(x2, right));
+    const x3 = v128.load32_splat(a3 + c);
+    p3 = f32x4.add(p3, f32x4.mul(x3, left));
+    q3 = f32x4.add(q3, f32x4.mul(x3, right));
+  }
+  v128.store(out, p0);
+  v128.store(out, q0, 16);
+  v128.store(out + row, p1);
+  v128.store(out + row, q1, 16);
+  v128.store(out + 2 * row, p2);
+  v128.store(out + 2 * row, q2, 16);
+  v128.store(out + 3 * row, p3);
+  v128.store(out + 3 * row, q3, 16);
+}
+
+/**
+ * Outputs `A' m A` of a row of tiles, 4 x 4 each, with a bias for each output:
+ *
+ *          1  1  1  1  1  0
+ *     A' = 0  1 -1  2 -2  0
+ *          0  1  1  4  4  0
+ *          0  1 -1  8 -8  1
+ *
+ * @param from 36 planes of `[tile][outputs]` @param to rows of `stride` bytes, `[column][outputs]`
+ */
+export function winogradOutput(
+  from: usize,
+  plane: usize,
+  tiles: usize,
+  outputs: usize,
+  bias: usize,
+  to: usize,
+  stride: usize,
+): void {
+  const pixel = outputs << 2;
+  for (let tile: usize = 0; tile < tiles; tile++, from += pixel, to += pixel << 2) {
+    for (let c: usize = 0; c < pixel; c += 16) {
+      const zero = f32x4.splat(0);
+      for (let j: usize = 0; j < 6; j++) sixToFour(from + j * plane + c, 6 * plane, SIDE + (j << 4), 96, zero);
+      const own = v128.load(bias + c);
+      for (let i: usize = 0; i < 4; i++) sixToFour(SIDE + i * 96, 16, to + i * stride + c, pixel, own);
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function sixToFour(from: usize, by: usize, to: usize, step: usize, bias: v128): void {
+  const m1 = v128.load(from + by);
+  const m2 = v128.load(from + 2 * by);
+  const m3 = v128.load(from + 3 * by);
+  const m4 = v128.load(from + 4 * by);
+  const p = f32x4.add(m1, m2);
+  const q = f32x4.sub(m1, m2);
+  const r = f32x4.add(m3, m4);
+  const s = f32x4.sub(m3, m4);
+  v128.store(to, f32x4.add(f32x4.add(f32x4.add(v128.load(from), p), r), bias));
+  v128.store(to + step, f32x4.add(f32x4.add(q, f32x4.add(s, s)), bias));
+  v128.store(to + 2 * step, f32x4.add(f32x4.add(p, f32x4.mul(f32x4.splat(4), r)), bias));
+  const last = f32x4.add(f32x4.add(q, f32x4.mul(f32x4.splat(8), s)), v128.load(from + 5 * by));
+  v128.store(to + 3 * step, f32x4.add(last, bias));
 }

@@ -11,7 +11,7 @@ import asc from 'assemblyscript/asc';
 const modules = [
   { entry: 'assembly/index.ts', file: 'build/kernels.wasm', embedded: 'embedded.ts', limit: 16 * 1024 },
   { entry: 'assembly/reader.ts', file: 'build/reader.wasm', embedded: 'embedded-reader.ts', limit: 6 * 1024 },
-  { entry: 'assembly/linalg.ts', file: 'build/linalg.wasm', embedded: 'embedded-linalg.ts', limit: 4 * 1024 },
+  { entry: 'assembly/linalg.ts', file: 'build/linalg.wasm', embedded: 'embedded-linalg.ts', limit: 6 * 1024 },
   {
     entry: 'assembly/runtime/index.ts',
     file: 'build/runtime.wasm',

@@ -192,11 +192,11 @@ async function calibrateFile(
       activationRanges: ranges,
     };
     say(flags, calibrationTable(report));
-    const { calibrated: own, dataFree } = report.divergence;
+    const { calibrated: own, dataFree, samples: compared } = report.divergence;
     say(
       flags,
       `\nOutputs diverge from the float model's by ${own.toPrecision(3)}, without data by ${dataFree.toPrecision(3)} ` +
-        `(nats for classifiers), on the ${count(report.samples)} samples given; ${report.seconds.toFixed(0)} s`,
+        `(nats for classifiers), on ${count(compared)} of the ${count(report.samples)} samples given; ${report.seconds.toFixed(0)} s`,
     );
     if (tuned) say(flags, tuningLine(tuned.report));
     if (choice) say(flags, `\n${choiceTable(choice, how)}\n`);

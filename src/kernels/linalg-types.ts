@@ -14,6 +14,19 @@ export interface Room {
   float32(length: number): Float32Array;
 }
 
+/** Images `[images, height, width, channels]` and the convolution by 3 x 3 of stride 1 that is made of them. */
+export interface Convolution {
+  readonly images: number;
+  readonly height: number;
+  readonly width: number;
+  /** A multiple of four. */
+  readonly channels: number;
+  /** A multiple of eight. */
+  readonly outputs: number;
+  /** Zeros around each image, on every side: 0 or 1. */
+  readonly border: number;
+}
+
 /** Dense products that calibration is made of. `reference` defines the bits of `simd`, the order of summation included. */
 export interface LinearAlgebra {
   readonly backend: 'simd' | 'reference';
@@ -33,6 +46,20 @@ export interface LinearAlgebra {
    * 64 rows and as deep; C has its columns side by side, and its rows a multiple of four apart.
    */
   subtractProduct(c: Operand, a: Operand, b: Operand, rows: number, columns: number, depth: number): void;
+  /**
+   * A convolution of float32 by Winograd's F(4 x 4, 3 x 3): a quarter of the multiplications (Lavin and Gray 2016), sums in the order of
+   * the channels. Within 1e-5 of exact sums, relative to the largest output.
+   *
+   * @param kernel as `winogradKernel` of `kernels/winograd.ts` transforms it @param bias `[outputs]`
+   * @param y `[images, height - 2 + 2 border, width - 2 + 2 border, outputs]`
+   */
+  convolve(
+    y: Float32Array,
+    x: Float32Array,
+    kernel: Float32Array,
+    bias: Float32Array,
+    size: Convolution,
+  ): void;
   /** `y[i] -= factor * x[i]`, in float64. Arrays of the {@link room}. */
   subtractScaled(y: Float64Array, factor: number, x: Float32Array): void;
 }

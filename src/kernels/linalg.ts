@@ -3,7 +3,7 @@ import { compile, exportsOf } from './instance.js';
 import type { LinearAlgebra } from './linalg-types.js';
 import type { LinearAbi } from './linalg-wasm.js';
 
-export type { LinearAlgebra, Operand, Room } from './linalg-types.js';
+export type { Convolution, LinearAlgebra, Operand, Room } from './linalg-types.js';
 
 /** Where the linear algebra comes from. */
 export interface LoadLinearAlgebraOptions {

@@ -3,6 +3,7 @@
  * @module bitnibble/pipeline
  */
 export {
+  type Convolution,
   type LinearAlgebra,
   type LoadLinearAlgebraOptions,
   loadLinearAlgebra,

@@ -152,7 +152,9 @@ export async function measureSensitivityPart(
           const fit =
             typeof plan === 'string'
               ? plan
-              : await fitLayer(tools, plan, data, options, streamOf('other maps'), moments);
+              : await fitLayer(tools, plan, data, options, streamOf('other maps'), {
+                  ...(moments ? { first: moments } : {}),
+                });
           const variables = layer.weights.map((variable, at) => ({
             weight: pairs.get(variable.originalName),
             exact: variable,
@@ -269,8 +271,7 @@ function rest(
 ): Tensor[][] {
   return Array.from({ length: Math.min(batches, activations.count) }, (_, batch) =>
     tf.tidy(() => {
-      const values = new Map<number, Tensor>();
-      for (const [value, { float }] of activations.live(batch)) values.set(value, float);
+      const values = new Map(activations.live(batch).float);
       for (const { layer, inputs, outputs } of twins.calls.slice(index)) {
         const made = runCall(
           tf,

@@ -44,6 +44,39 @@ export function runCall(tf: TensorFlow, layer: Layer, inputs: readonly Tensor[])
   });
 }
 
+/** A layer that ends with an activation. */
+type Activated = Layer & {
+  activation: { apply(x: Tensor): Tensor };
+  readonly bias?: { read(): Tensor } | null;
+};
+
+/** Whether a layer is one of TensorFlow.js's own that adds a bias and applies an activation to a product with its kernel. */
+const isActivated = (layer: Layer): layer is Activated =>
+  /^(Dense|Conv[123]D)$/.test(layer.getClassName()) && 'activation' in layer;
+
+/** What a layer gives before its activation, and the activation. */
+export interface Bare {
+  readonly output: Tensor;
+  /** What the output has of the bias, which stays the layer's. */
+  readonly bias?: Tensor;
+  readonly finish: (x: Tensor) => Tensor;
+}
+
+/** Runs a dense layer or a convolution without its activation; undefined for layers of other classes. */
+export function runBare(tf: TensorFlow, layer: Layer, input: Tensor): Bare | undefined {
+  if (!isActivated(layer)) return undefined;
+  const { activation } = layer;
+  const { activation: linear } = tf.layers.activation({ activation: 'linear' }) as unknown as Activated;
+  layer.activation = linear;
+  try {
+    const [output] = runCall(tf, layer, [input]) as [Tensor];
+    const bias = layer.bias ? { bias: layer.bias.read() } : {};
+    return { output, ...bias, finish: (x) => tf.tidy(() => activation.apply(x)) };
+  } finally {
+    layer.activation = activation;
+  }
+}
+
 /** The last node that takes each value; what the network gives is taken after all. */
 export function lastUses({ calls, outputs }: RunnableNetwork): Map<number, number> {
   const last = new Map<number, number>();

@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert';
 import { kernelBytes } from '../../src/kernels/embedded-linalg.js';
 import { loadLinearAlgebra } from '../../src/kernels/linalg.js';
 import { type Operand, strideOf, TILE } from '../../src/kernels/linalg-types.js';
+import { winogradKernel } from '../../src/kernels/winograd.js';
 import { rejects } from '../support/throws.js';
 
 const reference = await loadLinearAlgebra({ backend: 'reference' });
@@ -83,6 +84,48 @@ test('a scaled vector subtracted: the same bits for every length', () => {
     });
     assert.equal(results[0], results[1]);
   }
+});
+
+test('convolutions: the same bits, edges of tiles and images included', () => {
+  const property = fc.property(
+    ...[seeds, size(3), size(11), size(11), size(4), size(3), fc.constantFrom(0, 1)],
+    (seed, images, height, width, fours, eights, border) => {
+      fc.pre(Math.min(height, width) + 2 * border > 2);
+      const given = { images, height, width, channels: 4 * fours, outputs: 8 * eights, border };
+      const { channels, outputs } = given;
+      const x = values(seed, images * height * width * channels, false);
+      const weights = values(seed + 1, 9 * channels * outputs, false);
+      const kernel = winogradKernel(weights, channels, outputs);
+      const bias = values(seed + 2, outputs, false);
+      const [outHeight, outWidth] = [height - 2 + 2 * border, width - 2 + 2 * border];
+      const [y, other] = [simd, reference].map((algebra) => {
+        const made = new Float32Array(images * outHeight * outWidth * outputs).fill(7);
+        algebra.convolve(made, x, kernel, bias, given);
+        return made;
+      }) as [Float32Array, Float32Array];
+      assert.equal(new Uint8Array(y.buffer), new Uint8Array(other.buffer));
+      const most = 1e-5 * y.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+      const exact = (image: number, row: number, column: number, k: number) => {
+        let sum = bias[k] as number;
+        for (let tap = 0; tap < 9; tap++) {
+          const [i, j] = [row + Math.floor(tap / 3) - border, column + (tap % 3) - border];
+          if (i < 0 || i >= height || j < 0 || j >= width) continue;
+          for (let c = 0; c < channels; c++)
+            sum +=
+              (x[((image * height + i) * width + j) * channels + c] as number) *
+              (weights[(tap * channels + c) * outputs + k] as number);
+        }
+        return sum;
+      };
+      for (let at = 0; at < y.length; at += 5) {
+        const [place, k] = [Math.floor(at / outputs), at % outputs];
+        const row = Math.floor(place / outWidth) % outHeight;
+        const wanted = exact(Math.floor(place / outWidth / outHeight), row, place % outWidth, k);
+        assert.ok(Math.abs((y[at] as number) - wanted) <= most, `${y[at]} for ${wanted}`);
+      }
+    },
+  );
+  fc.assert(property, { numRuns: 60 });
 });
 
 test('float32 products in chunks are within 2e-6 of exact sums, relative to the lengths', () => {

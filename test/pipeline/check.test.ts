@@ -109,6 +109,14 @@ async function answered(as: 'labels' | 'targets'): Promise<Dataset> {
   return { ...rest, labels };
 }
 
+test('with samples to check on, the divergence on those fitted to is of as many, whole batches; without, of all', async () => {
+  const few = { ...fit, count: 100 };
+  const options = { kernels, dataset: few, batchSize: 32 };
+  const check = { dataset: { ...rest, count: 40 } };
+  assert.is((await calibrateModel(tf, network, recipe, { ...options, check })).report.divergence.samples, 64);
+  assert.is((await calibrateModel(tf, network, recipe, options)).report.divergence.samples, 100);
+});
+
 test('what is kept follows from what was asked for, on samples that nothing was fitted to', async () => {
   const rounded = packedBytes(quantizeModel(network, recipe, { kernels }).model);
   for (const [as, metrics] of [
@@ -121,6 +129,7 @@ test('what is kept follows from what was asked for, on samples that nothing was 
     const near = await run('divergence');
     assert.is(near.report.check?.kept, 'calibrated');
     assert.is(near.report.check?.samples, 64);
+    assert.is(near.report.divergence.samples, 64);
     const [one, two] = near.report.check?.candidates ?? [];
     assert.equal([one?.name, two?.name], ['rounded', 'calibrated']);
     assert.ok((two?.divergence ?? 1) < (one?.divergence ?? 0));

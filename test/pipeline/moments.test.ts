@@ -7,7 +7,7 @@ import type { JsonObject } from '../../src/model.js';
 import { loadTensorFlow } from '../../src/node/tfjs.js';
 import type { LayerPlan } from '../../src/pipeline/calibrate/types.js';
 import { blockLayout, layoutSize, sizeOf } from '../../src/shape.js';
-import { type Layer, runCall } from '../../src/tfjs/run.js';
+import { type Layer, runBare, runCall } from '../../src/tfjs/run.js';
 import { input, type SmallLayer } from './support.js';
 import { assertMoments, layerOf, momentsFor, tensorOf } from './twins.js';
 
@@ -223,6 +223,61 @@ function axisOf(output: string, letter: string, rank: number): number {
   const at = output.indexOf(letter);
   return output.startsWith('...') ? rank - 1 - (output.length - 1 - at) : at;
 }
+
+for (const given of [
+  conv('Conv2D', [7, 6, 4], [3, 2, 4, 3], { padding: 'same', strides: [2, 2], activation: 'relu' }),
+  conv('Conv2D', [3, 6, 7], [2, 2, 3, 4], { data_format: 'channels_first', activation: 'tanh' }),
+  conv('Conv1D', [9, 4], [3, 4, 2], { activation: 'relu' }),
+  {
+    ...{ name: 'Dense', className: 'Dense', shape: [4, 5] },
+    ...{
+      weights: { kernel: [5, 3], bias: [3] },
+      config: { units: 3, activation: 'softmax', use_bias: true },
+    },
+  },
+])
+  test(`${given.name}: what it gives before its activation has the same moments, and is its output behind it`, async () => {
+    const { className, shape, weights } = given;
+    const layer: SmallLayer = {
+      className,
+      config: { name: 'layer', ...given.config },
+      weights,
+      calls: [['x']],
+    };
+    const found = await layerOf([input(shape), layer]);
+    const { plan } = found;
+    if (typeof plan !== 'object') throw new Error(String(plan));
+    const [xf, xq] = [tensorOf([2, ...shape], 5), tensorOf([2, ...shape], 6)];
+    const bare = runBare(tf, found.exact, xf);
+    if (!bare?.bias) throw new Error('no bias');
+    assert.ok(bare.bias.dataSync().some((value) => value !== 0));
+    const [wanted] = await momentsFor(plan, 0, [xf], [xq]);
+    // Of the float inputs nothing is needed.
+    const [got] = await momentsFor(plan, 0, [], [xq], [bare]);
+    for (const key of ['gram', 'cross', 'sumX', 'sumT', 'sumTT'] as const)
+      wanted?.[key].forEach((value, i) => {
+        assert.ok(Math.abs(value - (got?.[key][i] as number)) < 1e-4, `${key} ${i}`);
+      });
+    const [y] = runCall(tf, found.exact, [xf]) as [Tensor];
+    const finished = bare.finish(bare.output);
+    const apart = tf.max(tf.abs(tf.sub(y, finished)));
+    assert.ok((apart.dataSync()[0] as number) < 1e-6);
+    tf.dispose([xf, xq, y, finished, apart, bare.output]);
+    found.dispose();
+  });
+
+test('layers that are more than a product with their kernel tell nothing', async () => {
+  const pool: SmallLayer = {
+    className: 'MaxPooling2D',
+    config: { name: 'pool', pool_size: [2, 2], strides: [2, 2], padding: 'valid' },
+    calls: [['x']],
+  };
+  const { exact, dispose } = await layerOf([input([4, 4, 2]), pool]);
+  const x = tensorOf([1, 4, 4, 2], 1);
+  assert.is(runBare(tf, exact, x), undefined);
+  x.dispose();
+  dispose();
+});
 
 test('a layer whose sums would take too much memory is fitted without data, and says what they take', async () => {
   const wide = {

@@ -13,7 +13,7 @@ import { decide } from '../../src/pipeline/recipe.js';
 import type { Moments } from '../../src/schemes/fit/calibrated.js';
 import { sizeOf } from '../../src/shape.js';
 import { loadNetwork } from '../../src/tfjs/load.js';
-import { callsOf, type Layer } from '../../src/tfjs/run.js';
+import { type Bare, callsOf, type Layer } from '../../src/tfjs/run.js';
 import { random, type SmallLayer, smallModel } from './support.js';
 
 const { tf } = await loadTensorFlow();
@@ -102,13 +102,15 @@ export const momentsFor = (
   stage: number,
   float: readonly Tensor[],
   quantized: readonly Tensor[],
+  targets?: readonly Bare[],
 ) =>
   momentsOf(
     tf,
     algebra,
     plan,
     stage,
-    [float.map((x, i) => ({ float: [x], quantized: [quantized[i] as Tensor] }))],
+    [quantized.map((x, i) => ({ float: float[i] ? [float[i] as Tensor] : [], quantized: [x] }))],
     { positions: 1e9 },
     randomNumbers(0),
+    targets,
   );

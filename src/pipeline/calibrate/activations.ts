@@ -1,4 +1,11 @@
-import { type Layer, lastUses, type RunnableNetwork as Network, runCall } from '../../tfjs/run.js';
+import {
+  type Bare,
+  type Layer,
+  lastUses,
+  type RunnableNetwork as Network,
+  runBare,
+  runCall,
+} from '../../tfjs/run.js';
 import type { Tensor, TensorFlow } from '../../tfjs/types.js';
 
 /** A value in the float network and in the quantized one. */
@@ -36,9 +43,11 @@ export class Activations {
   readonly #lastUses: ReadonlyMap<number, number>;
   /** Elements of each value for one sample. */
   readonly #sizes = new Map<number, number>();
-  readonly #held: Map<number, Twin<Tensor>>[] = [];
+  readonly #held: Twin<Map<number, Tensor>>[] = [];
   /** Values that are the same in both networks. */
   readonly #same: Set<number>;
+  /** Of each batch held, what {@link targets} gave of the next call. */
+  #bare: readonly Bare[] = [];
 
   /** @param inputs batches, each with the network's inputs in their order; they stay the caller's */
   constructor(
@@ -77,14 +86,17 @@ export class Activations {
 
   /** What is known of a value; undefined before the call that makes it. */
   of(value: number): Batches | undefined {
-    if (!this.#held[0]?.has(value)) return undefined;
-    const pairs = this.#held.map((values) => values.get(value) as Twin<Tensor>);
-    return { float: pairs.map((pair) => pair.float), quantized: pairs.map((pair) => pair.quantized) };
+    if (!this.#held[0]?.quantized.has(value)) return undefined;
+    const valuesOf = (own: ReadonlyMap<number, Tensor>) => own.get(value) ?? [];
+    return {
+      float: this.#held.flatMap(({ float }) => valuesOf(float)),
+      quantized: this.#held.flatMap(({ quantized }) => valuesOf(quantized)),
+    };
   }
 
   /** Values that call `index` and those after it take, of one batch held. */
-  live(batch: number): ReadonlyMap<number, Twin<Tensor>> {
-    return this.#held[batch] as ReadonlyMap<number, Twin<Tensor>>;
+  live(batch: number): Twin<ReadonlyMap<number, Tensor>> {
+    return this.#held[batch] as Twin<ReadonlyMap<number, Tensor>>;
   }
 
   /** Holds as many batches as the calls from `index` to before `until` leave room for. */
@@ -95,7 +107,7 @@ export class Activations {
       const bytes = this.#bytesAround(call) * batchSize;
       room = Math.min(room, Math.max(1, Math.floor(this.#options.bytes / bytes)));
     }
-    while (this.count > room) disposeOf(this.#tf, this.#held.pop() as Map<number, Twin<Tensor>>, this.#float);
+    while (this.count > room) disposeOf(this.#held.pop() as Twin<Map<number, Tensor>>, this.#float);
     const isWorth = room === this.#inputs.length || room >= 2 * this.count;
     while (isWorth && this.count < room) {
       const values = this.#begin(this.#inputs[this.count] as readonly Tensor[]);
@@ -104,12 +116,33 @@ export class Activations {
     }
   }
 
+  /**
+   * Runs the float half of the call that is next, and lets go of what only that takes: of this, {@link of} has no float values then.
+   *
+   * @returns what the layer gives before its activation, batch by batch, there until the call is run; undefined where TensorFlow.js's
+   *   layer does not tell
+   */
+  targets(index: number): readonly Bare[] | undefined {
+    const { layer, inputs } = this.#float.calls[index] as Network['calls'][number];
+    const [value, more] = inputs as [number, number?];
+    if (more !== undefined) return undefined;
+    const isLast = (this.#lastUses.get(value) ?? -1) <= index && !this.#float.inputs.includes(value);
+    this.#bare = this.#held.flatMap(({ float }) => {
+      const bare = runBare(this.#tf, layer, float.get(value) as Tensor);
+      if (!bare) return [];
+      if (isLast) letGo(float, value);
+      return [bare];
+    });
+    return this.#bare.length > 0 ? this.#bare : undefined;
+  }
+
   /** Runs a call on what is held and lets go of what no later call takes. */
   run(index: number): void {
     const { layer, inputs, outputs } = this.#float.calls[index] as Network['calls'][number];
     const isSame = inputs.every((value) => this.#same.has(value)) && !this.#options.isChanged(layer);
     if (isSame) for (const value of outputs) this.#same.add(value);
-    for (const values of this.#held) this.#step(index, values);
+    for (const [batch, values] of this.#held.entries()) this.#step(index, values, this.#bare[batch]);
+    this.#bare = [];
   }
 
   /**
@@ -148,72 +181,54 @@ export class Activations {
   }
 
   /** The inputs of the calls `later` of one batch, each in the float network and in the quantized one. */
-  #runAhead(held: ReadonlyMap<number, Twin<Tensor>>, index: number, later: readonly number[]) {
-    const values = new Map(held);
+  #runAhead(held: Twin<ReadonlyMap<number, Tensor>>, index: number, later: readonly number[]) {
+    const [floats, quantized] = [new Map(held.float), new Map(held.quantized)];
     const taken: Tensor[] = [];
     const last = later.at(-1) as number;
     for (let at = index; at <= last; at++) {
       const { layer, inputs, outputs } = this.#float.calls[at] as Network['calls'][number];
-      const own = inputs.map((value) => values.get(value) as Twin<Tensor>);
-      if (later.includes(at))
-        for (const { float, quantized } of own) taken.push(float.clone(), quantized.clone());
+      const of = (values: ReadonlyMap<number, Tensor>) => inputs.map((value) => values.get(value) as Tensor);
+      if (later.includes(at)) {
+        const own = of(quantized);
+        for (const [i, exact] of of(floats).entries()) taken.push(exact.clone(), (own[i] as Tensor).clone());
+      }
       if (at === last) break;
       const twin = (this.#twins.calls[at] as Network['calls'][number]).layer;
-      const exact = runCall(
-        this.#tf,
-        layer,
-        own.map(({ float }) => float),
-      );
-      const rounded = runCall(
-        this.#tf,
-        twin,
-        own.map(({ quantized }) => quantized),
-      );
-      outputs.forEach((value, i) => {
-        values.set(value, { float: exact[i] as Tensor, quantized: rounded[i] as Tensor });
-      });
+      setAll(floats, outputs, runCall(this.#tf, layer, of(floats)));
+      setAll(quantized, outputs, runCall(this.#tf, twin, of(quantized)));
     }
     return taken;
   }
 
   dispose(): void {
-    for (const values of this.#held.splice(0)) disposeOf(this.#tf, values, this.#float);
+    this.#tf.dispose(this.#bare.map(({ output }) => output));
+    for (const values of this.#held.splice(0)) disposeOf(values, this.#float);
   }
 
-  #begin(inputs: readonly Tensor[]): Map<number, Twin<Tensor>> {
-    return new Map(
-      this.#float.inputs.map((value, i) => {
-        const input = inputs[i] as Tensor;
-        return [value, { float: input, quantized: input }];
-      }),
-    );
+  #begin(inputs: readonly Tensor[]): Twin<Map<number, Tensor>> {
+    const values = this.#float.inputs.map((value, i) => [value, inputs[i] as Tensor] as const);
+    return { float: new Map(values), quantized: new Map(values) };
   }
 
-  #step(index: number, values: Map<number, Twin<Tensor>>): void {
+  #step(index: number, { float, quantized }: Twin<Map<number, Tensor>>, bare?: Bare): void {
     const { layer, inputs, outputs } = this.#float.calls[index] as Network['calls'][number];
-    const taken = inputs.map((value) => values.get(value) as Twin<Tensor>);
-    const exact = runCall(
-      this.#tf,
-      layer,
-      taken.map(({ float }) => float),
-    );
+    const taken = (values: ReadonlyMap<number, Tensor>) => inputs.map((value) => values.get(value) as Tensor);
+    let exact: Tensor[];
+    if (bare) {
+      exact = [bare.finish(bare.output)];
+      if (exact[0] !== bare.output) bare.output.dispose();
+    } else exact = runCall(this.#tf, layer, taken(float));
+    setAll(float, outputs, exact);
     const isSame = outputs.every((value) => this.#same.has(value));
     const twin = (this.#twins.calls[index] as Network['calls'][number]).layer;
     const rounded = isSame
       ? exact.map((tensor) => tensor.clone())
-      : runCall(
-          this.#tf,
-          twin,
-          taken.map(({ quantized }) => quantized),
-        );
-    outputs.forEach((value, i) => {
-      values.set(value, { float: exact[i] as Tensor, quantized: rounded[i] as Tensor });
-    });
+      : runCall(this.#tf, twin, taken(quantized));
+    setAll(quantized, outputs, rounded);
     for (const value of [...inputs, ...outputs]) {
       if ((this.#lastUses.get(value) ?? -1) > index || this.#float.inputs.includes(value)) continue;
-      const pair = values.get(value);
-      if (pair) this.#tf.dispose([pair.float, pair.quantized]);
-      values.delete(value);
+      letGo(float, value);
+      letGo(quantized, value);
     }
   }
 
@@ -262,6 +277,18 @@ export class Activations {
   }
 }
 
-function disposeOf(tf: TensorFlow, values: Map<number, Twin<Tensor>>, { inputs }: Network): void {
-  for (const [value, pair] of values) if (!inputs.includes(value)) tf.dispose([pair.float, pair.quantized]);
+function setAll(values: Map<number, Tensor>, outputs: readonly number[], made: readonly Tensor[]): void {
+  outputs.forEach((value, i) => {
+    values.set(value, made[i] as Tensor);
+  });
+}
+
+function letGo(values: Map<number, Tensor>, value: number): void {
+  values.get(value)?.dispose();
+  values.delete(value);
+}
+
+function disposeOf({ float, quantized }: Twin<Map<number, Tensor>>, { inputs }: Network): void {
+  for (const own of [float, quantized])
+    for (const value of [...own.keys()]) if (!inputs.includes(value)) letGo(own, value);
 }

@@ -4,6 +4,7 @@ import type { Kernels } from '../../kernels/types.js';
 import type { QuantizableModel, WeightInfo } from '../../model.js';
 import { type PackedWeight, QuantizedModel } from '../../packed/quantized-model.js';
 import type { CalibrateOptions } from '../../schemes/fit/calibrated.js';
+import { withFastConvolutions } from '../../tfjs/convolutions.js';
 import { loadLayersModel, loadNetwork } from '../../tfjs/load.js';
 import { callsOf, type Layer, type NodeCall, type RunnableNetwork } from '../../tfjs/run.js';
 import type { Tensor, TensorFlow } from '../../tfjs/types.js';
@@ -15,7 +16,7 @@ import { Activations, type Batches } from './activations.js';
 import { algebraFor } from './algebra.js';
 import { Check, type CheckOptions, type CheckReport } from './check.js';
 import { divergence, requireFiniteOutputs } from './divergence.js';
-import { fitLayer, planOf, type Tools } from './layer.js';
+import { fitLayer, isOneMap, planOf, type Tools } from './layer.js';
 import { randomNumbers } from './linear.js';
 import { type SampleOptions, sampleBatches } from './samples.js';
 import { stateless } from './stateless.js';
@@ -71,8 +72,11 @@ export interface CalibrationReport extends QuantizeReport {
   readonly calibration: readonly CalibrationRow[];
   readonly samples: number;
   readonly seconds: number;
-  /** Mean divergence of the outputs from the float model's on the calibration data: calibrated, and without data. */
-  readonly divergence: { readonly calibrated: number; readonly dataFree: number };
+  /**
+   * Mean divergence of the outputs from the float model's on `samples` of the calibration data: calibrated, and without data. All of them
+   * where this decides what is kept; with {@link CalibrationOptions.check} as many as are checked on, at least a batch.
+   */
+  readonly divergence: { readonly calibrated: number; readonly dataFree: number; readonly samples: number };
   /** Whether the data-free result was kept since it was no worse. */
   readonly keptDataFree: boolean;
   /** Both results on the samples of {@link CalibrationOptions.check}. */
@@ -98,6 +102,17 @@ export async function calibrateModel(
   recipe: Recipe,
   options: CalibrationOptions,
 ): Promise<{ model: QuantizedModel; report: CalibrationReport }> {
+  const algebra = await algebraFor(tf, options);
+  return withFastConvolutions(tf, algebra, () => calibrate(tf, algebra, model, recipe, options));
+}
+
+async function calibrate(
+  tf: TensorFlow,
+  algebra: LinearAlgebra,
+  model: QuantizableModel,
+  recipe: Recipe,
+  options: CalibrationOptions,
+): Promise<{ model: QuantizedModel; report: CalibrationReport }> {
   const start = performance.now();
   const { kernels, onProgress, seed = 0, activationBytes = ACTIVATION_BYTES } = options;
   const decisions = decide(parseRecipe(recipe), model.weights, model.file);
@@ -105,7 +120,7 @@ export async function calibrateModel(
   const check = options.check
     ? new Check(tf, model, { ...options.check, ...predictHow(options) })
     : undefined;
-  const tools = { tf, kernels, algebra: await algebraFor(tf, options) };
+  const tools = { tf, kernels, algebra };
   const loaded = await loadNetwork(tf, stateless(model));
   const float = loaded.model;
   const other = await loadNetwork(tf, stateless(base.model));
@@ -159,11 +174,18 @@ export async function calibrateModel(
     warnings.push(...shortOf(rows));
     const outputs = network.outputs.map((value) => activations?.of(value) as Batches);
     requireFiniteOutputs(tf, outputs, `${model.file} and ${options.dataset.name}`);
-    const calibrated = divergence(outputs, kind);
+    const compared = firstBatches(inputs, options.check?.dataset.count ?? samples);
+    const calibrated = divergence(
+      outputs.map((own) => ({
+        float: own.float.slice(0, compared.length),
+        quantized: own.quantized.slice(0, compared.length),
+      })),
+      kind,
+    );
     const plain = await loadLayersModel(tf, stateless(base.model));
     const predicted = outputs.map(({ float: exact }, i) => ({
-      float: exact,
-      quantized: inputs.map((x) => tf.tidy(() => [plain.predict(x)].flat()[i] as Tensor)),
+      float: exact.slice(0, compared.length),
+      quantized: compared.map((x) => tf.tidy(() => [plain.predict([...x])].flat()[i] as Tensor)),
     }));
     const dataFree = divergence(predicted, kind);
     tf.dispose(predicted.map(({ quantized: own }) => own));
@@ -190,7 +212,7 @@ export async function calibrateModel(
         calibration: rows,
         samples,
         seconds: (performance.now() - start) / 1000,
-        divergence: { calibrated, dataFree },
+        divergence: { calibrated, dataFree, samples: countOf(compared) },
         keptDataFree,
         ...(check ? { check: check.report(keptDataFree ? 'rounded' : 'calibrated') } : {}),
         warnings,
@@ -228,8 +250,11 @@ async function fitCalls(
   for (let round = 0; round < 2; round++) {
     const later = activations.ahead(index, layer);
     try {
+      // A layer that is called once has its float outputs computed for what fits it and for what comes behind it.
+      const isOnce = calls.filter((call) => call.layer === layer).length === 1;
+      const targets = isOnce && isOneMap(plan) ? activations.targets(index) : undefined;
       const data = [...dataOf(activations, calls, layer), ...later];
-      found = await fitLayer(tools, plan, data, options, random);
+      found = await fitLayer(tools, plan, data, options, random, targets ? { targets } : {});
     } finally {
       tools.tf.dispose(
         later.flatMap((call) => call.flatMap(({ float, quantized }) => [...float, ...quantized])),
@@ -238,6 +263,15 @@ async function fitCalls(
     if (later.length === 0) break;
   }
   return found;
+}
+
+const countOf = (batches: readonly (readonly Tensor[])[]): number =>
+  batches.reduce((sum, [x]) => sum + ((x as Tensor).shape[0] as number), 0);
+
+/** The first batches, as few as have so many samples. */
+function firstBatches(batches: readonly (readonly Tensor[])[], samples: number) {
+  const enough = batches.findIndex((_, i) => countOf(batches.slice(0, i + 1)) >= samples);
+  return batches.slice(0, enough < 0 ? batches.length : enough + 1);
 }
 
 /** Why kernels that no call of a layer was seen to use are fitted without data. */

@@ -132,6 +132,7 @@ export function convolution(
     ...{ weight, groups, taps, k: taps.length * channels, n: outputs / groups, strides: geometry.strides },
     ...(bias ? { bias: { weight: bias, from: 0 } } : {}),
     input: (tf, [x]) => padded(tf, imageOf(tf, x as Tensor, rank, isFirst), geometry),
+    ownOutputs: (tf, y) => imageOf(tf, y, rank, isFirst),
     outputs: (tf, image, values) =>
       convolved(
         tf,

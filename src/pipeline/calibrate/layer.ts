@@ -15,12 +15,13 @@ import { packLevels } from '../../schemes/levels.js';
 import { codingOf, dequantizeTensor } from '../../schemes/quantize.js';
 import type { QuantizedTensor, QuantizeOptions } from '../../schemes/types.js';
 import { type BlockLayout, blockLayout } from '../../shape.js';
-import type { Layer, NodeCall } from '../../tfjs/run.js';
+import type { Bare, Layer, NodeCall } from '../../tfjs/run.js';
 import type { Tensor, Tensor5D, TensorFlow } from '../../tfjs/types.js';
 import type { Decision } from '../recipe.js';
 import type { Batches } from './activations.js';
 import { linearsOf } from './classes.js';
-import { addMoments, type Linear, type Values } from './linear.js';
+import type { Linear, Values } from './linear.js';
+import { addMoments, mirror } from './moments.js';
 import { fitTable } from './table.js';
 import type { CallData, KernelFit, LayerFit, LayerPlan, Variable } from './types.js';
 
@@ -79,6 +80,10 @@ const FIT_BYTES = 2 ** 30;
 /** Moments of all groups, and the arrays of one at a time: docs/CALIBRATION.md, "Time and memory". */
 const bytesOf = ({ groups, k, n }: Linear) => 8 * groups * k * (k + n) + 12 * k * k + 56 * k * n;
 
+/** Whether a layer is one map of its inputs, and nothing else but a bias and an activation. */
+export const isOneMap = ({ linears }: LayerPlan): boolean =>
+  linears.length === 1 && linears[0]?.ownOutputs !== undefined;
+
 /** What computes. */
 export interface Tools {
   readonly tf: TensorFlow;
@@ -90,10 +95,18 @@ export interface FitOptions extends CalibrateOptions {
   readonly positions?: number;
 }
 
+/** What need not be computed any more. */
+export interface Known {
+  /** Moments of the first map. */
+  readonly first?: readonly Moments[];
+  /** Of a layer that is one map, what it gives before its activation, batch by batch. */
+  readonly targets?: readonly Bare[];
+}
+
 /**
  * Fits a layer's maps one after the other and sets them in the quantized network.
  *
- * @param first moments of the first map, where they are known already
+ * @param data of a layer with targets, the quantized values suffice
  */
 export async function fitLayer(
   tools: Tools,
@@ -101,7 +114,7 @@ export async function fitLayer(
   data: readonly CallData[],
   options: FitOptions,
   random: (n: number) => number,
-  first?: readonly Moments[],
+  { first, targets }: Known = {},
 ): Promise<LayerFit | string> {
   const { tf, kernels, algebra } = tools;
   if (data.length === 0) return 'its inputs are not known when it is due';
@@ -132,7 +145,7 @@ export async function fitLayer(
       biases.set(bias.weight.id, shifted);
       setValues(tf, plan.rounded.get(bias.weight.id) as Variable, shifted);
     };
-    const look = () => momentsOf(tf, algebra, plan, stage, data, options, random);
+    const look = () => momentsOf(tf, algebra, plan, stage, data, options, random, targets);
     const fit = linear.isRecurrent
       ? await fitRecurrent(tools, plan, linear, options, { look, place })
       : fitMap(tools, plan, linear, stage === 0 && first ? first : await look(), options);
@@ -317,7 +330,11 @@ function elementOf({ channels, inner }: BlockLayout, row: number, column: number
 export const positionsOf = ({ k }: Linear, given: number | undefined): number =>
   given ?? Math.min(98_304, Math.max(16_384, 64 * k));
 
-/** Second moments of what a layer's map takes in the quantized network and gives in the float one, one for each group. */
+/**
+ * Second moments of what a layer's map takes in the quantized network and gives in the float one, one for each group.
+ *
+ * @param targets see {@link Known}
+ */
 export async function momentsOf(
   tf: TensorFlow,
   algebra: LinearAlgebra,
@@ -326,31 +343,37 @@ export async function momentsOf(
   data: readonly CallData[],
   { positions: given }: FitOptions,
   random: (n: number) => number,
+  targets?: readonly Bare[],
 ): Promise<Moments[]> {
   const linear = plan.linears[stage] as Linear;
   const positions = positionsOf(linear, given);
   const moments = Array.from({ length: linear.groups }, () => emptyMoments(linear.k, linear.n));
   const samples = data.reduce(
-    (sum, [x]) => sum + (x as Batches).float.reduce((own, { shape }) => own + (shape[0] as number), 0),
+    (sum, [x]) => sum + (x as Batches).quantized.reduce((own, { shape }) => own + (shape[0] as number), 0),
     0,
   );
   for (const inputs of data) {
-    for (const [batch, { shape }] of (inputs[0] as Batches).float.entries()) {
-      const exact = inputs.map(({ float }) => float[batch] as Tensor);
+    for (const [batch, { shape }] of (inputs[0] as Batches).quantized.entries()) {
       const rounded = inputs.map(({ quantized }) => quantized[batch] as Tensor);
+      const exact = inputs.flatMap(({ float }) => float[batch] ?? []);
+      const target = targets?.[batch];
       const [x, t, mask] = tf.tidy(() => {
         const floats: Values = ({ id }) => kernelOf(plan.exact, id);
         return [
           linear.input(tf, rounded, ({ id }) => kernelOf(plan.rounded, id)).clone(),
-          linear.outputs(tf, linear.input(tf, exact, floats), floats),
+          target && linear.ownOutputs
+            ? linear.ownOutputs(tf, target.output).clone()
+            : linear.outputs(tf, linear.input(tf, exact, floats), floats),
           ...[linear.mask?.(tf, exact)?.clone() ?? []].flat(),
         ];
       }) as [Tensor5D, Tensor5D, Tensor?];
       const perSample = Math.ceil((positions * (shape[0] as number)) / samples / x.shape[0]);
-      await addMoments(algebra, linear, x, t, moments, Math.max(1, perSample), random, mask);
+      const own = { x, t, ...(mask ? { mask } : {}), ...(target?.bias ? { offset: target.bias } : {}) };
+      await addMoments(tf, algebra, linear, own, moments, Math.max(1, perSample), random);
       tf.dispose([x, t, ...(mask ? [mask] : [])]);
     }
   }
+  for (const own of moments) mirror(own);
   return moments;
 }
 
