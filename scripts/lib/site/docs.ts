@@ -163,9 +163,11 @@ export class DocSite {
       }
     });
     // Wide tables and code scroll by themselves, by keyboard too.
-    const { fence } = markdown.renderer.rules;
-    markdown.renderer.rules.fence = (...given) =>
-      (fence?.(...given) ?? '').replace('<pre>', '<pre tabindex="0">');
+    for (const name of ['fence', 'code_block'] as const) {
+      const rule = markdown.renderer.rules[name];
+      markdown.renderer.rules[name] = (...given) =>
+        (rule?.(...given) ?? '').replace('<pre>', '<pre tabindex="0">');
+    }
     markdown.renderer.rules.table_open = () => '<div class="scroll" tabindex="0">\n<table>\n';
     markdown.renderer.rules.table_close = () => '</table>\n</div>\n';
     return markdown.render(this.#read(file).replace(/^<!--[\s\S]*?-->$/gm, ''));
