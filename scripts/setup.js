@@ -4,7 +4,7 @@
 // Only what is out of date is done again. It compares contents, not times: a git checkout touches every time.
 //
 //   node scripts/setup.js [install|wasm|dist]     up to and including that step; all of them without one
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fail, hashOf, npm, root, run, timed } from './lib/project.js';
 
@@ -113,8 +113,18 @@ async function dist() {
     run(process.execPath, [tsc, '--project', 'tsconfig.build.json']),
   );
   if (result.status !== 0) fail('setup: src does not compile', result.output);
+  withoutMaps('dist/kernels', /^embedded.*\.js$/);
   writeStamp(stamp, state());
   return true;
+}
+
+/** Bytes in a text have no source that anyone would look at. @param {string} folder @param {RegExp} names */
+function withoutMaps(folder, names) {
+  for (const name of readdirSync(at(folder)).filter((own) => names.test(own))) {
+    const file = path.join(at(folder), name);
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/\n\/\/# sourceMappingURL=.*\s*$/, '\n'));
+    rmSync(`${file}.map`);
+  }
 }
 
 let worked = false;

@@ -118,13 +118,17 @@ test('the divergence on the way: of rounding before the first layer, of the cali
   const { report, model: packed } = await run({
     onDivergence: (value: number, done: number) => seen.push([value, done]),
   });
-  // One batch is all of the samples: what is said on the way is what is said in the end.
-  assert.equal(seen[0], [report.divergence.dataFree, 0]);
+  // One batch is all of the samples: what is said on the way is what is said in the end, but for last bits of the float outputs, which
+  // are computed layer by layer there, activations apart.
+  const { dataFree } = report.divergence;
+  const [first, begun] = seen[0] as (typeof seen)[number];
+  assert.ok(Math.abs(first - dataFree) < 1e-7 * dataFree, `${first}, expected ${dataFree}`);
+  assert.is(begun, 0);
   const [last, done] = seen.at(-1) as (typeof seen)[number];
   assert.ok(Math.abs(last - report.divergence.calibrated) < 1e-4 * last, `${last}`);
   assert.is(seen.length, 1 + report.calibration.length);
   assert.is(done, readNetwork(model).nodes.findLastIndex(({ operation }) => operation === 'Dense') + 1);
-  assert.ok(last < 0.3 * report.divergence.dataFree);
+  assert.ok(last < 0.3 * dataFree);
   assert.is(tf.memory().numTensors, before);
   const { model: unwatched } = await run({});
   assert.equal(packedBytes(unwatched), packedBytes(packed));

@@ -7,11 +7,13 @@ import { loadTensorFlow } from '../../src/node/tfjs.js';
 import { inverseVariances, stageEnds, stageLoss, withStages } from '../../src/pipeline/calibrate/stages.js';
 import { tuningLoss } from '../../src/pipeline/calibrate/tuning-loss.js';
 import type { OutputKind } from '../../src/pipeline/outputs.js';
+import { addConvolutionGradients } from '../../src/tfjs/gradients.js';
 import { loadNetwork } from '../../src/tfjs/load.js';
 import type { Tensor } from '../../src/tfjs/types.js';
 import { conv, dense, input, type SmallLayer, smallModel } from './support.js';
 
 const { tf } = await loadTensorFlow();
+addConvolutionGradients(tf);
 
 const pool = (name: string, before: string, config: JsonObject = {}): SmallLayer => ({
   className: 'MaxPooling2D',
