@@ -104,7 +104,7 @@ async function wasm() {
 
 async function dist() {
   const stamp = 'build/.setup-dist';
-  const inputs = ['src', 'tsconfig.json', 'tsconfig.build.json'];
+  const inputs = ['src', 'tsconfig.json', 'tsconfig.build.json', 'scripts/setup.js'];
   const state = () => `${hashOf(inputs)} ${installedVersion('typescript')} ${hashOf(['dist'])}`;
   if (existsSync(at('dist')) && readStamp(stamp) === state()) return false;
   rmSync(at('dist'), { recursive: true, force: true });
