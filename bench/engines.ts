@@ -16,14 +16,17 @@ import { exportPython, onnxruntimeDir, root, run } from '../scripts/lib/project.
 import { table } from '../src/cli/table.js';
 import { loadKernels } from '../src/kernels/index.js';
 import { openKeras } from '../src/node/models.js';
-import { loadNetwork as loadInThreads } from '../src/node/runtime.js';
 import { loadTensorFlow } from '../src/node/tfjs.js';
 import { onnxModelFiles } from '../src/onnx/index.js';
+import { packedBytes } from '../src/packed/index.js';
 import { quantizeModel } from '../src/pipeline/quantize.js';
 import { loadNetwork } from '../src/runtime/index.js';
 import { sizeOf } from '../src/shape.js';
 import { loadLayersModel } from '../src/tfjs/load.js';
 
+// A thread starts from a file of its own, which only dist/ has as JavaScript.
+const built = pathToFileURL(path.join(root, 'dist/node/runtime.js')).href;
+const { loadNetwork: loadInThreads } = (await import(built)) as typeof import('../src/node/runtime.js');
 const isQuick = process.argv.includes('--quick');
 const isNative = process.argv.includes('--tfjs-node');
 const [rounds, samples] = [isQuick ? 15 : 101, 16];
@@ -67,7 +70,8 @@ for (const [scheme, scale] of SCHEMES) {
     engines.push({ name: `bitnibble, ${scheme}, ${weights}`, run: () => network.run(next()) });
   }
   if (scheme !== 'int4') continue;
-  const shared = await loadInThreads(packed, { weights: 'decoded', threads: 2 });
+  const bytes = packedBytes(packed);
+  const shared = await loadInThreads(bytes, { weights: 'decoded', threads: 2 });
   engines.push({
     name: `bitnibble, int4, ${shared.summary().threads.count} threads`,
     run: () => shared.run(next()),
@@ -148,12 +152,19 @@ for (const [engine, entry] of [
 }
 
 const times = engines.map(() => [] as number[]);
-for (let round = -5; round < rounds; round++)
-  for (const [i, engine] of engines.entries()) {
+// In another order each time: what an engine leaves in the caches meets all others alike.
+const order = engines.map((engine, i) => ({ engine, i }));
+for (let round = -5; round < rounds; round++) {
+  for (let i = order.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  for (const { engine, i } of order) {
     const start = performance.now();
     await engine.run();
     if (round >= 0) times[i]?.push(performance.now() - start);
   }
+}
 rmSync(folder, { recursive: true, force: true });
 model.close();
 
